@@ -1,0 +1,25 @@
+-- The event store, format 1. `seq` is the offset in the topic of the log; `body` is the event as JSON.
+CREATE TABLE exposures (
+    seq INTEGER PRIMARY KEY, exposure_id TEXT NOT NULL UNIQUE, unit_id TEXT NOT NULL,
+    surface TEXT NOT NULL, policy_id TEXT NOT NULL, ts INTEGER NOT NULL, body TEXT NOT NULL
+) STRICT;
+CREATE INDEX exposures_by_surface ON exposures (surface, seq);
+CREATE INDEX exposures_by_unit ON exposures (unit_id);
+CREATE TABLE signals (
+    seq INTEGER PRIMARY KEY, signal_id TEXT NOT NULL UNIQUE, exposure_id TEXT NOT NULL,
+    kind TEXT NOT NULL, ts INTEGER NOT NULL, body TEXT NOT NULL
+) STRICT;
+CREATE INDEX signals_by_exposure ON signals (exposure_id);
+-- The latest revision of each example only.
+CREATE TABLE examples (
+    seq INTEGER PRIMARY KEY, exposure_id TEXT NOT NULL UNIQUE, revision INTEGER NOT NULL,
+    unit_id TEXT NOT NULL, policy_id TEXT NOT NULL, exposure_ts INTEGER NOT NULL, body TEXT NOT NULL
+) STRICT;
+CREATE INDEX examples_by_time ON examples (exposure_ts, seq);
+CREATE INDEX examples_by_unit ON examples (unit_id);
+-- What was refused, without the text.
+CREATE TABLE dead_letters (
+    seq INTEGER PRIMARY KEY, outcome TEXT NOT NULL, reason TEXT NOT NULL, received_ts INTEGER NOT NULL
+) STRICT;
+-- Where the sink goes on, by topic.
+CREATE TABLE positions (topic TEXT PRIMARY KEY, next INTEGER NOT NULL) STRICT, WITHOUT ROWID;

@@ -1,0 +1,273 @@
+//! Attribution: which signals belong to which exposure, and what label that makes.
+//!
+//! The [`Joiner`] is a pure state machine: records go in, in the order of the log; [`Emission`]s come
+//! out, in an order that is a function of the log alone. It holds a few dozen bytes per exposure, not
+//! the exposure itself: whoever needs the text reads it again from the log, at the offset that the
+//! emission names.
+//!
+//! ```text
+//! appended ──────────────┬───────────────────────────────┬──────────────────────────┬────►
+//!          early_slack   │        window + grace         │    correction_horizon    │
+//! signals that come      │ are counted at the close      │ make a new revision      │ are late
+//! here wait for it       exposure                        close: revision 0, for     forgotten
+//!                                                        every exposure
+//! ```
+//!
+//! Every exposure closes after the same time, whatever was said about it, so positives and negatives
+//! reach training with the same delay. Until then it is *censored*: not an example yet.
+
+mod emission;
+mod labels;
+mod shown;
+
+use std::collections::{HashMap, VecDeque};
+
+use plaudit_event::{Signal, Timestamp};
+
+use crate::Config;
+use crate::config::millis;
+use crate::fingerprint::Fingerprint;
+use labels::Rules;
+use shown::{Reaction, Shown};
+
+pub use emission::{Emission, Order, Phase};
+pub use shown::ExposureHead;
+
+/// What the joiner holds and has seen.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct JoinerStats {
+    /// Exposures whose window is open.
+    pub open: u64,
+    /// Exposures remembered, open or closed.
+    pub remembered: u64,
+    /// Exposures that signals wait for.
+    pub awaited: u64,
+    /// Exposures seen a second time.
+    pub duplicates: u64,
+    /// Signals whose exposure never came.
+    pub orphans: u64,
+    /// Signals that came after the correction horizon.
+    pub late: u64,
+    /// Signals beyond the limit per exposure.
+    pub over_limit: u64,
+}
+
+/// Joins signals to exposures.
+///
+/// Feed records with [`exposure`](Self::exposure) and [`signal`](Self::signal) ordered by (appended,
+/// exposures before signals, offset). Emissions are pushed to `out`. Sans-IO and synchronous; equal
+/// inputs give equal outputs.
+pub struct Joiner {
+    rules: Rules,
+    timing: Timing,
+    max_early_exposures: usize,
+    shown: HashMap<Fingerprint, Shown>,
+    /// Exposures in the order in which they close, which is that of their offsets.
+    closing: VecDeque<Closing>,
+    closed: u64,
+    /// Exposures in the order in which they are forgotten; an entry whose time is not that of the
+    /// exposure any more is void.
+    forgetting: VecDeque<(Timestamp, Fingerprint)>,
+    /// Signals without exposure.
+    early: HashMap<Fingerprint, Vec<(Timestamp, Reaction)>>,
+    /// Exposures awaited, by the time of their first signal.
+    early_order: VecDeque<(Timestamp, Fingerprint)>,
+    stats: JoinerStats,
+}
+
+/// An exposure on its way to its close.
+struct Closing {
+    close: Timestamp,
+    offset: u64,
+    /// `None` for one that was known already: nothing is emitted for it.
+    id: Option<Fingerprint>,
+}
+
+/// The durations of the configuration, in milliseconds.
+#[derive(Debug, Clone, Copy)]
+struct Timing {
+    /// From the exposure to its close.
+    open: i64,
+    /// From the close to the last correction.
+    correction: i64,
+    /// From an early signal to its last chance.
+    early: i64,
+}
+
+impl Timing {
+    fn of(config: &Config) -> Self {
+        Self {
+            open: millis(config.window) + millis(config.grace),
+            correction: millis(config.correction_horizon),
+            early: millis(config.early_slack),
+        }
+    }
+
+    const fn memory(self) -> i64 {
+        self.open + self.correction
+    }
+}
+
+/// How many milliseconds before an emission the log must be read again, so that every emission from
+/// there on comes out as if it had been read from the start.
+///
+/// An exposure can still emit for `memory` = window + grace + correction horizon after it came. That
+/// it came for the first time shows in the `memory` before it, and its early signals come at most
+/// `early_slack` before it.
+#[must_use]
+pub fn lookback_ms(config: &Config) -> i64 {
+    let timing = Timing::of(config);
+    2 * timing.memory() + timing.early + 1
+}
+
+impl Joiner {
+    /// An empty joiner.
+    #[must_use]
+    pub fn new(config: &Config) -> Self {
+        Self {
+            rules: Rules::new(config),
+            timing: Timing::of(config),
+            max_early_exposures: config.max_early_exposures,
+            shown: HashMap::new(),
+            closing: VecDeque::new(),
+            closed: 0,
+            forgetting: VecDeque::new(),
+            early: HashMap::new(),
+            early_order: VecDeque::new(),
+            stats: JoinerStats::default(),
+        }
+    }
+
+    /// Takes the exposure at `offset`. A second exposure with the same id is ignored, as long as the
+    /// first is remembered.
+    pub fn exposure(&mut self, appended: Timestamp, offset: u64, exposure: &ExposureHead, out: &mut Vec<Emission>) {
+        self.advance(appended, out);
+        let id = Fingerprint::of_id("exposure", &exposure.exposure_id);
+        let close = appended.plus_millis(self.timing.open);
+        let forget = appended.plus_millis(self.timing.memory());
+        self.forgetting.push_back((forget, id));
+        if let Some(known) = self.shown.get_mut(&id) {
+            // Each sighting extends the memory: whether a record is a duplicate then depends only on
+            // the records of one memory before it, however long the chain.
+            known.forget = forget;
+            self.stats.duplicates += 1;
+            let id = None;
+            self.closing.push_back(Closing { close, offset, id });
+            return;
+        }
+        let mut shown = Shown::new(offset, exposure, close, forget);
+        let oldest = appended.plus_millis(-self.timing.early);
+        for (arrived, reaction) in self.early.remove(&id).unwrap_or_default() {
+            if arrived < oldest {
+                self.stats.orphans += 1;
+            } else if !shown.take(&reaction, &self.rules) {
+                self.stats.over_limit += 1;
+            }
+        }
+        self.shown.insert(id, shown);
+        let id = Some(id);
+        self.closing.push_back(Closing { close, offset, id });
+        self.stats.open += 1;
+    }
+
+    /// Takes the signal at `offset`. Each signal counts once, whatever is sent again.
+    pub fn signal(&mut self, appended: Timestamp, offset: u64, signal: &Signal, out: &mut Vec<Emission>) {
+        self.advance(appended, out);
+        let Some(reaction) = self.rules.reaction(signal) else {
+            return;
+        };
+        let id = Fingerprint::of_id("exposure", signal.exposure_id.as_str());
+        let Some(shown) = self.shown.get_mut(&id) else {
+            self.wait(appended, id, reaction);
+            return;
+        };
+        if appended >= shown.close.plus_millis(self.timing.correction) {
+            self.stats.late += 1;
+            return;
+        }
+        let is_closed = appended >= shown.close;
+        let before = is_closed.then(|| shown.labels(&self.rules));
+        if !shown.take(&reaction, &self.rules) {
+            self.stats.over_limit += 1;
+        }
+        let Some(before) = before else { return };
+        let labels = shown.labels(&self.rules);
+        if labels != before {
+            shown.revision += 1;
+            out.push(Emission {
+                order: Order { at: appended, phase: Phase::Correction, cause: offset },
+                exposure_offset: shown.offset,
+                revision: shown.revision,
+                labels,
+                closed: self.closed,
+            });
+        }
+    }
+
+    /// Declares that every later record is appended at or after `to`: closes what is due by then.
+    pub fn advance(&mut self, to: Timestamp, out: &mut Vec<Emission>) {
+        while let Some(due) = self.closing.pop_front_if(|closing| closing.close <= to) {
+            self.closed = due.offset + 1;
+            let Some(shown) = due.id.and_then(|id| self.shown.get(&id)) else {
+                continue;
+            };
+            self.stats.open -= 1;
+            out.push(Emission {
+                order: Order { at: due.close, phase: Phase::Close, cause: due.offset },
+                exposure_offset: shown.offset,
+                revision: 0,
+                labels: shown.labels(&self.rules),
+                closed: self.closed,
+            });
+        }
+        while let Some((forget, id)) = self.forgetting.pop_front_if(|(forget, _)| *forget <= to) {
+            if self.shown.get(&id).is_some_and(|s| s.forget == forget) {
+                self.shown.remove(&id);
+            }
+        }
+        let oldest = to.plus_millis(-self.timing.early);
+        while let Some((_, id)) = self.early_order.pop_front_if(|(first, _)| *first < oldest) {
+            self.drop_early(id, oldest);
+        }
+    }
+
+    /// What the joiner holds and has seen.
+    #[must_use]
+    pub fn stats(&self) -> JoinerStats {
+        JoinerStats { remembered: self.shown.len() as u64, awaited: self.early.len() as u64, ..self.stats }
+    }
+
+    /// Keeps a signal whose exposure has not come.
+    fn wait(&mut self, appended: Timestamp, id: Fingerprint, reaction: Reaction) {
+        if !self.early.contains_key(&id) {
+            while self.early.len() >= self.max_early_exposures
+                && let Some((_, oldest)) = self.early_order.pop_front()
+            {
+                self.drop_early(oldest, Timestamp::from_millis(i64::MAX));
+            }
+            self.early_order.push_back((appended, id));
+        }
+        let waiting = self.early.entry(id).or_default();
+        if waiting.len() < self.rules.max_signals {
+            waiting.push((appended, reaction));
+        } else {
+            self.stats.over_limit += 1;
+        }
+    }
+
+    /// Drops the early signals of `id` that are older than `oldest`, and queues the rest again.
+    fn drop_early(&mut self, id: Fingerprint, oldest: Timestamp) {
+        let Some(waiting) = self.early.get_mut(&id) else {
+            return;
+        };
+        let before = waiting.len();
+        waiting.retain(|(arrived, _)| *arrived >= oldest);
+        self.stats.orphans += (before - waiting.len()) as u64;
+        match waiting.first() {
+            // Behind signals of other exposures that may be younger: it is dropped a little later,
+            // which nobody sees, since age is checked again when the exposure comes.
+            Some((first, _)) => self.early_order.push_back((*first, id)),
+            None => drop(self.early.remove(&id)),
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! The compact state of one exposure.
+
+use plaudit_event::{Exposure, Labels, Surface, Timestamp};
+use serde::Deserialize;
+
+use super::labels::Rules;
+use crate::fingerprint::Fingerprint;
+
+/// An exposure: when it closes, and what was said about it.
+pub(super) struct Shown {
+    pub(super) offset: u64,
+    pub(super) close: Timestamp,
+    pub(super) forget: Timestamp,
+    pub(super) revision: u32,
+    pub(super) surface: Surface,
+    ts: Timestamp,
+    chosen_item: u64,
+    votes: Vec<Vote>,
+}
+
+/// What a signal says, without the words.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Reaction {
+    /// The signal; for a retraction, the signal taken back.
+    pub(super) id: Fingerprint,
+    pub(super) ts: Timestamp,
+    pub(super) item: Option<u64>,
+    pub(super) says: Says,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Says {
+    /// A vote of the kind with this number in the rules, in \[−1, 1\].
+    Vote { kind: u16, vote: f32 },
+    /// The signal never happened.
+    Retract,
+}
+
+/// One signal that counts, or that is known not to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Vote {
+    id: Fingerprint,
+    pub(super) ts: Timestamp,
+    pub(super) kind: u16,
+    pub(super) vote: f32,
+    /// Retracted, perhaps before it came.
+    pub(super) is_retracted: bool,
+}
+
+impl Shown {
+    pub(super) fn new(offset: u64, exposure: &ExposureHead, close: Timestamp, forget: Timestamp) -> Self {
+        let chosen = exposure.slate.get(exposure.chosen as usize);
+        Self {
+            offset,
+            close,
+            forget,
+            revision: 0,
+            surface: exposure.surface,
+            ts: exposure.ts,
+            chosen_item: chosen.map_or(0, |item| item_hash(&item.item_id)),
+            votes: Vec::new(),
+        }
+    }
+
+    /// Takes a reaction; false when there is no room for it.
+    pub(super) fn take(&mut self, reaction: &Reaction, rules: &Rules) -> bool {
+        let known = self.votes.iter_mut().find(|vote| vote.id == reaction.id);
+        let (kind, vote, is_retracted) = match (reaction.says, known) {
+            (Says::Retract, Some(known)) => {
+                known.is_retracted = true;
+                return true;
+            }
+            (Says::Retract, None) => (0, 0.0, true),
+            (Says::Vote { .. }, Some(_)) => return true,
+            (Says::Vote { kind, vote }, None) => {
+                let is_chosen = reaction.item.is_none_or(|item| item == self.chosen_item);
+                let delay = reaction.ts.millis_since(self.ts);
+                if !is_chosen || !rules.is_in_window(kind, delay) {
+                    return true;
+                }
+                (kind, vote, false)
+            }
+        };
+        if self.votes.len() >= rules.max_signals {
+            return false;
+        }
+        self.votes.push(Vote { id: reaction.id, ts: reaction.ts, kind, vote, is_retracted });
+        true
+    }
+
+    pub(super) fn labels(&self, rules: &Rules) -> Labels {
+        rules.labels(self.surface, &self.votes)
+    }
+}
+
+impl Vote {
+    /// Of two votes of one kind, the one that stands: the later, and of equal times the one with the
+    /// larger id, so that the order of arrival does not matter.
+    pub(super) fn is_later_than(&self, other: &Self) -> bool {
+        (self.ts, self.id) > (other.ts, other.id)
+    }
+}
+
+/// Tells the items of one slate apart.
+pub(super) fn item_hash(item_id: &str) -> u64 {
+    Fingerprint::of(item_id.as_bytes()).head()
+}
+
+/// What attribution needs of an exposure: cheap to decode, and nothing else is held in memory.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct ExposureHead {
+    pub(super) exposure_id: String,
+    surface: Surface,
+    slate: Vec<ItemHead>,
+    #[serde(default)]
+    chosen: u32,
+    ts: Timestamp,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+struct ItemHead {
+    item_id: String,
+}
+
+impl From<&Exposure> for ExposureHead {
+    fn from(exposure: &Exposure) -> Self {
+        let items = exposure.slate.iter().map(|item| ItemHead { item_id: item.item_id.clone() });
+        Self {
+            exposure_id: exposure.exposure_id.to_string(),
+            surface: exposure.surface,
+            slate: items.collect(),
+            chosen: exposure.chosen,
+            ts: exposure.ts,
+        }
+    }
+}

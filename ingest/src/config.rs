@@ -1,0 +1,287 @@
+//! The configuration of intake and attribution.
+//!
+//! ```toml
+//! window = "30m"              # how long signals may follow an exposure
+//! grace = "10s"               # how long their delivery may take
+//!
+//! [signals.copy]              # a kind given here keeps the defaults of all other keys and kinds
+//! trust = 0.3
+//!
+//! [signals.saved_to_notes]    # a kind of your own
+//! objectives = ["helpfulness"]
+//!
+//! [objectives.helpfulness]
+//! default = "missing"         # silence says nothing
+//! ```
+
+mod signals;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use plaudit_event::{Objective, SignalKind, Surface};
+use serde::{Deserialize, Serialize};
+
+pub use signals::{Evidence, SignalSpec};
+
+/// Longest duration accepted anywhere, 366 days: keeps sums of times far from overflow.
+const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
+
+/// What to do about an exposure without any signal for an objective.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Silence {
+    /// Silence is an answer: the label is 0.
+    Negative,
+    /// Silence says nothing: there is no label.
+    Missing,
+}
+
+/// One objective that labels are made for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ObjectiveSpec {
+    /// What silence means.
+    pub default: Silence,
+    /// Where silence means that; empty is everywhere. Elsewhere silence says nothing.
+    #[serde(default)]
+    pub surfaces: Vec<Surface>,
+}
+
+/// The configuration of this crate. Components (log, store, clock) are arguments instead.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// How long after an exposure a signal may happen and still count.
+    #[serde(with = "duration")]
+    pub window: Duration,
+    /// How much longer an exposure stays open, for signals on their way.
+    #[serde(with = "duration")]
+    pub grace: Duration,
+    /// How far the clock of a signal may run before the clock of its exposure.
+    #[serde(with = "duration")]
+    pub slack: Duration,
+    /// How long a signal waits for an exposure that has not arrived.
+    #[serde(with = "duration")]
+    pub early_slack: Duration,
+    /// How long after the close late or retracting signals still correct the example.
+    #[serde(with = "duration")]
+    pub correction_horizon: Duration,
+    /// How far in the future, by the clock of the server, an event may be.
+    #[serde(with = "duration")]
+    pub max_clock_skew: Duration,
+    /// How often the services look for new records.
+    #[serde(with = "duration")]
+    pub poll: Duration,
+    /// Most events in one batch.
+    pub max_batch: usize,
+    /// Most ids remembered in order to recognise duplicates, of which the newer half is certain; about
+    /// 40 bytes each.
+    pub dedup_capacity: usize,
+    /// Most signals that count for one exposure.
+    pub max_signals_per_exposure: usize,
+    /// Most exposures that signals wait for.
+    pub max_early_exposures: usize,
+    /// What each kind of signal means. Given kinds are laid over the defaults.
+    #[serde(deserialize_with = "signals::over_defaults")]
+    pub signals: BTreeMap<SignalKind, SignalSpec>,
+    /// What labels are made for. Given objectives are laid over the defaults.
+    #[serde(deserialize_with = "objectives_over_defaults")]
+    pub objectives: BTreeMap<Objective, ObjectiveSpec>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            window: Duration::from_secs(30 * 60),
+            grace: Duration::from_secs(10),
+            slack: Duration::from_secs(60),
+            early_slack: Duration::from_secs(10 * 60),
+            correction_horizon: Duration::from_secs(6 * 3600),
+            max_clock_skew: Duration::from_secs(5 * 60),
+            poll: Duration::from_millis(50),
+            max_batch: 10_000,
+            dedup_capacity: 900_000,
+            max_signals_per_exposure: 256,
+            max_early_exposures: 100_000,
+            signals: signals::defaults(),
+            objectives: default_objectives(),
+        }
+    }
+}
+
+/// A key with a value that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{path}: {message}")]
+pub struct Problem {
+    /// The key, such as `signals.copy.trust`.
+    pub path: String,
+    /// The allowed range and the value found.
+    pub message: String,
+}
+
+impl Config {
+    /// Every key that cannot be used; empty when all can.
+    #[must_use]
+    pub fn validate(&self) -> Vec<Problem> {
+        let mut problems = Problems::default();
+        let moment = Duration::from_millis(1);
+        problems.duration("window", self.window, moment);
+        problems.duration("grace", self.grace, Duration::ZERO);
+        problems.duration("slack", self.slack, Duration::ZERO);
+        problems.duration("early_slack", self.early_slack, Duration::ZERO);
+        problems.duration("correction_horizon", self.correction_horizon, Duration::ZERO);
+        problems.duration("max_clock_skew", self.max_clock_skew, Duration::ZERO);
+        problems.duration("poll", self.poll, moment);
+        problems.count("max_batch", self.max_batch, 1, 100_000);
+        problems.count("dedup_capacity", self.dedup_capacity, 1_000, 100_000_000);
+        let per_exposure = self.max_signals_per_exposure;
+        problems.count("max_signals_per_exposure", per_exposure, 1, 100_000);
+        let early = self.max_early_exposures;
+        problems.count("max_early_exposures", early, 1, 100_000_000);
+        for (kind, spec) in &self.signals {
+            spec.validate(kind, self, &mut problems);
+        }
+        for objective in self.objectives.keys() {
+            if objective.0.is_empty() || objective.0.len() > 64 {
+                let length = objective.0.len();
+                problems
+                    .add(format!("objectives.{objective}"), format!("the name must have 1 to 64 bytes, got {length}"));
+            }
+        }
+        problems.0
+    }
+}
+
+/// Collects problems.
+#[derive(Default)]
+struct Problems(Vec<Problem>);
+
+impl Problems {
+    fn add(&mut self, path: impl Into<String>, message: String) {
+        self.0.push(Problem { path: path.into(), message });
+    }
+
+    fn duration(&mut self, path: &str, value: Duration, least: Duration) {
+        if value < least || value > LONGEST {
+            let [least, most, got] = [least, LONGEST, value].map(humantime::format_duration);
+            self.add(path, format!("must be {least} to {most}, got {got}"));
+        }
+    }
+
+    fn count(&mut self, path: &str, value: usize, least: usize, most: usize) {
+        if value < least || value > most {
+            self.add(path, format!("must be {least} to {most}, got {value}"));
+        }
+    }
+
+    /// A factor in (0, `most`].
+    fn factor(&mut self, path: String, value: f64, most: f64) {
+        let allowed = value > 0.0 && value <= most;
+        if !allowed {
+            self.add(path, format!("must be above 0 and at most {most}, got {value}"));
+        }
+    }
+}
+
+fn default_objectives() -> BTreeMap<Objective, ObjectiveSpec> {
+    let silence = |default, surfaces: &[Surface]| ObjectiveSpec { default, surfaces: surfaces.to_vec() };
+    BTreeMap::from([
+        (Objective::new(Objective::LOVE), silence(Silence::Negative, &[Surface::Chat, Surface::Decide])),
+        (Objective::new("click"), silence(Silence::Negative, &[Surface::Search, Surface::Decide])),
+        (Objective::new(Objective::HELPFULNESS), silence(Silence::Missing, &[])),
+        (Objective::new(Objective::SAFETY), silence(Silence::Missing, &[])),
+    ])
+}
+
+fn objectives_over_defaults<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<BTreeMap<Objective, ObjectiveSpec>, D::Error> {
+    let given: BTreeMap<Objective, ObjectiveSpec> = BTreeMap::deserialize(deserializer)?;
+    let mut objectives = default_objectives();
+    objectives.extend(given);
+    Ok(objectives)
+}
+
+/// Durations as text such as `30m` or `1h 30m`.
+mod duration {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&humantime::format_duration(*duration))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        parse(&text).map_err(serde::de::Error::custom)
+    }
+
+    pub(super) fn parse(text: &str) -> Result<Duration, String> {
+        humantime::parse_duration(text)
+            .map_err(|error| format!("not a duration such as \"30s\" or \"1h 30m\": {error}"))
+    }
+}
+
+/// Whole milliseconds of `duration`, at most 366 days.
+pub(crate) fn millis(duration: Duration) -> i64 {
+    let millis = duration.min(LONGEST).as_millis();
+    i64::try_from(millis).expect("366 days in milliseconds fit")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_valid_and_survive_a_round_trip() {
+        let config = Config::default();
+        assert_eq!(config.validate(), []);
+        let text = toml::to_string(&config).unwrap();
+        assert!(text.contains("window = \"30m\""), "{text}");
+        assert_eq!(toml::from_str::<Config>(&text).unwrap(), config);
+    }
+
+    #[test]
+    fn a_given_kind_is_laid_over_the_defaults() {
+        let config: Config = toml::from_str(
+            "window = \"10s\"\n[signals.copy]\ntrust = 0.25\n[signals.saved]\nobjectives = [\"helpfulness\"]\n",
+        )
+        .unwrap();
+        let defaults = Config::default();
+        let copy = &config.signals[&SignalKind::Copy];
+        assert_eq!(copy.trust, 0.25);
+        assert_eq!(copy.objectives, defaults.signals[&SignalKind::Copy].objectives);
+        assert_eq!(config.signals[&SignalKind::Love], defaults.signals[&SignalKind::Love]);
+        assert!(config.signals.contains_key(&SignalKind::Custom("saved".into())));
+        assert_eq!(config.window, Duration::from_secs(10));
+        assert_eq!(config.validate(), []);
+    }
+
+    #[test]
+    fn unknown_keys_are_refused() {
+        assert!(toml::from_str::<Config>("windov = \"10s\"").is_err());
+        assert!(toml::from_str::<Config>("[signals.copy]\ntrsut = 1.0").is_err());
+        assert!(toml::from_str::<Config>("window = \"10 parsecs\"").is_err());
+    }
+
+    #[test]
+    fn all_problems_are_reported_with_key_value_and_range() {
+        let config: Config = toml::from_str(
+            "window = \"0s\"\nmax_batch = 0\n[signals.copy]\ntrust = 2.0\nobjectives = [\"luck\"]\nwindow = \"1h\"",
+        )
+        .unwrap();
+        let problems: Vec<String> = config.validate().iter().map(Problem::to_string).collect();
+        assert_eq!(
+            problems,
+            [
+                "window: must be 1ms to 1year 18h, got 0s",
+                "max_batch: must be 1 to 100000, got 0",
+                "signals.copy.trust: must be above 0 and at most 1, got 2",
+                "signals.copy.window: must be 1ms to 0s (the `window` of all), got 1h",
+                "signals.copy.objectives: unknown objective `luck`: must be one of click, helpfulness, love, safety",
+            ]
+        );
+    }
+}

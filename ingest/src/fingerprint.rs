@@ -1,0 +1,69 @@
+//! 128-bit fingerprints: ids and contents in little memory.
+
+use plaudit_event::Event;
+use sha2::{Digest, Sha256};
+
+/// The first 16 bytes of a SHA-256. Two of 10⁹ different texts share one with probability 10⁻²¹.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Fingerprint([u8; 16]);
+
+impl Fingerprint {
+    pub(crate) fn of(bytes: &[u8]) -> Self {
+        Self::cut(Sha256::digest(bytes).as_slice())
+    }
+
+    /// Of an `id` in the space called `space`: equal ids of different spaces differ.
+    pub(crate) fn of_id(space: &str, id: &str) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(space.as_bytes());
+        hash.update([0]);
+        hash.update(id.as_bytes());
+        Self::cut(hash.finalize().as_slice())
+    }
+
+    /// Of what an event says, apart from its time: the server may have filled that in, so that the
+    /// same event sent again can differ in it. Also brings the maps of the event into one order.
+    pub(crate) fn of_content(event: &mut Event) -> Self {
+        let ts = match event {
+            Event::Exposure(exposure) => {
+                for map in [&mut exposure.context.filters, &mut exposure.attributes, &mut exposure.unknown] {
+                    sort(map);
+                }
+                &mut exposure.ts
+            }
+            Event::Signal(signal) => {
+                sort(&mut signal.unknown);
+                &mut signal.ts
+            }
+            Event::Example(example) => &mut example.ts,
+        };
+        let kept = std::mem::take(ts);
+        let bytes = serde_json::to_vec(event).expect("an event has only string keys");
+        match event {
+            Event::Exposure(exposure) => exposure.ts = kept,
+            Event::Signal(signal) => signal.ts = kept,
+            Event::Example(example) => example.ts = kept,
+        }
+        Self::of(&bytes)
+    }
+
+    /// The first 8 bytes as a number.
+    pub(crate) fn head(self) -> u64 {
+        let mut head = [0; 8];
+        head.copy_from_slice(&self.0[..8]);
+        u64::from_le_bytes(head)
+    }
+
+    fn cut(digest: &[u8]) -> Self {
+        let mut head = [0; 16];
+        head.copy_from_slice(&digest[..16]);
+        Self(head)
+    }
+}
+
+fn sort(map: &mut serde_json::Map<String, serde_json::Value>) {
+    map.sort_keys();
+    for value in map.values_mut() {
+        value.sort_all_objects();
+    }
+}

@@ -1,0 +1,175 @@
+//! From judged events to durable records, each id once.
+
+use std::sync::{Arc, MutexGuard};
+
+use plaudit_event::Timestamp;
+
+use super::dedup::{Dedup, Known};
+use super::judge::{Dead, Judged, Valid};
+use super::{Fingerprint, Inner};
+use crate::log::{Record, Topic};
+use crate::outcome::{Reason, Refusal};
+use crate::{Error, Outcome};
+
+/// Ids that this call has in flight. What is not settled is released, whatever happens.
+struct Claims<'a> {
+    inner: &'a Inner,
+    ids: Vec<Fingerprint>,
+}
+
+impl Claims<'_> {
+    fn settle(mut self) {
+        self.end(Dedup::settle);
+    }
+
+    fn end(&mut self, how: impl Fn(&mut Dedup, Fingerprint)) {
+        // Who has claimed nothing has nothing to tell: it may be waiting itself.
+        if self.ids.is_empty() {
+            return;
+        }
+        let mut dedup = self.inner.dedup();
+        for id in self.ids.drain(..) {
+            how(&mut dedup, id);
+        }
+        drop(dedup);
+        self.inner.settled.notify_waiters();
+    }
+}
+
+impl Drop for Claims<'_> {
+    fn drop(&mut self) {
+        self.end(Dedup::release);
+    }
+}
+
+impl Inner {
+    fn dedup(&self) -> MutexGuard<'_, Dedup> {
+        self.dedup.lock().expect("no code panics under this lock")
+    }
+}
+
+/// New events of one topic.
+struct New<'a> {
+    topic: Topic,
+    records: Vec<Record>,
+    claims: Claims<'a>,
+}
+
+impl<'a> New<'a> {
+    const fn none(inner: &'a Inner, topic: Topic) -> Self {
+        Self { topic, records: Vec::new(), claims: Claims { inner, ids: Vec::new() } }
+    }
+
+    /// Makes them durable. Each topic settles its own ids: when one append fails and the other does
+    /// not, the events of the other are known when the batch comes again.
+    async fn write(self) -> Result<(), Error> {
+        append(self.claims.inner, self.topic, self.records).await?;
+        self.claims.settle();
+        Ok(())
+    }
+}
+
+/// What one look at the memory of ids found to do.
+struct Round<'a> {
+    exposures: New<'a>,
+    signals: New<'a>,
+    conflicts: Vec<Dead>,
+    in_flight: Vec<(usize, Valid)>,
+}
+
+/// Makes `judged` durable and gives each its outcome, in order.
+///
+/// An id that another call has in flight is waited for: to call it a duplicate before the other is
+/// durable would promise too much. No call waits while it has ids in flight itself, so none waits
+/// for ever.
+pub(super) async fn accept(inner: Arc<Inner>, judged: Vec<Judged>) -> Result<Vec<Outcome>, Error> {
+    let mut outcomes = vec![Outcome::Accepted; judged.len()];
+    let mut open = Vec::with_capacity(judged.len());
+    let mut dead = Vec::new();
+    for (index, judged) in judged.into_iter().enumerate() {
+        match judged {
+            Ok(valid) => open.push((index, valid)),
+            Err(refused) => {
+                outcomes[index] = Outcome::refused(refused.refusal.clone());
+                dead.push(refused);
+            }
+        }
+    }
+    loop {
+        let settled = inner.settled.notified();
+        tokio::pin!(settled);
+        settled.as_mut().enable();
+        let mut round = claim(&inner, open, &mut outcomes);
+        dead.append(&mut round.conflicts);
+        let has_claims = !round.exposures.records.is_empty() || !round.signals.records.is_empty();
+        let letters = std::mem::take(&mut dead);
+        let letters = letters.into_iter().map(Dead::into_record).collect();
+        // At once, so that they share one sync.
+        let written =
+            tokio::join!(round.exposures.write(), round.signals.write(), append(&inner, Topic::DeadLetters, letters),);
+        written.0.and(written.1).and(written.2)?;
+        open = round.in_flight;
+        if open.is_empty() {
+            return Ok(outcomes);
+        }
+        if !has_claims {
+            settled.await;
+        }
+    }
+}
+
+/// Looks every open event up, under one lock.
+fn claim<'a>(inner: &'a Inner, open: Vec<(usize, Valid)>, outcomes: &mut [Outcome]) -> Round<'a> {
+    let mut round = Round {
+        exposures: New::none(inner, Topic::Exposures),
+        signals: New::none(inner, Topic::Signals),
+        conflicts: Vec::new(),
+        in_flight: Vec::new(),
+    };
+    let mut dedup = inner.dedup();
+    for (index, valid) in open {
+        match dedup.claim(valid.id, valid.content) {
+            Known::Claimed => {
+                outcomes[index] = Outcome::Accepted;
+                let new = match valid.topic {
+                    Topic::Exposures => &mut round.exposures,
+                    _ => &mut round.signals,
+                };
+                new.claims.ids.push(valid.id);
+                new.records.push(valid.record);
+            }
+            Known::InFlight => round.in_flight.push((index, valid)),
+            Known::Duplicate => outcomes[index] = Outcome::Duplicate,
+            Known::Conflict => {
+                let dead = conflict(valid, inner.clock.now());
+                outcomes[index] = Outcome::refused(dead.refusal.clone());
+                round.conflicts.push(dead);
+            }
+        }
+    }
+    drop(dedup);
+    round
+}
+
+fn conflict(valid: Valid, received_ts: Timestamp) -> Dead {
+    let field = match valid.topic {
+        Topic::Exposures => "exposure_id",
+        _ => "signal_id",
+    };
+    Dead {
+        refusal: Refusal {
+            reason: Reason::Conflict,
+            field: field.to_owned(),
+            detail: "must be new, got the id of another event with other content".to_owned(),
+        },
+        raw: valid.record.value,
+        received_ts,
+    }
+}
+
+async fn append(inner: &Inner, topic: Topic, records: Vec<Record>) -> Result<(), Error> {
+    if records.is_empty() {
+        return Ok(());
+    }
+    inner.log.append(topic, records).await.map(drop)
+}

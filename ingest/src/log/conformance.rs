@@ -1,0 +1,228 @@
+//! What every [`EventLog`] must do: one suite, run by every implementation.
+
+use std::sync::Arc;
+
+use plaudit_event::{Clock, ManualClock, Timestamp};
+
+use super::{APPEND_RECORDS, EventLog, READ_BYTES, RECORD_BYTES, Record, Topic};
+use crate::ErrorKind;
+
+const fn at(millis: i64) -> Timestamp {
+    Timestamp::from_millis(millis)
+}
+
+fn record(text: &str) -> Record {
+    Record { key: format!("key of {text}"), value: text.as_bytes().to_vec() }
+}
+
+/// Runs every check, each on a fresh, empty log from `make`.
+///
+/// # Panics
+/// Panics at the first check that fails.
+pub async fn all<L, F>(mut make: F)
+where
+    L: EventLog + 'static,
+    F: FnMut(Arc<dyn Clock>) -> Arc<L>,
+{
+    let mut fresh = || {
+        let clock = Arc::new(ManualClock::new(at(1_000)));
+        let log: Arc<dyn EventLog> = make(clock.clone());
+        (log, clock)
+    };
+    let (log, _) = fresh();
+    empty_topics_are_empty(&*log).await;
+    let (log, _) = fresh();
+    offsets_are_dense_and_topics_apart(&*log).await;
+    let (log, _) = fresh();
+    reads_start_at_from_and_stop_at_max(&*log).await;
+    let (log, _) = fresh();
+    large_records_are_read_in_pieces(&*log).await;
+    let (log, clock) = fresh();
+    times_never_go_back(&*log, &clock).await;
+    let (log, clock) = fresh();
+    seek_finds_the_first_at_or_after(&*log, &clock).await;
+    let (log, _) = fresh();
+    commits_are_monotone(&*log).await;
+    let (log, _) = fresh();
+    too_much_is_refused_and_harms_nothing(&*log).await;
+    let (log, clock) = fresh();
+    writers_do_not_mix(log.clone(), clock.clone()).await;
+    let (log, clock) = fresh();
+    horizon_splits_past_from_future(log.clone(), clock.clone()).await;
+}
+
+async fn empty_topics_are_empty(log: &dyn EventLog) {
+    for topic in Topic::ALL {
+        assert_eq!(log.tail(topic).await.expect("tail"), 0);
+        assert_eq!(log.read(topic, 0, 10).await.expect("read"), []);
+        assert_eq!(log.seek(topic, at(0)).await.expect("seek"), 0);
+        assert_eq!(log.committed("nobody", topic).await.expect("committed"), 0);
+    }
+    let none = log.append(Topic::Signals, Vec::new()).await;
+    assert!(none.expect("append of nothing").is_empty());
+    assert_eq!(log.tail(Topic::Signals).await.expect("tail"), 0);
+}
+
+async fn offsets_are_dense_and_topics_apart(log: &dyn EventLog) {
+    let two = vec![record("a"), record("b")];
+    let offsets = log.append(Topic::Signals, two).await.expect("append");
+    assert_eq!(offsets, [0, 1]);
+    let other = log.append(Topic::Exposures, vec![record("x")]).await;
+    assert_eq!(other.expect("append"), [0]);
+    let third = log.append(Topic::Signals, vec![record("c")]).await;
+    assert_eq!(third.expect("append"), [2]);
+    assert_eq!(log.tail(Topic::Signals).await.expect("tail"), 3);
+    let stored = log.read(Topic::Signals, 0, 10).await.expect("read");
+    let values: Vec<&[u8]> = stored.iter().map(|s| s.value.as_slice()).collect();
+    assert_eq!(values, [b"a", b"b", b"c"]);
+    assert_eq!(stored[1].key, "key of b");
+    assert_eq!(stored[2].offset, 2);
+}
+
+async fn reads_start_at_from_and_stop_at_max(log: &dyn EventLog) {
+    let five = (0..5).map(|i| record(&i.to_string())).collect();
+    log.append(Topic::Examples, five).await.expect("append");
+    let middle = log.read(Topic::Examples, 2, 2).await.expect("read");
+    let offsets: Vec<u64> = middle.iter().map(|s| s.offset).collect();
+    assert_eq!(offsets, [2, 3]);
+    assert_eq!(log.read(Topic::Examples, 0, 0).await.expect("read"), []);
+    assert_eq!(log.read(Topic::Examples, 5, 9).await.expect("read"), []);
+    let beyond = log.read(Topic::Examples, u64::MAX, 9).await;
+    assert_eq!(beyond.expect("read beyond every offset"), []);
+}
+
+async fn large_records_are_read_in_pieces(log: &dyn EventLog) {
+    let large = || Record { key: "large".into(), value: vec![7; RECORD_BYTES] };
+    let count = READ_BYTES / RECORD_BYTES + 2;
+    for _ in 0..count {
+        let appended = log.append(Topic::Signals, vec![large()]).await;
+        appended.expect("a record at the limit");
+    }
+    let first = log.read(Topic::Signals, 0, 1_000).await.expect("read");
+    assert!(!first.is_empty() && first.len() < count);
+    let next = first.len() as u64;
+    let rest = log.read(Topic::Signals, next, 1_000).await.expect("read");
+    assert_eq!(first.len() + rest.len(), count);
+}
+
+async fn times_never_go_back(log: &dyn EventLog, clock: &ManualClock) {
+    log.append(Topic::Signals, vec![record("a")]).await.expect("append");
+    clock.advance_to(at(2_000));
+    log.append(Topic::Exposures, vec![record("b")]).await.expect("append");
+    log.append(Topic::Signals, vec![record("c")]).await.expect("append");
+    let signals = log.read(Topic::Signals, 0, 9).await.expect("read");
+    let exposures = log.read(Topic::Exposures, 0, 9).await.expect("read");
+    assert_eq!(signals[0].appended, at(1_000));
+    assert_eq!(exposures[0].appended, at(2_000));
+    assert_eq!(signals[1].appended, at(2_000));
+}
+
+async fn seek_finds_the_first_at_or_after(log: &dyn EventLog, clock: &ManualClock) {
+    for (time, texts) in [(1_000, "ab"), (2_000, "c"), (4_000, "def")] {
+        clock.advance_to(at(time));
+        let records = texts.chars().map(|c| record(&c.to_string())).collect();
+        log.append(Topic::Signals, records).await.expect("append");
+    }
+    let cases = [(0, 0), (1_000, 0), (1_001, 2), (2_000, 2), (3_000, 3), (4_000, 3), (4_001, 6)];
+    for (time, offset) in cases {
+        let found = log.seek(Topic::Signals, at(time)).await.expect("seek");
+        assert_eq!(found, offset, "seek to {time}");
+    }
+}
+
+async fn commits_are_monotone(log: &dyn EventLog) {
+    for next in [5, 5, 3] {
+        log.commit("reader", Topic::Signals, next).await.expect("commit");
+        let committed = log.committed("reader", Topic::Signals).await;
+        assert_eq!(committed.expect("committed"), 5);
+    }
+    let other_group = log.committed("other", Topic::Signals).await;
+    assert_eq!(other_group.expect("committed"), 0);
+    let other_topic = log.committed("reader", Topic::Exposures).await;
+    assert_eq!(other_topic.expect("committed"), 0);
+}
+
+async fn too_much_is_refused_and_harms_nothing(log: &dyn EventLog) {
+    let too_large = Record { key: "k".into(), value: vec![0; RECORD_BYTES + 1] };
+    let refused = log.append(Topic::Signals, vec![record("a"), too_large]).await;
+    assert_eq!(refused.expect_err("too large").kind(), ErrorKind::Invalid);
+    let too_many = vec![record("a"); APPEND_RECORDS + 1];
+    let refused = log.append(Topic::Signals, too_many).await;
+    assert_eq!(refused.expect_err("too many").kind(), ErrorKind::Invalid);
+    assert_eq!(log.tail(Topic::Signals).await.expect("tail"), 0);
+    let next = log.append(Topic::Signals, vec![record("b")]).await;
+    assert_eq!(next.expect("append"), [0]);
+}
+
+/// Writers at the same time: no record is lost, torn from its batch, or out of order.
+async fn writers_do_not_mix(log: Arc<dyn EventLog>, clock: Arc<ManualClock>) {
+    const WRITERS: usize = 8;
+    const BATCHES: usize = 20;
+    let mut tasks = Vec::new();
+    for writer in 0..WRITERS {
+        let (log, clock) = (log.clone(), clock.clone());
+        tasks.push(tokio::spawn(async move {
+            for batch in 0..BATCHES {
+                clock.advance_to(at(1_000 + i64::try_from(batch).expect("small")));
+                let texts = ["first", "second"];
+                let records = texts.map(|t| record(&format!("{writer} {batch} {t}")));
+                let offsets = log.append(Topic::Signals, records.to_vec()).await;
+                let offsets = offsets.expect("append");
+                assert_eq!(offsets[1], offsets[0] + 1);
+                let back = log.read(Topic::Signals, offsets[0], 2).await.expect("read");
+                assert_eq!(back[0].value, records[0].value, "readable once acknowledged");
+            }
+        }));
+    }
+    for task in tasks {
+        task.await.expect("writer");
+    }
+    let stored = log.read(Topic::Signals, 0, 10_000).await.expect("read");
+    assert_eq!(stored.len(), WRITERS * BATCHES * 2);
+    assert!(stored.windows(2).all(|w| w[0].appended <= w[1].appended));
+    assert!((0..).zip(&stored).all(|(offset, s)| s.offset == offset));
+    let mut values: Vec<&[u8]> = stored.iter().map(|s| s.value.as_slice()).collect();
+    values.sort_unstable();
+    values.dedup();
+    assert_eq!(values.len(), WRITERS * BATCHES * 2, "every record once");
+}
+
+/// What the horizon promised to be complete stays complete, while writers go on.
+async fn horizon_splits_past_from_future(log: Arc<dyn EventLog>, clock: Arc<ManualClock>) {
+    let writers: Vec<_> = [Topic::Exposures, Topic::Signals]
+        .into_iter()
+        .map(|topic| {
+            let (log, clock) = (log.clone(), clock.clone());
+            tokio::spawn(async move {
+                for step in 0..100 {
+                    clock.advance_to(at(2_000 + step));
+                    let appended = log.append(topic, vec![record("r")]).await;
+                    appended.expect("append");
+                }
+            })
+        })
+        .collect();
+    let mut promises = Vec::new();
+    while writers.iter().any(|writer| !writer.is_finished()) {
+        let horizon = log.horizon().await.expect("horizon");
+        for topic in [Topic::Exposures, Topic::Signals] {
+            let below = log.seek(topic, horizon).await.expect("seek");
+            promises.push((topic, horizon, below));
+        }
+        tokio::task::yield_now().await;
+    }
+    for writer in writers {
+        writer.await.expect("writer");
+    }
+    for (topic, horizon, below) in promises {
+        let now_below = log.seek(topic, horizon).await.expect("seek");
+        assert_eq!(below, now_below, "{topic} below {horizon:?}");
+    }
+    let horizon = log.horizon().await.expect("horizon");
+    assert!(horizon >= at(2_099), "the horizon follows the clock");
+    clock.advance_to(at(1));
+    let late = log.append(Topic::Signals, vec![record("late")]).await;
+    let offset = late.expect("append")[0];
+    let stored = log.read(Topic::Signals, offset, 1).await.expect("read");
+    assert!(stored[0].appended >= horizon);
+}

@@ -1,0 +1,90 @@
+//! The metrics of this crate: names, meaning, and the few places that count.
+
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+
+use crate::log::Topic;
+
+/// Transactions of the event log, each synced once.
+pub const LOG_TRANSACTIONS: &str = "plaudit_log_transactions_total";
+/// Records appended to the event log.
+pub const LOG_RECORDS: &str = "plaudit_log_records_total";
+/// Appends that shared one transaction.
+pub const LOG_GROUP: &str = "plaudit_log_group_appends";
+/// Events handed to intake; equals the sum of [`INTAKE_OUTCOMES`].
+pub const INTAKE_RECEIVED: &str = "plaudit_intake_received_total";
+/// Outcomes of events; tags `outcome` and `reason`.
+pub const INTAKE_OUTCOMES: &str = "plaudit_intake_outcomes_total";
+/// Records of the log that could not be read and were passed over; tags `topic` and `reader`.
+pub const UNREADABLE: &str = "plaudit_log_unreadable_total";
+/// Examples appended; tag `revision` is `first` or `correction`.
+pub const ATTRIBUTION_EXAMPLES: &str = "plaudit_attribution_examples_total";
+/// Exposures whose window is open.
+pub const ATTRIBUTION_OPEN: &str = "plaudit_attribution_open_exposures";
+/// Signals that made no label, by tag `reason`: `orphan`, `late` or `limit`.
+pub const ATTRIBUTION_UNUSED: &str = "plaudit_attribution_unused_signals_total";
+/// Rows written to the store; tag `topic`.
+pub const STORE_ROWS: &str = "plaudit_store_rows_total";
+
+/// Describes every metric of this crate to the installed recorder.
+pub fn describe() {
+    let counters = [
+        (LOG_TRANSACTIONS, "transactions of the event log, each synced once"),
+        (LOG_RECORDS, "records appended to the event log"),
+        (INTAKE_RECEIVED, "events handed to intake; the sum of all outcomes"),
+        (INTAKE_OUTCOMES, "outcomes of received events, by outcome and reason"),
+        (UNREADABLE, "records of the log passed over as unreadable, by topic and reader"),
+        (ATTRIBUTION_EXAMPLES, "examples appended, by revision (first or correction)"),
+        (ATTRIBUTION_UNUSED, "signals that made no label, by reason (orphan, late or limit)"),
+        (STORE_ROWS, "rows written to the store, by topic"),
+    ];
+    for (name, meaning) in counters {
+        describe_counter!(name, Unit::Count, meaning);
+    }
+    describe_histogram!(LOG_GROUP, Unit::Count, "appends that shared one transaction");
+    describe_gauge!(ATTRIBUTION_OPEN, Unit::Count, "exposures whose window is open");
+}
+
+/// Counts one transaction of the log.
+pub(crate) fn log_transaction(num_commands: usize, num_records: usize) {
+    counter!(LOG_TRANSACTIONS).increment(1);
+    counter!(LOG_RECORDS).increment(num_records as u64);
+    histogram!(LOG_GROUP).record(to_f64(num_commands as u64));
+}
+
+pub(crate) fn intake_received(count: usize) {
+    counter!(INTAKE_RECEIVED).increment(count as u64);
+}
+
+pub(crate) fn intake_outcome(outcome: &'static str, reason: &'static str, count: usize) {
+    if count > 0 {
+        counter!(INTAKE_OUTCOMES, "outcome" => outcome, "reason" => reason).increment(count as u64);
+    }
+}
+
+pub(crate) fn unreadable(topic: Topic, reader: &'static str) {
+    counter!(UNREADABLE, "topic" => topic.as_str(), "reader" => reader).increment(1);
+}
+
+pub(crate) fn examples(num_first: u64, num_corrections: u64) {
+    counter!(ATTRIBUTION_EXAMPLES, "revision" => "first").increment(num_first);
+    counter!(ATTRIBUTION_EXAMPLES, "revision" => "correction").increment(num_corrections);
+}
+
+pub(crate) fn open_exposures(count: u64) {
+    gauge!(ATTRIBUTION_OPEN).set(to_f64(count));
+}
+
+pub(crate) fn unused_signals(reason: &'static str, count: u64) {
+    if count > 0 {
+        counter!(ATTRIBUTION_UNUSED, "reason" => reason).increment(count);
+    }
+}
+
+pub(crate) fn store_rows(topic: Topic, count: u64) {
+    counter!(STORE_ROWS, "topic" => topic.as_str()).increment(count);
+}
+
+#[expect(clippy::cast_precision_loss, reason = "metrics are read by eye")]
+const fn to_f64(count: u64) -> f64 {
+    count as f64
+}

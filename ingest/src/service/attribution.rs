@@ -1,0 +1,248 @@
+//! Attribution as a service: reads exposures and signals, appends examples.
+//!
+//! Exactly once without a transaction: beside every example stands how far attribution had come
+//! (`Progress`). After a crash the log is read again from far enough back, and what that progress
+//! covers is not written a second time.
+
+mod cursor;
+mod progress;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use plaudit_event::{Exposure, Signal, Timestamp};
+use tokio::sync::watch;
+
+use super::CatchUp;
+use crate::attribution::{Emission, ExposureHead, Joiner, JoinerStats, Phase, lookback_ms};
+use crate::log::{EventLog, Stored, Topic, data};
+use crate::{Config, Error, metrics};
+use cursor::Cursor;
+use progress::{Progress, last_progress, record};
+
+/// Records read at a time.
+const READ: usize = 256;
+/// Examples appended at a time.
+const APPEND: usize = 256;
+
+/// What one `catch_up` did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Attributed {
+    /// Exposures and signals read.
+    pub records: u64,
+    /// Examples appended for the first time.
+    pub examples: u64,
+    /// Corrections appended.
+    pub corrections: u64,
+}
+
+/// Turns the topics `exposures` and `signals` into the topic `examples`.
+///
+/// At most one may run on a log.
+pub struct AttributionService {
+    log: Arc<dyn EventLog>,
+    config: Config,
+    /// `None` before the first step, and after a failure: then it is read back from the log.
+    state: Option<State>,
+}
+
+struct State {
+    joiner: Joiner,
+    progress: Progress,
+    exposures: Cursor,
+    signals: Cursor,
+    /// Exposures read a second time, at their close.
+    closing: VecDeque<Stored>,
+    reported: JoinerStats,
+}
+
+impl AttributionService {
+    /// A service on `log`. Nothing is read before the first step.
+    #[must_use]
+    pub fn new(log: Arc<dyn EventLog>, config: Config) -> Self {
+        Self { log, config, state: None }
+    }
+
+    /// Attributes everything up to the horizon of the log, and returns when the examples are
+    /// durable.
+    ///
+    /// # Errors
+    /// Fails when the log cannot be read or written; calling again goes on where the log stands.
+    pub async fn catch_up(&mut self) -> Result<Attributed, Error> {
+        let horizon = self.log.horizon().await?;
+        let mut state = match self.state.take() {
+            Some(state) => state,
+            None => self.restore().await?,
+        };
+        // On an error the state is dropped: whether the append was written is for the log to say.
+        let done = state.catch_up(&*self.log, horizon).await?;
+        state.report(done);
+        self.state = Some(state);
+        Ok(done)
+    }
+
+    /// Catches up again and again until `shutdown` says true.
+    ///
+    /// # Errors
+    /// Fails on what waiting does not mend, such as damaged data.
+    pub async fn run(&mut self, shutdown: watch::Receiver<bool>) -> Result<(), Error> {
+        let poll = self.config.poll;
+        super::run(self, poll, shutdown).await
+    }
+
+    /// What attribution holds in memory; empty before the first step.
+    #[must_use]
+    pub fn stats(&self) -> JoinerStats {
+        let joiner = self.state.as_ref().map(|state| &state.joiner);
+        joiner.map(Joiner::stats).unwrap_or_default()
+    }
+
+    /// Reads the progress from the last example, and goes as far back as the windows reach.
+    async fn restore(&self) -> Result<State, Error> {
+        let progress = last_progress(&*self.log).await?;
+        let (mut exposures, mut signals) = (0, 0);
+        if let Some(progress) = progress {
+            let unclosed = self.log.read(Topic::Exposures, progress.closed, 1).await?;
+            let first = unclosed.first().map_or(progress.at, |s| s.appended);
+            let from = first.min(progress.at).plus_millis(-lookback_ms(&self.config));
+            exposures = self.log.seek(Topic::Exposures, from).await?;
+            signals = self.log.seek(Topic::Signals, from).await?;
+        }
+        tracing::info!(exposures, signals, "attribution starts");
+        Ok(State {
+            joiner: Joiner::new(&self.config),
+            progress: progress.unwrap_or_default(),
+            exposures: Cursor::new(Topic::Exposures, exposures),
+            signals: Cursor::new(Topic::Signals, signals),
+            closing: VecDeque::new(),
+            reported: JoinerStats::default(),
+        })
+    }
+}
+
+impl CatchUp for AttributionService {
+    const NAME: &'static str = "attribution";
+
+    async fn step(&mut self) -> Result<(), Error> {
+        self.catch_up().await.map(drop)
+    }
+}
+
+impl State {
+    async fn catch_up(&mut self, log: &dyn EventLog, horizon: Timestamp) -> Result<Attributed, Error> {
+        let mut done = Attributed::default();
+        let mut emissions = Vec::new();
+        loop {
+            let exposure = self.exposures.peek(log, horizon).await?;
+            let signal = self.signals.peek(log, horizon).await?;
+            let is_exposure = match (exposure, signal) {
+                (None, None) => break,
+                (Some(exposure), Some(signal)) => exposure <= signal,
+                (exposure, _) => exposure.is_some(),
+            };
+            self.feed(is_exposure, &mut emissions);
+            done.records += 1;
+            if emissions.len() >= APPEND {
+                self.write(log, &mut emissions, &mut done).await?;
+            }
+            if done.records % READ as u64 == 0 {
+                // Decoding is work for the processor: let others have it too.
+                tokio::task::yield_now().await;
+            }
+        }
+        self.joiner.advance(horizon, &mut emissions);
+        self.write(log, &mut emissions, &mut done).await?;
+        Ok(done)
+    }
+
+    /// Feeds the next record. One that cannot be read is passed over, and counted.
+    fn feed(&mut self, is_exposure: bool, emissions: &mut Vec<Emission>) {
+        let cursor = match is_exposure {
+            true => &mut self.exposures,
+            false => &mut self.signals,
+        };
+        let topic = cursor.topic;
+        let Some(stored) = cursor.pop() else { return };
+        let (appended, offset) = (stored.appended, stored.offset);
+        let read = if is_exposure {
+            data::<ExposureHead>(&stored).map(|exposure| {
+                self.joiner.exposure(appended, offset, &exposure, emissions);
+            })
+        } else {
+            data::<Signal>(&stored).map(|signal| {
+                self.joiner.signal(appended, offset, &signal, emissions);
+            })
+        };
+        if read.is_err() {
+            tracing::error!(%topic, offset, "record cannot be read");
+            metrics::unreadable(topic, "attribution");
+        }
+    }
+
+    /// Appends what is new among `emissions`, in order, and empties it.
+    async fn write(
+        &mut self,
+        log: &dyn EventLog,
+        emissions: &mut Vec<Emission>,
+        done: &mut Attributed,
+    ) -> Result<(), Error> {
+        let mut emissions = std::mem::take(emissions).into_iter().peekable();
+        while emissions.peek().is_some() {
+            let mut records = Vec::with_capacity(APPEND);
+            let mut progress = self.progress;
+            for emission in emissions.by_ref() {
+                if progress.covers(emission.order) {
+                    continue;
+                }
+                progress.note(&emission);
+                if let Some(exposure) = self.exposure(log, &emission).await? {
+                    records.push(record(&emission, exposure, progress));
+                    match emission.order.phase {
+                        Phase::Close => done.examples += 1,
+                        Phase::Correction => done.corrections += 1,
+                    }
+                }
+                if records.len() >= APPEND {
+                    break;
+                }
+            }
+            if !records.is_empty() {
+                log.append(Topic::Examples, records).await?;
+            }
+            self.progress = progress;
+        }
+        Ok(())
+    }
+
+    /// Reads the exposure of `emission` again. Closes come in the order of the topic, so they are
+    /// read ahead; corrections are anywhere.
+    async fn exposure(&mut self, log: &dyn EventLog, emission: &Emission) -> Result<Option<Exposure>, Error> {
+        let offset = emission.exposure_offset;
+        let stored = if emission.order.phase == Phase::Close {
+            while self.closing.pop_front_if(|s| s.offset < offset).is_some() {}
+            if self.closing.front().is_none_or(|s| s.offset != offset) {
+                self.closing = log.read(Topic::Exposures, offset, READ).await?.into();
+            }
+            self.closing.pop_front()
+        } else {
+            log.read(Topic::Exposures, offset, 1).await?.pop()
+        };
+        let exposure = stored.as_ref().map(data::<Exposure>);
+        if let Some(Ok(exposure)) = exposure {
+            return Ok(Some(exposure));
+        }
+        tracing::error!(topic = %Topic::Exposures, offset, "record cannot be read");
+        metrics::unreadable(Topic::Exposures, "attribution");
+        Ok(None)
+    }
+
+    fn report(&mut self, done: Attributed) {
+        let stats = self.joiner.stats();
+        let before = std::mem::replace(&mut self.reported, stats);
+        metrics::examples(done.examples, done.corrections);
+        metrics::open_exposures(stats.open);
+        metrics::unused_signals("orphan", stats.orphans - before.orphans);
+        metrics::unused_signals("late", stats.late - before.late);
+        metrics::unused_signals("limit", stats.over_limit - before.over_limit);
+    }
+}

@@ -1,0 +1,124 @@
+//! The event store: what the log holds, ready to be asked about.
+
+mod sqlite;
+
+#[cfg(any(test, feature = "test-util"))]
+pub mod conformance;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use plaudit_event::{Context, Example, Exposure, Seed, Signal, Timestamp};
+
+use crate::Error;
+use crate::log::{BoxFuture, Topic};
+use crate::outcome::{DeadLetter, Reason};
+
+pub use sqlite::SqliteStore;
+
+/// Most rows that one scan returns.
+pub const SCAN_ROWS: usize = 10_000;
+
+/// Rows of one topic, each with its offset in the log.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Rows {
+    /// Of topic `exposures`.
+    Exposures(Vec<(u64, Exposure)>),
+    /// Of topic `signals`.
+    Signals(Vec<(u64, Signal)>),
+    /// Of topic `examples`.
+    Examples(Vec<(u64, Example)>),
+    /// Of topic `dead_letters`.
+    DeadLetters(Vec<(u64, DeadLetter)>),
+}
+
+impl Rows {
+    /// The topic that the rows come from.
+    #[must_use]
+    pub const fn topic(&self) -> Topic {
+        match self {
+            Self::Exposures(_) => Topic::Exposures,
+            Self::Signals(_) => Topic::Signals,
+            Self::Examples(_) => Topic::Examples,
+            Self::DeadLetters(_) => Topic::DeadLetters,
+        }
+    }
+}
+
+/// A stretch of one topic: every readable record with offset in `from..next`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Batch {
+    /// The first offset covered.
+    pub from: u64,
+    /// The first offset not covered.
+    pub next: u64,
+    /// What was read.
+    pub rows: Rows,
+}
+
+/// How much the store holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Exposures, each id once.
+    pub exposures: u64,
+    /// Signals, each id once.
+    pub signals: u64,
+    /// Examples, each exposure once.
+    pub examples: u64,
+    /// Refused events by reason.
+    pub dead_letters: BTreeMap<Reason, u64>,
+}
+
+/// A queryable copy of the log. All of it can be made again from the log.
+pub trait EventStore: Send + Sync {
+    /// Writes the rows and the position of their topic, together or not at all; returns how many
+    /// rows were new.
+    ///
+    /// Rows below the position have taken effect before and are passed over. An exposure or signal
+    /// whose id is known changes nothing; of an example the highest revision stays. A batch that
+    /// starts beyond the position is an error, since something would be lost.
+    fn apply(&self, batch: Batch) -> BoxFuture<'_, Result<u64, Error>>;
+
+    /// The next offset of each topic; absent is 0.
+    fn positions(&self) -> BoxFuture<'_, Result<BTreeMap<Topic, u64>, Error>>;
+
+    /// How much the store holds.
+    fn counts(&self) -> BoxFuture<'_, Result<Counts, Error>>;
+
+    /// Up to `count` distinct contexts of chat exposures, drawn by `seed` from the newest. Equal
+    /// content and seed give equal answers.
+    fn prompts(&self, count: usize, seed: Seed) -> BoxFuture<'_, Result<Vec<Context>, Error>>;
+
+    /// Up to `limit` (at most [`SCAN_ROWS`]) examples, at their latest revision, of exposures shown
+    /// in `range` (end excluded), oldest exposure first.
+    fn examples(&self, range: Range<Timestamp>, limit: usize) -> BoxFuture<'_, Result<Vec<Example>, Error>>;
+
+    /// Up to `limit` (at most [`SCAN_ROWS`]) exposures after `after`, in order; each with the number
+    /// to go on after.
+    fn scan_exposures(&self, after: Option<u64>, limit: usize) -> BoxFuture<'_, Result<Vec<(u64, Exposure)>, Error>>;
+
+    /// Like [`scan_exposures`](Self::scan_exposures), for signals.
+    fn scan_signals(&self, after: Option<u64>, limit: usize) -> BoxFuture<'_, Result<Vec<(u64, Signal)>, Error>>;
+
+    /// Like [`scan_exposures`](Self::scan_exposures), for examples. A corrected example moves to the
+    /// end, so that a reader that goes on sees the correction.
+    fn scan_examples(&self, after: Option<u64>, limit: usize) -> BoxFuture<'_, Result<Vec<(u64, Example)>, Error>>;
+}
+
+/// Opens the store at `location`: `memory:` or `sqlite:PATH`. The file must not be that of the log.
+///
+/// # Errors
+/// Fails when the location names no backend of this build, or when the backend cannot be opened:
+/// locked, damaged, foreign, or of a newer format. Nothing is written in these cases.
+pub fn open(location: &str) -> Result<Arc<dyn EventStore>, Error> {
+    if location == "memory:" {
+        return Ok(Arc::new(SqliteStore::in_memory()?));
+    }
+    match location.split_once(':') {
+        Some(("sqlite", path)) if !path.is_empty() => Ok(Arc::new(SqliteStore::open(Path::new(path))?)),
+        Some(("clickhouse", _)) => Err(Error::NotBuilt { location: location.to_owned(), backend: "clickhouse" }),
+        _ => Err(Error::Location { location: location.to_owned(), allowed: "`memory:` or `sqlite:PATH`" }),
+    }
+}

@@ -1,0 +1,234 @@
+//! What every [`EventStore`] must do: one suite, run by every implementation.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use plaudit_event::{
+    Actor, Context, Example, Exposure, ExposureId, Impression, Label, Objective, PolicyId, Seed, Signal, SignalId,
+    SignalKind, Surface, Timestamp, UnitId,
+};
+
+use super::{Batch, Counts, EventStore, Rows};
+use crate::Error;
+use crate::log::Topic;
+use crate::outcome::{DeadLetter, Reason};
+
+const fn at(millis: i64) -> Timestamp {
+    Timestamp::from_millis(millis)
+}
+
+fn exposure(id: &str) -> Exposure {
+    Exposure {
+        exposure_id: ExposureId::new(id).expect("an id"),
+        unit_id: UnitId::new("unit").expect("an id"),
+        session_id: None,
+        surface: Surface::Chat,
+        context: Context::of_user(format!("what is {id}?")),
+        slate: vec![Impression {
+            item_id: "answer".into(),
+            position: 0,
+            content: format!("{id} is a letter"),
+            score: Some(0.1),
+        }],
+        chosen: 0,
+        propensity: None,
+        token_logprobs: None,
+        policy_id: PolicyId::new("gen-1").expect("an id"),
+        stage: None,
+        assignments: Vec::new(),
+        rewrite_applied: None,
+        attributes: serde_json::Map::new(),
+        ts: at(1_000),
+        unknown: serde_json::Map::from_iter([("app".to_owned(), "ios".into())]),
+    }
+}
+
+/// Exposures called `ids`, from the offset `from` on.
+#[must_use]
+pub fn exposures(from: u64, ids: &[&str]) -> Batch {
+    let rows = (from..).zip(ids.iter().map(|id| exposure(id)));
+    Batch { from, next: from + ids.len() as u64, rows: Rows::Exposures(rows.collect()) }
+}
+
+fn signal(id: &str) -> Signal {
+    Signal {
+        signal_id: SignalId::new(id).expect("an id"),
+        exposure_id: ExposureId::new("a").expect("an id"),
+        item_id: None,
+        kind: SignalKind::Custom("saved".into()),
+        value: Some(0.3),
+        text: None,
+        stage: None,
+        op: None,
+        actor: Actor::User,
+        ts: at(2_000),
+        retracts: None,
+        unknown: serde_json::Map::new(),
+    }
+}
+
+fn example(id: &str, revision: u32, exposure_ts: i64) -> Example {
+    let label = Label { value: 1.0, weight: 0.5 };
+    let exposure = exposure(id);
+    Example {
+        exposure_id: exposure.exposure_id,
+        revision,
+        unit_id: exposure.unit_id,
+        surface: Surface::Chat,
+        context: exposure.context,
+        response: "yes".into(),
+        item_id: "answer".into(),
+        position: 0,
+        policy_id: exposure.policy_id,
+        propensity: None,
+        assignments: Vec::new(),
+        attributes: serde_json::Map::new(),
+        labels: BTreeMap::from([(Objective::new("love"), label)]),
+        exposure_ts: at(exposure_ts),
+        ts: at(exposure_ts + 10),
+    }
+}
+
+fn examples(from: u64, rows: Vec<Example>) -> Batch {
+    Batch { from, next: from + rows.len() as u64, rows: Rows::Examples((from..).zip(rows).collect()) }
+}
+
+/// Runs every check, each on a fresh, empty store from `make`.
+///
+/// # Panics
+/// Panics at the first check that fails.
+pub async fn all<S: EventStore>(mut make: impl FnMut() -> Arc<S>) {
+    an_empty_store_is_empty(&*make()).await;
+    rows_come_back_as_they_went_in(&*make()).await;
+    a_batch_takes_effect_once(&*make()).await;
+    a_gap_is_refused(&*make()).await;
+    the_highest_revision_stays(&*make()).await;
+    examples_are_found_by_time(&*make()).await;
+    scans_go_on_where_they_ended(&*make()).await;
+    prompts_are_distinct_and_repeatable(&*make()).await;
+    dead_letters_are_counted_by_reason(&*make()).await;
+}
+
+async fn an_empty_store_is_empty(store: &dyn EventStore) {
+    assert_eq!(store.counts().await.expect("counts"), Counts::default());
+    assert_eq!(store.positions().await.expect("positions"), BTreeMap::new());
+    let prompts = store.prompts(3, Seed::new(1)).await;
+    assert_eq!(prompts.expect("prompts"), []);
+    let scanned = store.scan_examples(None, 10).await;
+    assert_eq!(scanned.expect("scan"), []);
+}
+
+async fn rows_come_back_as_they_went_in(store: &dyn EventStore) {
+    store.apply(exposures(0, &["a"])).await.expect("apply");
+    let signals = Batch { from: 0, next: 1, rows: Rows::Signals(vec![(0, signal("s"))]) };
+    store.apply(signals).await.expect("apply");
+    let batch = examples(0, vec![example("a", 0, 5)]);
+    store.apply(batch).await.expect("apply");
+    let exposures = store.scan_exposures(None, 9).await.expect("scan");
+    assert_eq!(exposures, [(0, exposure("a"))]);
+    let signals = store.scan_signals(None, 9).await.expect("scan");
+    assert_eq!(signals, [(0, signal("s"))]);
+    let examples = store.scan_examples(None, 9).await.expect("scan");
+    assert_eq!(examples, [(0, example("a", 0, 5))]);
+    let positions = store.positions().await.expect("positions");
+    let ones = [Topic::Exposures, Topic::Signals, Topic::Examples].map(|topic| (topic, 1));
+    assert_eq!(positions, BTreeMap::from(ones));
+}
+
+async fn a_batch_takes_effect_once(store: &dyn EventStore) {
+    let first = store.apply(exposures(0, &["a", "b"])).await;
+    assert_eq!(first.expect("apply"), 2);
+    let again = store.apply(exposures(0, &["a", "b"])).await;
+    assert_eq!(again.expect("apply"), 0);
+    let overlapping = store.apply(exposures(1, &["b", "c"])).await;
+    assert_eq!(overlapping.expect("apply"), 1);
+    let same_id_later = store.apply(exposures(3, &["a"])).await;
+    assert_eq!(same_id_later.expect("apply"), 0);
+    assert_eq!(store.counts().await.expect("counts").exposures, 3);
+    let positions = store.positions().await.expect("positions");
+    assert_eq!(positions[&Topic::Exposures], 4);
+}
+
+async fn a_gap_is_refused(store: &dyn EventStore) {
+    let gap = store.apply(exposures(1, &["b"])).await;
+    assert!(matches!(gap, Err(Error::Gap { expected: 0, .. })));
+    assert_eq!(store.counts().await.expect("counts").exposures, 0);
+}
+
+async fn the_highest_revision_stays(store: &dyn EventStore) {
+    let rows = vec![example("a", 0, 5), example("b", 0, 6), example("a", 2, 5), example("a", 1, 5)];
+    store.apply(examples(0, rows)).await.expect("apply");
+    assert_eq!(store.counts().await.expect("counts").examples, 2);
+    let scanned = store.scan_examples(None, 9).await.expect("scan");
+    let order: Vec<(u64, u32)> = scanned.iter().map(|(seq, e)| (*seq, e.revision)).collect();
+    assert_eq!(order, [(1, 0), (2, 2)], "a corrected example moves to the end");
+}
+
+async fn examples_are_found_by_time(store: &dyn EventStore) {
+    let rows = [("a", 30), ("b", 10), ("c", 20), ("d", 40)];
+    let rows = rows.map(|(id, ts)| example(id, 0, ts)).to_vec();
+    store.apply(examples(0, rows)).await.expect("apply");
+    let found = store.examples(at(10)..at(40), 9).await.expect("examples");
+    let ids: Vec<&str> = found.iter().map(|e| e.exposure_id.as_str()).collect();
+    assert_eq!(ids, ["b", "c", "a"]);
+    let limited = store.examples(at(10)..at(40), 2).await.expect("examples");
+    assert_eq!(limited.len(), 2);
+}
+
+async fn scans_go_on_where_they_ended(store: &dyn EventStore) {
+    let ids = ["a", "b", "c", "d", "e"];
+    store.apply(exposures(0, &ids)).await.expect("apply");
+    let mut after = None;
+    let mut seen = Vec::new();
+    loop {
+        let page = store.scan_exposures(after, 2).await.expect("scan");
+        let Some(last) = page.last() else { break };
+        after = Some(last.0);
+        seen.extend(page.into_iter().map(|(_, e)| e.exposure_id.to_string()));
+    }
+    assert_eq!(seen, ids);
+}
+
+async fn prompts_are_distinct_and_repeatable(store: &dyn EventStore) {
+    let ids: Vec<String> = (0..40).map(|i| format!("x{}", i % 20)).collect();
+    let mut rows: Vec<(u64, Exposure)> = Vec::new();
+    for (offset, id) in (0..).zip(&ids) {
+        let mut row = exposure(id);
+        row.exposure_id = ExposureId::new(format!("e{offset}")).expect("an id");
+        rows.push((offset, row));
+    }
+    let mut search = exposure("search");
+    search.surface = Surface::Search;
+    rows.push((40, search));
+    let batch = Batch { from: 0, next: 41, rows: Rows::Exposures(rows) };
+    store.apply(batch).await.expect("apply");
+    let all = store.prompts(100, Seed::new(1)).await.expect("prompts");
+    let texts: BTreeSet<&str> = all.iter().map(Context::last_request).collect();
+    assert_eq!((all.len(), texts.len()), (20, 20), "each chat context once");
+    let some = store.prompts(4, Seed::new(1)).await.expect("prompts");
+    assert_eq!(some.len(), 4);
+    let again = store.prompts(4, Seed::new(1)).await.expect("prompts");
+    assert_eq!(some, again);
+    let other = store.prompts(20, Seed::new(2)).await.expect("prompts");
+    let same_seed = store.prompts(20, Seed::new(1)).await.expect("prompts");
+    assert_ne!(other, same_seed, "another seed, another order");
+}
+
+async fn dead_letters_are_counted_by_reason(store: &dyn EventStore) {
+    let letter = |reason: Reason| DeadLetter {
+        outcome: "rejected".into(),
+        reason,
+        field: String::new(),
+        detail: String::new(),
+        raw: "{".into(),
+        raw_bytes: 1,
+        received_ts: at(1),
+    };
+    let reasons = [Reason::Json, Reason::Conflict, Reason::Json];
+    let rows = (0..).zip(reasons.map(letter)).collect();
+    let batch = Batch { from: 0, next: 3, rows: Rows::DeadLetters(rows) };
+    store.apply(batch).await.expect("apply");
+    let counts = store.counts().await.expect("counts").dead_letters;
+    let expected = BTreeMap::from([(Reason::Json, 2), (Reason::Conflict, 1)]);
+    assert_eq!(counts, expected);
+}

@@ -1,0 +1,298 @@
+//! The store of one machine: an SQLite database.
+
+mod apply;
+
+use std::collections::{BTreeMap, HashSet};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use plaudit_event::{Context, Example, Exposure, Seed, Signal, Timestamp};
+use rand::Rng;
+use rusqlite::{Connection, params};
+use serde::de::DeserializeOwned;
+
+use super::{Batch, Counts, EventStore, SCAN_ROWS};
+use crate::Error;
+use crate::log::{BoxFuture, Topic};
+use crate::outcome::Reason;
+use crate::sqlite::{self, Format, Lock, Readers, from_sql, sqlite_error, to_sql};
+
+/// Prompts are drawn from this many times as many distinct newest ones.
+const PROMPT_POOL: usize = 4;
+/// Exposures read per prompt asked for, at most.
+const PROMPT_SCAN: usize = 64;
+
+const FORMAT: Format = Format {
+    name: "event store",
+    application_id: u32::from_be_bytes(*b"PSto"),
+    version: 1,
+    schema: include_str!("../../schema/sqlite/store.sql"),
+    // What a power cut takes is copied from the log again: rows and position go together.
+    synchronous: "NORMAL",
+};
+
+/// The store of one machine.
+pub struct SqliteStore {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    path: PathBuf,
+    writer: Mutex<Connection>,
+    /// `None` in memory, where the one connection is the database.
+    readers: Option<Readers>,
+    /// Declared last, so that the connections are closed first.
+    _lock: Option<Lock>,
+}
+
+impl SqliteStore {
+    /// Opens or makes the store in the file `path`, as its only process.
+    ///
+    /// # Errors
+    /// Fails when another process has it open, and when the file is not a store, is damaged, or has
+    /// a newer format. The file is left as it is in these cases.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let (lock, connection) = sqlite::open(path, &FORMAT)?;
+        let inner = Inner {
+            path: path.to_owned(),
+            writer: Mutex::new(connection),
+            readers: Some(Readers::new(path)),
+            _lock: Some(lock),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// An empty store that lives as long as the value.
+    ///
+    /// # Errors
+    /// Fails when SQLite has no memory.
+    pub fn in_memory() -> Result<Self, Error> {
+        let path = PathBuf::from(":memory:");
+        let fail = sqlite_error("open", &path);
+        let connection = Connection::open_in_memory().map_err(&fail)?;
+        connection.execute_batch(FORMAT.schema).map_err(&fail)?;
+        let inner = Inner { path: path.clone(), writer: Mutex::new(connection), readers: None, _lock: None };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Runs `work` where blocking is allowed.
+    fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Inner) -> Result<T, Error> + Send + 'static,
+    ) -> BoxFuture<'_, Result<T, Error>> {
+        let inner = self.inner.clone();
+        Box::pin(async move {
+            let task = tokio::task::spawn_blocking(move || work(&inner));
+            task.await.map_err(|error| Error::Task { what: "store", detail: error.to_string() })?
+        })
+    }
+
+    fn scan<T: DeserializeOwned + Send + 'static>(
+        &self,
+        topic: Topic,
+        after: Option<u64>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<(u64, T)>, Error>> {
+        let after = after.map_or(-1, to_sql);
+        self.blocking(move |inner| {
+            let rows = inner.read(|connection| {
+                rows(
+                    connection,
+                    &format!("SELECT seq, body FROM {topic} WHERE seq > ?1 ORDER BY seq LIMIT ?2"),
+                    params![after, to_sql(limit.min(SCAN_ROWS) as u64)],
+                )
+            })?;
+            decode(topic, rows)
+        })
+    }
+}
+
+impl Inner {
+    fn read<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, Error> {
+        match &self.readers {
+            Some(readers) => readers.read(query),
+            None => query(&self.writer()).map_err(sqlite_error("read", &self.path)),
+        }
+    }
+
+    fn writer(&self) -> std::sync::MutexGuard<'_, Connection> {
+        // A panic in between leaves a transaction that was rolled back on unwinding.
+        self.writer.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn prompts(&self, count: usize, seed: Seed) -> Result<Vec<Context>, Error> {
+        let mut pool: Vec<Context> = Vec::new();
+        let mut seen = HashSet::new();
+        let mut before = i64::MAX;
+        let mut num_read = 0;
+        while pool.len() < count * PROMPT_POOL && num_read < count * PROMPT_SCAN {
+            let page = self.read(|connection| {
+                rows(
+                    connection,
+                    "SELECT seq, json_extract(body, '$.context') FROM exposures
+                     WHERE surface = 'chat' AND seq < ?1 ORDER BY seq DESC LIMIT 1000",
+                    params![before],
+                )
+            })?;
+            let Some(last) = page.last() else { break };
+            before = to_sql(last.0);
+            num_read += page.len();
+            for (seq, body) in page {
+                if pool.len() < count * PROMPT_POOL && seen.insert(body.clone()) {
+                    let contexts = decode(Topic::Exposures, vec![(seq, body)])?;
+                    pool.extend(contexts.into_iter().map(|(_, context)| context));
+                }
+            }
+        }
+        let mut rng = seed.stream("store prompts");
+        let drawn = count.min(pool.len());
+        for index in 0..drawn {
+            let other = rng.random_range(index..pool.len());
+            pool.swap(index, other);
+        }
+        pool.truncate(drawn);
+        Ok(pool)
+    }
+}
+
+impl EventStore for SqliteStore {
+    fn apply(&self, batch: Batch) -> BoxFuture<'_, Result<u64, Error>> {
+        self.blocking(move |inner| apply::apply(&mut inner.writer(), &inner.path, &batch))
+    }
+
+    fn positions(&self) -> BoxFuture<'_, Result<BTreeMap<Topic, u64>, Error>> {
+        self.blocking(|inner| {
+            inner.read(|connection| {
+                let mut positions = BTreeMap::new();
+                for topic in Topic::ALL {
+                    if let Some(next) = apply::position(connection, topic)? {
+                        positions.insert(topic, next);
+                    }
+                }
+                Ok(positions)
+            })
+        })
+    }
+
+    fn counts(&self) -> BoxFuture<'_, Result<Counts, Error>> {
+        self.blocking(|inner| inner.read(counts))
+    }
+
+    fn prompts(&self, count: usize, seed: Seed) -> BoxFuture<'_, Result<Vec<Context>, Error>> {
+        self.blocking(move |inner| inner.prompts(count.min(SCAN_ROWS), seed))
+    }
+
+    fn examples(&self, range: Range<Timestamp>, limit: usize) -> BoxFuture<'_, Result<Vec<Example>, Error>> {
+        let (start, end) = (range.start.as_millis(), range.end.as_millis());
+        self.blocking(move |inner| {
+            let rows = inner.read(|connection| {
+                rows(
+                    connection,
+                    "SELECT seq, body FROM examples WHERE exposure_ts >= ?1 AND exposure_ts < ?2
+                     ORDER BY exposure_ts, seq LIMIT ?3",
+                    params![start, end, to_sql(limit.min(SCAN_ROWS) as u64)],
+                )
+            })?;
+            let examples = decode(Topic::Examples, rows)?;
+            Ok(examples.into_iter().map(|(_, example)| example).collect())
+        })
+    }
+
+    fn scan_exposures(&self, after: Option<u64>, limit: usize) -> BoxFuture<'_, Result<Vec<(u64, Exposure)>, Error>> {
+        self.scan(Topic::Exposures, after, limit)
+    }
+
+    fn scan_signals(&self, after: Option<u64>, limit: usize) -> BoxFuture<'_, Result<Vec<(u64, Signal)>, Error>> {
+        self.scan(Topic::Signals, after, limit)
+    }
+
+    fn scan_examples(&self, after: Option<u64>, limit: usize) -> BoxFuture<'_, Result<Vec<(u64, Example)>, Error>> {
+        self.scan(Topic::Examples, after, limit)
+    }
+}
+
+/// Runs a query for (seq, JSON).
+fn rows(connection: &Connection, sql: &str, params: impl rusqlite::Params) -> rusqlite::Result<Vec<(u64, String)>> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map(params, |row| Ok((from_sql(row.get(0)?), row.get(1)?)))?;
+    rows.collect()
+}
+
+fn decode<T: DeserializeOwned>(topic: Topic, rows: Vec<(u64, String)>) -> Result<Vec<(u64, T)>, Error> {
+    let mut decoded = Vec::with_capacity(rows.len());
+    for (offset, body) in rows {
+        let row =
+            serde_json::from_str(&body).map_err(|error| Error::Record { topic, offset, detail: error.to_string() })?;
+        decoded.push((offset, row));
+    }
+    Ok(decoded)
+}
+
+fn counts(connection: &Connection) -> rusqlite::Result<Counts> {
+    let count = |topic: Topic| {
+        connection
+            .prepare_cached(&format!("SELECT count(*) FROM {topic}"))?
+            .query_row([], |row| row.get(0).map(from_sql))
+    };
+    let mut counts = Counts {
+        exposures: count(Topic::Exposures)?,
+        signals: count(Topic::Signals)?,
+        examples: count(Topic::Examples)?,
+        dead_letters: BTreeMap::new(),
+    };
+    let mut statement = connection.prepare_cached("SELECT count(*) FROM dead_letters WHERE reason = ?1")?;
+    for reason in Reason::ALL {
+        let number: i64 = statement.query_row([reason.as_str()], |row| row.get(0))?;
+        if number > 0 {
+            counts.dead_letters.insert(*reason, from_sql(number));
+        }
+    }
+    Ok(counts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorKind;
+    use crate::log::SqliteLog;
+    use crate::store::conformance;
+
+    #[tokio::test]
+    async fn conforms_on_disk_and_in_memory() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut count = 0;
+        conformance::all(|| {
+            count += 1;
+            Arc::new(SqliteStore::open(&dir.path().join(format!("{count}.db"))).unwrap())
+        })
+        .await;
+        conformance::all(|| Arc::new(SqliteStore::in_memory().unwrap())).await;
+    }
+
+    #[tokio::test]
+    async fn content_survives_reopening() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("store.db");
+        let store = SqliteStore::open(&path).unwrap();
+        let batch = conformance::exposures(0, &["a", "b"]);
+        assert_eq!(store.apply(batch.clone()).await.unwrap(), 2);
+        drop(store);
+        let store = SqliteStore::open(&path).unwrap();
+        assert_eq!(store.apply(batch).await.unwrap(), 0);
+        assert_eq!(store.counts().await.unwrap().exposures, 2);
+    }
+
+    #[tokio::test]
+    async fn the_file_of_a_log_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log.db");
+        let clock = Arc::new(plaudit_event::ManualClock::default());
+        let log = SqliteLog::open(&path, clock).unwrap();
+        let locked = SqliteStore::open(&path).err().unwrap();
+        assert!(matches!(locked, Error::Locked { .. }), "{locked}");
+        drop(log);
+        let foreign = SqliteStore::open(&path).err().unwrap();
+        assert_eq!(foreign.kind(), ErrorKind::Data);
+    }
+}

@@ -1,0 +1,331 @@
+//! Intake: one outcome for every event, nothing acknowledged is lost, nothing is taken twice.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use plaudit_event::{Envelope, Event, SignalKind};
+use plaudit_ingest::log::{EventLog, SqliteLog, Topic};
+use plaudit_ingest::{
+    Config, DeadLetter, ErrorKind, Intake, MAX_EVENT_BYTES, MAX_SLATE, MAX_TEXT_BYTES, MAX_TOKEN_LOGPROBS, Outcome,
+    Reason, SignalSpec,
+};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use crate::support::{Fault, FaultyLog, clock, exposure, signal, values};
+
+const NOW: i64 = 1_000_000;
+
+async fn intake() -> (Intake, Arc<FaultyLog>) {
+    let clock = clock(NOW);
+    let log = Arc::new(FaultyLog::new(clock.clone()));
+    let mut config = Config::default();
+    let off = SignalSpec { enabled: false, ..SignalSpec::default() };
+    config.signals.insert(SignalKind::Abandon, off);
+    let intake = Intake::open(log.clone(), clock, &config).await.unwrap();
+    (intake, log)
+}
+
+fn love(id: &str) -> Value {
+    json!({"signal_id": id, "exposure_id": "e1", "kind": "love", "ts": 5})
+}
+
+fn with(mut event: Value, field: &str, value: impl Into<Value>) -> Value {
+    event[field] = value.into();
+    event
+}
+
+fn shown() -> Value {
+    serde_json::to_value(exposure("e1", 5)).unwrap()
+}
+
+fn names(outcomes: &[Outcome]) -> Vec<&'static str> {
+    outcomes.iter().map(Outcome::as_str).collect()
+}
+
+/// One event per reason, as it would come in an envelope, with the field that is named.
+fn one_of_each() -> Vec<(Reason, &'static str, Vec<u8>)> {
+    let bytes = |event: &str, data: Value| {
+        let envelope = json!({"v": 1, "event": event, "data": data});
+        envelope.to_string().into_bytes()
+    };
+    let s = |data| bytes("signal", data);
+    let e = |data| bytes("exposure", data);
+    let long = "x".repeat(MAX_TEXT_BYTES + 1);
+    let huge = "x".repeat(MAX_EVENT_BYTES);
+    let item = json!({"item_id": "i", "position": 0});
+    let slate = vec![item; MAX_SLATE + 1];
+    let tokens = vec![json!([1, -0.5]); MAX_TOKEN_LOGPROBS + 1];
+    let no_id = json!([{"item_id": "", "position": 0}]);
+    vec![
+        (Reason::Json, "", b"{\"v\":1".to_vec()),
+        (Reason::Json, "", vec![0xff, 0xfe]),
+        (Reason::Version, "v", b"{}".to_vec()),
+        (Reason::Version, "v", b"{\"v\":\"1\"}".to_vec()),
+        (Reason::NewerVersion, "v", b"{\"v\":2}".to_vec()),
+        (Reason::Event, "event", bytes("example", json!({}))),
+        (Reason::Shape, "", s(json!({"signal_id": "s"}))),
+        (Reason::Shape, "signal_id", s(with(love("s"), "signal_id", "a b"))),
+        (Reason::Shape, "slate[0].position", e(with(shown(), "slate", json!([{"item_id": "i", "position": -1}])))),
+        (Reason::TooLarge, "", e(with(shown(), "note", huge))),
+        (Reason::UnknownKind, "kind", s(with(love("s"), "kind", "adore"))),
+        (Reason::DisabledKind, "kind", s(with(love("s"), "kind", "abandon"))),
+        (Reason::Value, "value", s(with(love("s"), "kind", "rating"))),
+        (Reason::Value, "value", s(with(with(love("s"), "kind", "rating"), "value", 1.01))),
+        (Reason::Value, "value", s(with(with(love("s"), "kind", "dwell"), "value", -0.1))),
+        (Reason::Text, "text", s(with(love("s"), "text", long))),
+        (Reason::Slate, "slate", e(with(shown(), "slate", json!([])))),
+        (Reason::Slate, "slate", e(with(shown(), "slate", slate))),
+        (Reason::Slate, "slate[0].item_id", e(with(with(shown(), "slate", no_id), "chosen", 0))),
+        (Reason::Chosen, "chosen", e(with(shown(), "chosen", 2))),
+        (Reason::TokenLogprobs, "token_logprobs", e(with(shown(), "token_logprobs", tokens))),
+        (Reason::TokenLogprobs, "token_logprobs[1]", e(with(shown(), "token_logprobs", json!([[1, -1.0], [2, 0.5]])))),
+        (Reason::Time, "ts", s(with(love("s"), "ts", NOW + 5 * 60_000 + 1))),
+        (Reason::Time, "ts", s(with(love("s"), "ts", -1))),
+        (Reason::SelfRetraction, "retracts", s(with(love("s"), "retracts", "s"))),
+    ]
+}
+
+#[tokio::test]
+async fn every_reason_names_its_field_and_ends_in_the_dead_letters() {
+    let (intake, log) = intake().await;
+    let cases = one_of_each();
+    let raws: Vec<Vec<u8>> = cases.iter().map(|case| case.2.clone()).collect();
+    let outcomes = intake.envelopes(raws).await.unwrap();
+    for ((reason, field, _), outcome) in cases.iter().zip(&outcomes) {
+        let refusal = outcome.refusal().unwrap();
+        assert_eq!((refusal.reason, refusal.field.as_str()), (*reason, *field));
+        assert_eq!(matches!(outcome, Outcome::Quarantined(_)), reason.is_quarantine());
+    }
+    intake.signals(vec![love("s")]).await.unwrap();
+    let other = with(love("s"), "kind", "copy");
+    let conflict = intake.signals(vec![other]).await.unwrap();
+    assert_eq!(conflict[0].refusal().unwrap().reason, Reason::Conflict);
+
+    let letters = values(&*log, Topic::DeadLetters).await;
+    let letters = letters.iter().map(|l| serde_json::from_str::<DeadLetter>(l).unwrap());
+    let mut found: BTreeMap<Reason, DeadLetter> = BTreeMap::new();
+    for ((_, _, raw), letter) in cases.iter().zip(letters.clone()) {
+        assert_eq!(letter.raw_bytes, raw.len(), "as it came");
+        assert_eq!(letter.received_ts.as_millis(), NOW);
+    }
+    found.extend(letters.map(|letter| (letter.reason, letter)));
+    let reasons: Vec<Reason> = found.keys().copied().collect();
+    assert_eq!(reasons, Reason::ALL, "every reason was met");
+    assert!(found[&Reason::TooLarge].raw.len() < MAX_EVENT_BYTES / 2, "cut");
+    assert_eq!(found[&Reason::Chosen].detail, "must be below 2, the length of the slate, got 2");
+}
+
+#[tokio::test]
+async fn a_mended_dead_letter_is_taken() {
+    let (intake, log) = intake().await;
+    let refused = vec![with(love("s"), "kind", "adore")];
+    intake.signals(refused).await.unwrap();
+    let letters = values(&*log, Topic::DeadLetters).await;
+    let letter: DeadLetter = serde_json::from_str(&letters[0]).unwrap();
+    let mended = letter.raw.replace("adore", "love").into_bytes();
+    let outcomes = intake.envelopes(vec![mended]).await.unwrap();
+    assert_eq!(outcomes, [Outcome::Accepted]);
+}
+
+#[tokio::test]
+async fn accepted_events_are_in_the_log_with_unknown_fields_and_a_time() {
+    let (intake, log) = intake().await;
+    let mut early = love("s1");
+    early.as_object_mut().unwrap().remove("ts");
+    let outcomes = intake.signals(vec![with(early, "app", "ios"), love("s2")]).await;
+    assert_eq!(outcomes.unwrap(), [Outcome::Accepted, Outcome::Accepted]);
+    let stored = log.read(Topic::Signals, 0, 9).await.unwrap();
+    assert_eq!(stored[0].key, "e1", "signals lie beside their exposure");
+    let Event::Signal(signal) = Envelope::decode(&stored[0].value).unwrap().event else { panic!("a signal") };
+    assert_eq!((signal.ts.as_millis(), &signal.unknown["app"]), (NOW, &json!("ios")));
+    let outcomes = intake.exposures(vec![shown()]).await.unwrap();
+    assert_eq!(outcomes, [Outcome::Accepted]);
+    let typed = vec![Event::Exposure(exposure("e1", 5)), Event::Exposure(exposure("e2", 5))];
+    let outcomes = intake.events(typed).await.unwrap();
+    assert_eq!(outcomes, [Outcome::Duplicate, Outcome::Accepted]);
+}
+
+#[tokio::test]
+async fn a_duplicate_may_differ_in_its_time_and_the_order_of_fields_only() {
+    let (intake, _) = intake().await;
+    let first = with(love("s"), "more", json!({"a": 1, "b": [{"c": 2, "d": 3}]}));
+    let same = with(love("s"), "more", json!({"b": [{"d": 3, "c": 2}], "a": 1}));
+    let later = with(first.clone(), "ts", 77);
+    let other = with(first.clone(), "more", json!({"a": 2}));
+    let outcomes = intake.signals(vec![first, same, later, other]).await.unwrap();
+    assert_eq!(names(&outcomes), ["accepted", "duplicate", "duplicate", "rejected"]);
+}
+
+#[tokio::test]
+async fn ids_are_remembered_across_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log.db");
+    let clock = clock(NOW);
+    let batch: Vec<Value> = (0..50).map(|i| with(love(&format!("s{i}")), "x", f64::from(i) * 0.1 + 1e-17)).collect();
+    for round in 0..3 {
+        let log: Arc<dyn EventLog> = Arc::new(SqliteLog::open(&path, clock.clone()).unwrap());
+        let config = Config::default();
+        let intake = Intake::open(log.clone(), clock.clone(), &config).await;
+        let outcomes = intake.unwrap().signals(batch.clone()).await.unwrap();
+        let expected = if round == 0 { "accepted" } else { "duplicate" };
+        assert_eq!(names(&outcomes), [expected; 50]);
+        assert_eq!(log.tail(Topic::Signals).await.unwrap(), 50);
+    }
+}
+
+#[tokio::test]
+async fn a_duplicate_of_an_event_in_flight_waits_until_it_is_durable() {
+    let (intake, log) = intake().await;
+    log.close();
+    let send = |intake: Intake| tokio::spawn(async move { intake.signals(vec![love("s")]).await });
+    let first = send(intake.clone());
+    let second = send(intake.clone());
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert!(!first.is_finished() && !second.is_finished(), "nothing is durable yet");
+    log.open();
+    let outcomes = [first.await.unwrap().unwrap(), second.await.unwrap().unwrap()].concat();
+    let mut names = names(&outcomes);
+    names.sort_unstable();
+    assert_eq!(names, ["accepted", "duplicate"]);
+    assert_eq!(log.tail(Topic::Signals).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn when_the_first_fails_the_second_takes_over() {
+    let (intake, log) = intake().await;
+    log.close();
+    log.plan([Fault::Before]);
+    let send = |intake: Intake| tokio::spawn(async move { intake.signals(vec![love("s")]).await });
+    let (first, second) = (send(intake.clone()), send(intake.clone()));
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    log.open();
+    let results = [first.await.unwrap(), second.await.unwrap()];
+    let failed = results.iter().filter_map(|r| r.as_ref().err());
+    assert_eq!(failed.map(|e| e.kind()).collect::<Vec<_>>(), [ErrorKind::Unavailable]);
+    let taken = results.iter().filter_map(|r| r.as_ref().ok());
+    assert_eq!(taken.collect::<Vec<_>>(), [&[Outcome::Accepted]]);
+    assert_eq!(log.tail(Topic::Signals).await.unwrap(), 1);
+    let totals = intake.totals();
+    assert_eq!((totals.received, totals.accepted, totals.unavailable), (2, 1, 1));
+}
+
+#[tokio::test]
+async fn a_caller_that_goes_away_does_not_block_its_ids() {
+    let (intake, log) = intake().await;
+    log.close();
+    let gone = intake.clone();
+    let call = tokio::spawn(async move { gone.signals(vec![love("s")]).await });
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    call.abort();
+    assert!(call.await.unwrap_err().is_cancelled());
+    log.open();
+    let outcomes = intake.signals(vec![love("s")]).await.unwrap();
+    assert_eq!(outcomes, [Outcome::Duplicate]);
+    assert_eq!(log.tail(Topic::Signals).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_batch_at_the_limit_is_taken_and_one_beyond_is_refused() {
+    let clock = clock(NOW);
+    let log = Arc::new(FaultyLog::new(clock.clone()));
+    let config = Config { max_batch: 3, ..Config::default() };
+    let intake = Intake::open(log, clock, &config).await.unwrap();
+    let batch = |count: i32| (0..count).map(|i| love(&i.to_string())).collect::<Vec<_>>();
+    assert_eq!(intake.signals(batch(3)).await.unwrap().len(), 3);
+    let refused = intake.signals(batch(4)).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Invalid);
+    assert_eq!(refused.to_string(), "events of one batch must be at most 3, got 4");
+    assert_eq!(intake.signals(Vec::new()).await.unwrap(), []);
+}
+
+/// Which event, of few, so that duplicates and conflicts are common; and how it is broken.
+fn any_event() -> impl Strategy<Value = String> {
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    let bad: Vec<String> = one_of_each().into_iter().map(|case| text(case.2)).collect();
+    let good = (0..12_u8, 0..2_u8, any::<bool>()).prop_map(move |(id, variant, is_exposure)| {
+        let kind = [SignalKind::Love, SignalKind::Copy][usize::from(variant)].clone();
+        let event = match is_exposure {
+            true => Event::Exposure(exposure(&format!("e{id}"), 5)),
+            false => Event::Signal(signal(&format!("s{id}"), "e1", kind, 5)),
+        };
+        text(Envelope::new(event).encode())
+    });
+    prop_oneof![4 => good, 1 => prop::sample::select(bad)]
+}
+
+fn any_fault() -> impl Strategy<Value = Fault> {
+    prop_oneof![
+        6 => Just(Fault::None),
+        1 => Just(Fault::Before),
+        1 => Just(Fault::After),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// Whatever is sent, by several senders at once, through a log that fails now and then:
+    /// received = Σ outcomes, and what was promised is in the log, each id once.
+    #[test]
+    fn received_is_the_sum_of_outcomes(
+        batches in prop::collection::vec(prop::collection::vec(any_event(), 0..8), 1..12),
+        faults in prop::collection::vec(any_fault(), 0..20),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(check_sums(batches, faults))?;
+    }
+}
+
+async fn check_sums(batches: Vec<Vec<String>>, faults: Vec<Fault>) -> Result<(), TestCaseError> {
+    let (intake, log) = intake().await;
+    let has_lost_answers = faults.contains(&Fault::After);
+    log.plan(faults);
+    let sent: usize = batches.iter().map(Vec::len).sum();
+    let mut calls = Vec::new();
+    for batch in batches {
+        let intake = intake.clone();
+        let copy = batch.iter().map(|text| text.clone().into_bytes()).collect();
+        let call = tokio::spawn(async move { intake.envelopes(copy).await });
+        calls.push((batch, call));
+    }
+    let mut promised = std::collections::BTreeSet::new();
+    for (batch, call) in calls {
+        let Ok(outcomes) = call.await.unwrap() else { continue };
+        prop_assert_eq!(outcomes.len(), batch.len(), "one outcome for each");
+        for (raw, outcome) in batch.iter().zip(outcomes) {
+            if matches!(outcome, Outcome::Accepted | Outcome::Duplicate) {
+                promised.insert(id_of(raw.as_bytes()));
+            }
+        }
+    }
+    let totals = intake.totals();
+    let sum = totals.accepted + totals.duplicate + totals.rejected + totals.quarantined;
+    prop_assert_eq!(totals.received, sent as u64);
+    prop_assert_eq!(totals.received, sum + totals.unavailable);
+    let mut logged = Vec::new();
+    for topic in [Topic::Exposures, Topic::Signals] {
+        let texts = values(&*log, topic).await;
+        logged.extend(texts.iter().map(|text| id_of(text.as_bytes())));
+    }
+    let distinct: std::collections::BTreeSet<String> = logged.iter().cloned().collect();
+    prop_assert!(promised.is_subset(&distinct), "nothing acknowledged is lost");
+    if !has_lost_answers {
+        prop_assert_eq!(distinct.len(), logged.len(), "nothing is taken twice");
+    }
+    Ok(())
+}
+
+fn id_of(raw: &[u8]) -> String {
+    match Envelope::decode(raw).unwrap().event {
+        Event::Exposure(exposure) => format!("exposure {}", exposure.exposure_id),
+        Event::Signal(signal) => format!("signal {}", signal.signal_id),
+        Event::Example(_) => panic!("an example was accepted"),
+    }
+}

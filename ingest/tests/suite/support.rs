@@ -1,0 +1,175 @@
+//! Events, clocks, and a log that fails on command.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use plaudit_event::{
+    Actor, Context, Exposure, ExposureId, Impression, ManualClock, PolicyId, Signal, SignalId, SignalKind, Surface,
+    Timestamp, UnitId,
+};
+use plaudit_ingest::log::{BoxFuture, EventLog, MemoryLog, Record, Stored, Topic};
+use plaudit_ingest::{Config, Error};
+use serde_json::Map;
+use tokio::sync::Semaphore;
+
+pub(crate) const fn at(millis: i64) -> Timestamp {
+    Timestamp::from_millis(millis)
+}
+
+pub(crate) fn clock(millis: i64) -> Arc<ManualClock> {
+    Arc::new(ManualClock::new(at(millis)))
+}
+
+/// Windows of milliseconds, so that tests can write times by hand.
+pub(crate) fn short() -> Config {
+    Config {
+        window: Duration::from_millis(50),
+        grace: Duration::from_millis(10),
+        slack: Duration::from_millis(10),
+        early_slack: Duration::from_millis(30),
+        correction_horizon: Duration::from_millis(60),
+        ..Config::default()
+    }
+}
+
+pub(crate) fn exposure(id: &str, ts: i64) -> Exposure {
+    let item = |item_id: &str, position| Impression {
+        item_id: item_id.into(),
+        position,
+        content: format!("{item_id} of {id}"),
+        score: None,
+    };
+    Exposure {
+        exposure_id: ExposureId::new(id).unwrap(),
+        unit_id: UnitId::new("unit").unwrap(),
+        session_id: None,
+        surface: Surface::Chat,
+        context: Context::of_user("hello"),
+        slate: vec![item("first", 0), item("second", 1)],
+        chosen: 1,
+        propensity: None,
+        token_logprobs: None,
+        policy_id: PolicyId::new("gen-1").unwrap(),
+        stage: None,
+        assignments: Vec::new(),
+        rewrite_applied: None,
+        attributes: Map::new(),
+        ts: at(ts),
+        unknown: Map::new(),
+    }
+}
+
+pub(crate) fn signal(id: &str, exposure: &str, kind: SignalKind, ts: i64) -> Signal {
+    Signal {
+        signal_id: SignalId::new(id).unwrap(),
+        exposure_id: ExposureId::new(exposure).unwrap(),
+        item_id: None,
+        kind,
+        value: None,
+        text: None,
+        stage: None,
+        op: None,
+        actor: Actor::User,
+        ts: at(ts),
+        retracts: None,
+        unknown: Map::new(),
+    }
+}
+
+pub(crate) async fn values(log: &dyn EventLog, topic: Topic) -> Vec<String> {
+    let stored = log.read(topic, 0, 1_000_000).await.unwrap();
+    let text = |s: Stored| String::from_utf8(s.value).unwrap();
+    stored.into_iter().map(text).collect()
+}
+
+/// How one append goes wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// It goes well.
+    None,
+    /// Nothing is written.
+    Before,
+    /// It is written, but the answer is lost.
+    After,
+}
+
+/// A log in memory whose appends wait at a gate and fail on command.
+pub(crate) struct FaultyLog {
+    inner: MemoryLog,
+    gate: Semaphore,
+    faults: Mutex<VecDeque<Fault>>,
+}
+
+impl FaultyLog {
+    /// The gate is open.
+    pub(crate) fn new(clock: Arc<ManualClock>) -> Self {
+        Self {
+            inner: MemoryLog::new(clock),
+            gate: Semaphore::new(Semaphore::MAX_PERMITS),
+            faults: Mutex::new(VecDeque::new()),
+        }
+    }
+
+    /// Appends wait until [`open`](Self::open).
+    pub(crate) fn close(&self) {
+        self.gate.forget_permits(Semaphore::MAX_PERMITS);
+    }
+
+    pub(crate) fn open(&self) {
+        self.gate.add_permits(Semaphore::MAX_PERMITS);
+    }
+
+    /// The fate of the next appends.
+    pub(crate) fn plan(&self, faults: impl IntoIterator<Item = Fault>) {
+        self.faults.lock().unwrap().extend(faults);
+    }
+
+    /// Forgets the planned faults that have not happened.
+    pub(crate) fn forgive(&self) {
+        self.faults.lock().unwrap().clear();
+    }
+}
+
+impl EventLog for FaultyLog {
+    fn append(&self, topic: Topic, records: Vec<Record>) -> BoxFuture<'_, Result<Vec<u64>, Error>> {
+        Box::pin(async move {
+            let permit = self.gate.acquire().await.unwrap();
+            drop(permit);
+            let planned = self.faults.lock().unwrap().pop_front();
+            let lost = Err(Error::Closed { what: "faulty log" });
+            match planned.unwrap_or(Fault::None) {
+                Fault::None => self.inner.append(topic, records).await,
+                Fault::Before => lost,
+                Fault::After => {
+                    self.inner.append(topic, records).await?;
+                    lost
+                }
+            }
+        })
+    }
+
+    fn read(&self, topic: Topic, from: u64, max: usize) -> BoxFuture<'_, Result<Vec<Stored>, Error>> {
+        self.inner.read(topic, from, max)
+    }
+
+    fn tail(&self, topic: Topic) -> BoxFuture<'_, Result<u64, Error>> {
+        self.inner.tail(topic)
+    }
+
+    fn seek(&self, topic: Topic, from: Timestamp) -> BoxFuture<'_, Result<u64, Error>> {
+        self.inner.seek(topic, from)
+    }
+
+    fn horizon(&self) -> BoxFuture<'_, Result<Timestamp, Error>> {
+        self.inner.horizon()
+    }
+
+    fn commit<'a>(&'a self, group: &'a str, topic: Topic, next: u64) -> BoxFuture<'a, Result<(), Error>> {
+        self.inner.commit(group, topic, next)
+    }
+
+    fn committed<'a>(&'a self, group: &'a str, topic: Topic) -> BoxFuture<'a, Result<u64, Error>> {
+        self.inner.committed(group, topic)
+    }
+}
