@@ -1,0 +1,22 @@
+//! The small candle toolkit shared by the reward model and the policies.
+//!
+//! Everything here is deterministic on the CPU: parameters live in an ordered map, initial values come
+//! from a named [`Stream`](plaudit_event::Stream), and the optimiser's state can be saved and restored
+//! bit for bit.
+
+pub mod checkpoint;
+pub mod decoder;
+mod error;
+pub mod generate;
+mod init;
+pub mod loss;
+pub mod ops;
+pub mod optim;
+mod params;
+pub mod runtime;
+pub mod schedule;
+pub mod tokenizer;
+
+pub use error::Error;
+pub use init::{constant, normal, ones, uniform, zeros};
+pub use params::Params;

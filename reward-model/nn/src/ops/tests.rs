@@ -1,0 +1,244 @@
+//! Each fused operation against its composed definition and against finite differences.
+
+use std::sync::Arc;
+
+use candle_core::{Device, Result, Tensor, Var};
+use plaudit_event::{Seed, Stream};
+
+use super::rotary::Rotary;
+use super::{Heads, Implementation, masked_cross_entropy};
+use crate::init;
+
+fn stream() -> Stream {
+    Seed::new(11).stream("ops")
+}
+
+fn normal(shape: &[usize], std: f64, stream: &mut Stream) -> Var {
+    let tensor = init::normal(shape, std, stream, &Device::Cpu).unwrap();
+    Var::from_tensor(&tensor).unwrap()
+}
+
+fn values(tensor: &Tensor) -> Vec<f32> {
+    tensor.flatten_all().unwrap().to_vec1().unwrap()
+}
+
+/// A fixed random weighting of the output makes a scalar whose gradient reaches every element.
+fn weighted_sum(out: &Tensor) -> Tensor {
+    let mut stream = Seed::new(12).stream("weights");
+    let weights = init::normal(out.shape(), 1.0, &mut stream, &Device::Cpu).unwrap();
+    (out * weights).unwrap().sum_all().unwrap()
+}
+
+#[track_caller]
+fn assert_close(what: &str, got: &[f32], expected: &[f32], tolerance: f32) {
+    assert_eq!(got.len(), expected.len(), "{what}: lengths differ");
+    let scale = expected.iter().fold(1.0_f32, |most, x| most.max(x.abs()));
+    for (index, (a, b)) in got.iter().zip(expected).enumerate() {
+        let error = (a - b).abs() / scale;
+        assert!(error <= tolerance, "{what}[{index}]: got {a}, expected {b}, relative error {error:e}");
+    }
+}
+
+/// Values and gradients of the fused and the composed implementation agree to 1e-5.
+#[track_caller]
+fn assert_agreement(inputs: &[Var], run: impl Fn(Implementation) -> Result<Tensor>) {
+    let fused = run(Implementation::Fused).unwrap();
+    let composed = run(Implementation::Composed).unwrap();
+    assert_eq!(fused.dims(), composed.dims());
+    assert_close("value", &values(&fused), &values(&composed), 1e-5);
+    let fused_grads = weighted_sum(&fused).backward().unwrap();
+    let composed_grads = weighted_sum(&composed).backward().unwrap();
+    for (index, input) in inputs.iter().enumerate() {
+        let got = values(fused_grads.get(input).expect("the graph is whole"));
+        let expected = values(composed_grads.get(input).expect("the graph is whole"));
+        assert!(expected.iter().any(|g| *g != 0.0), "input {index} is unused");
+        assert_close(&format!("gradient {index}"), &got, &expected, 1e-5);
+    }
+}
+
+/// The gradient of every input along a random direction equals a central difference.
+#[track_caller]
+fn assert_finite_difference(inputs: &[Var], run: impl Fn() -> Result<Tensor>) {
+    const STEP: f64 = 1e-2;
+    let mut stream = Seed::new(13).stream("directions");
+    let loss = || f64::from(weighted_sum(&run().unwrap()).to_scalar::<f32>().unwrap());
+    let grads = weighted_sum(&run().unwrap()).backward().unwrap();
+    for (index, input) in inputs.iter().enumerate() {
+        let direction = init::normal(input.shape(), 1.0, &mut stream, &Device::Cpu).unwrap();
+        let length = direction.sqr().unwrap().sum_all().unwrap();
+        let length = f64::from(length.to_scalar::<f32>().unwrap()).sqrt();
+        let direction = (direction / length).unwrap();
+        let grad = grads.get(input).expect("the graph is whole");
+        let slope = (grad * &direction).unwrap().sum_all().unwrap();
+        let slope = f64::from(slope.to_scalar::<f32>().unwrap());
+        let start = input.as_tensor().copy().unwrap();
+        let at = |offset: f64| {
+            let moved = (&start + (&direction * offset).unwrap()).unwrap();
+            input.set(&moved).unwrap();
+            loss()
+        };
+        let difference = (at(STEP) - at(-STEP)) / (2.0 * STEP);
+        input.set(&start).unwrap();
+        let norm = f64::from(grad.sqr().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap());
+        let error = (slope - difference).abs() / norm.sqrt().max(1e-3);
+        assert!(error < 2e-3, "input {index}: slope {slope}, central difference {difference}");
+    }
+}
+
+#[test]
+fn linear() {
+    let mut rng = stream();
+    for (dims, outputs) in [(vec![5, 8], 3), (vec![2, 7, 33], 65), (vec![1, 1], 1)] {
+        let x = normal(&dims, 1.0, &mut rng);
+        let weight = normal(&[outputs, dims[dims.len() - 1]], 1.0, &mut rng);
+        let inputs = [x.clone(), weight.clone()];
+        assert_agreement(&inputs, |ops| ops.linear(&x, &weight));
+        assert_finite_difference(&inputs, || Implementation::Fused.linear(&x, &weight));
+    }
+}
+
+#[test]
+fn rms_norm() {
+    let mut rng = stream();
+    // More rows than one block, widths that are and are not multiples of the vector length.
+    for dims in [vec![3, 5, 32], vec![150, 19], vec![1, 1]] {
+        let x = normal(&dims, 1.5, &mut rng);
+        let weight = normal(&dims[dims.len() - 1..], 1.0, &mut rng);
+        let inputs = [x.clone(), weight.clone()];
+        assert_agreement(&inputs, |ops| ops.rms_norm(&x, &weight, 1e-2));
+        assert_finite_difference(&inputs, || Implementation::Fused.rms_norm(&x, &weight, 1e-2));
+    }
+}
+
+#[test]
+fn swiglu() {
+    let mut rng = stream();
+    for dims in [vec![2, 3, 17], vec![130, 130]] {
+        let gate = normal(&dims, 2.0, &mut rng);
+        let up = normal(&dims, 1.0, &mut rng);
+        let inputs = [gate.clone(), up.clone()];
+        assert_agreement(&inputs, |ops| ops.swiglu(&gate, &up));
+        assert_finite_difference(&inputs, || Implementation::Fused.swiglu(&gate, &up));
+    }
+}
+
+#[test]
+fn swiglu_stays_finite_at_large_gates() {
+    let gate = Var::new(&[-200.0_f32, -30.0, 30.0, 200.0], &Device::Cpu).unwrap();
+    let up = Var::new(&[1.0_f32; 4], &Device::Cpu).unwrap();
+    let out = Implementation::Fused.swiglu(&gate, &up).unwrap();
+    assert_close("value", &values(&out), &[0.0, 0.0, 30.0, 200.0], 1e-6);
+    let grads = out.sum_all().unwrap().backward().unwrap();
+    let grad = values(grads.get(&gate).unwrap());
+    assert_close("gradient", &grad, &[0.0, 0.0, 1.0, 1.0], 1e-6);
+}
+
+#[test]
+fn attention() {
+    let mut rng = stream();
+    let cases = [
+        // (B, T, heads, kv_heads, head_dim); the third is longer than a block of rows.
+        (2, 5, 4, 2, 8),
+        (1, 1, 2, 2, 4),
+        (2, 70, 4, 1, 6),
+        (3, 9, 3, 3, 2),
+    ];
+    for (batch, len, heads, kv_heads, head_dim) in cases {
+        let shape = Heads { heads, kv_heads, head_dim };
+        let rotary = Arc::new(Rotary::new(10_000.0, head_dim, 80));
+        let q = normal(&[batch, len, heads * head_dim], 1.0, &mut rng);
+        let k = normal(&[batch, len, kv_heads * head_dim], 1.0, &mut rng);
+        let v = normal(&[batch, len, kv_heads * head_dim], 1.0, &mut rng);
+        let run = |ops: Implementation| ops.attention([&q, &k, &v], shape, &rotary);
+        // With a single position the probabilities are constant: only v has a gradient.
+        let inputs = if len == 1 { vec![v.clone()] } else { vec![q.clone(), k.clone(), v.clone()] };
+        assert_agreement(&inputs, run);
+        assert_finite_difference(&inputs, || run(Implementation::Fused));
+    }
+}
+
+#[test]
+fn attention_does_not_see_later_positions() {
+    let mut rng = stream();
+    let shape = Heads { heads: 2, kv_heads: 1, head_dim: 4 };
+    let rotary = Arc::new(Rotary::new(10_000.0, 4, 16));
+    let q = normal(&[1, 9, 8], 1.0, &mut rng);
+    let k = normal(&[1, 9, 4], 1.0, &mut rng);
+    let v = normal(&[1, 9, 4], 1.0, &mut rng);
+    let run = |len| {
+        let cut = |x: &Var| x.narrow(1, 0, len).unwrap();
+        let (q, k, v) = (cut(&q), cut(&k), cut(&v));
+        let out = Implementation::Fused.attention([&q, &k, &v], shape, &rotary);
+        values(&out.unwrap())
+    };
+    let (long, short) = (run(9), run(6));
+    assert_close("prefix", &long[..6 * 8], &short, 1e-6);
+}
+
+#[test]
+fn attention_refuses_shapes_that_do_not_fit() {
+    let shape = Heads { heads: 2, kv_heads: 1, head_dim: 4 };
+    let rotary = Arc::new(Rotary::new(10_000.0, 4, 4));
+    let mut rng = stream();
+    let q = normal(&[1, 5, 8], 1.0, &mut rng);
+    let kv = normal(&[1, 5, 4], 1.0, &mut rng);
+    let attend = |q: &Var, kv: &Var| {
+        let out = Implementation::Fused.attention([q, kv, kv], shape, &rotary);
+        out.unwrap_err().to_string()
+    };
+    assert!(attend(&q, &kv).contains("5 positions, at most 4"));
+    assert!(attend(&q, &q).contains("do not fit"));
+}
+
+#[test]
+fn token_logprobs() {
+    let mut rng = stream();
+    for (dims, temperature) in [(vec![2, 4, 37], 1.0), (vec![40, 16], 0.7), (vec![3, 1], 1.0)] {
+        let (rows, vocab_size) = (dims[..dims.len() - 1].to_vec(), dims[dims.len() - 1]);
+        let logits = normal(&dims, 3.0, &mut rng);
+        let count: usize = rows.iter().product();
+        let tokens: Vec<u32> = (0..count).map(|i| ((i * 13) % vocab_size) as u32).collect();
+        let tokens = Tensor::from_vec(tokens, rows, &Device::Cpu).unwrap();
+        let run = |ops: Implementation| ops.token_logprobs(&logits, &tokens, temperature);
+        if vocab_size == 1 {
+            assert_eq!(values(&run(Implementation::Fused).unwrap()), vec![0.0; count]);
+            continue;
+        }
+        assert_agreement(std::slice::from_ref(&logits), run);
+        assert_finite_difference(std::slice::from_ref(&logits), || run(Implementation::Fused));
+    }
+}
+
+#[test]
+fn token_logprobs_are_exact_at_extreme_logits() {
+    let logits = Var::new(&[[1000.0_f32, 0.0, -1000.0]; 3], &Device::Cpu).unwrap();
+    let tokens = Tensor::new(&[0_u32, 1, 2], &Device::Cpu).unwrap();
+    let out = Implementation::Fused.token_logprobs(&logits, &tokens, 1.0).unwrap();
+    assert_eq!(values(&out), [0.0, -1000.0, -2000.0]);
+    let grads = out.sum_all().unwrap().backward().unwrap();
+    let grad = values(grads.get(&logits).unwrap());
+    let expected = [0.0, 0.0, 0.0, -1.0, 1.0, 0.0, -1.0, 0.0, 1.0];
+    assert_close("gradient", &grad, &expected, 1e-6);
+}
+
+#[test]
+fn a_token_outside_the_vocabulary_is_refused() {
+    let logits = Tensor::new(&[[0.0_f32, 1.0]], &Device::Cpu).unwrap();
+    let tokens = Tensor::new(&[2_u32], &Device::Cpu).unwrap();
+    let error = Implementation::Fused.token_logprobs(&logits, &tokens, 1.0).unwrap_err();
+    assert!(error.to_string().contains("token 2 outside a vocabulary of 2"));
+}
+
+#[test]
+fn masked_cross_entropy_averages_what_the_mask_counts() {
+    let logprobs = Var::new(&[[-1.0_f32, -2.0, -30.0], [-4.0, -50.0, -60.0]], &Device::Cpu).unwrap();
+    let mask = Tensor::new(&[[1.0_f32, 1.0, 0.0], [1.0, 0.0, 0.0]], &Device::Cpu).unwrap();
+    let loss = masked_cross_entropy(&logprobs, &mask).unwrap();
+    assert!((loss.to_scalar::<f32>().unwrap() - 7.0 / 3.0).abs() < 1e-6);
+    let grads = loss.backward().unwrap();
+    let third = -1.0 / 3.0;
+    let expected = [third, third, 0.0, third, 0.0, 0.0];
+    assert_close("gradient", &values(grads.get(&logprobs).unwrap()), &expected, 1e-6);
+    let nothing = masked_cross_entropy(&logprobs, &mask.zeros_like().unwrap()).unwrap();
+    assert_eq!(nothing.to_scalar::<f32>().unwrap(), 0.0);
+}
