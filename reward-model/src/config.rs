@@ -1,0 +1,309 @@
+//! Settings of the reward model. Every field has a default that serves both rare reactions (a few percent of love)
+//! and common ones (thumbs).
+
+use std::ops::RangeInclusive;
+
+use plaudit_event::Objective;
+use plaudit_ingest::Problem;
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+use crate::encode::ENCODER_VERSION;
+
+/// Settings of the reward model and its service.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// What is predicted, one head each.
+    pub objectives: Vec<Objective>,
+    /// How text becomes features.
+    pub encoder: EncoderConfig,
+    /// How the heads learn.
+    pub learner: LearnerConfig,
+    /// What is learned again and again.
+    pub replay: ReplayConfig,
+    /// How predictions are kept calibrated.
+    pub calibration: CalibrationConfig,
+    /// Most examples of one unit per day that are trained on; the others are only predicted. Bounds what one
+    /// adversarial user can do.
+    pub max_examples_per_unit_day: u32,
+    /// How many of the newest predictions quality is measured on, per objective.
+    pub metrics_window: usize,
+    /// The loop around the trainer. Not part of a checkpoint's configuration hash.
+    pub service: ServiceConfig,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let names = [Objective::LOVE, Objective::HELPFULNESS, Objective::SAFETY];
+        Self {
+            objectives: names.map(Objective::new).into(),
+            encoder: EncoderConfig::default(),
+            learner: LearnerConfig::default(),
+            replay: ReplayConfig::default(),
+            calibration: CalibrationConfig::default(),
+            max_examples_per_unit_day: 200,
+            metrics_window: 10_000,
+            service: ServiceConfig::default(),
+        }
+    }
+}
+
+/// Which encoder, and its sizes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EncoderConfig {
+    /// The encoder.
+    pub kind: EncoderKind,
+    /// Size of the table that features are hashed into, 2^10 to 2^24.
+    pub buckets: u32,
+    /// Most tokens read of the response, from its start.
+    pub max_response_tokens: usize,
+    /// Most tokens read of the request, and of each earlier message.
+    pub max_request_tokens: usize,
+    /// Most words of the request that are crossed with the words of the response; 0 turns crossing off.
+    pub max_cross_request_words: usize,
+    /// Most words of the response that are crossed with the words of the request.
+    pub max_cross_response_words: usize,
+    /// How many earlier messages are read.
+    pub max_history_messages: usize,
+}
+
+/// The encoders of this build.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EncoderKind {
+    /// Hashed words, word pairs, crosses and surface features; on the CPU.
+    Hash,
+}
+
+impl Default for EncoderConfig {
+    fn default() -> Self {
+        Self {
+            kind: EncoderKind::Hash,
+            buckets: 1 << 17,
+            max_response_tokens: 256,
+            max_request_tokens: 64,
+            max_cross_request_words: 10,
+            max_cross_response_words: 24,
+            max_history_messages: 3,
+        }
+    }
+}
+
+/// Numbers of the linear heads (FTRL-proximal, McMahan et al., KDD 2013, algorithm 1) and of the averaging of their
+/// weights.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LearnerConfig {
+    /// Learning rate α, above 0.
+    pub alpha: f64,
+    /// Smoothing β of the per-coordinate rate `α / (β + √n)`, above 0.
+    pub beta: f64,
+    /// L1 penalty λ₁, at least 0: coordinates with less evidence stay 0.
+    pub l1: f64,
+    /// L2 penalty λ₂, at least 0.
+    pub l2: f64,
+    /// Decay η of the weight average (Shamir & Zhang, ICML 2013), at least 0: larger forgets early weights faster.
+    pub average_decay: f64,
+    /// Longest memory of the weight average in examples, at least 32.
+    pub average_horizon: f64,
+}
+
+impl Default for LearnerConfig {
+    fn default() -> Self {
+        Self { alpha: 2.0, beta: 1.0, l1: 0.0, l2: 20.0, average_decay: 8.0, average_horizon: 2_000.0 }
+    }
+}
+
+/// Replay of past examples.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ReplayConfig {
+    /// Most examples kept per objective and class, a uniform sample of all seen.
+    pub capacity: usize,
+    /// Past examples trained on after each new one, per objective.
+    pub per_example: usize,
+    /// Share of positives among all rows trained on, where they are rarer than that; predictions are corrected back
+    /// to the true rate. Above 0 and at most 0.5.
+    pub positive_share: f64,
+}
+
+impl Default for ReplayConfig {
+    fn default() -> Self {
+        Self { capacity: 8_192, per_example: 2, positive_share: 0.1 }
+    }
+}
+
+/// The running recalibration, an offset and a slope that follow the newest examples.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CalibrationConfig {
+    /// Variance by which the offset may wander per example.
+    pub offset_drift: f64,
+    /// Variance by which the slope may wander per example.
+    pub slope_drift: f64,
+    /// Variance of the offset before the first example.
+    pub offset_prior: f64,
+    /// Variance of the slope before the first example.
+    pub slope_prior: f64,
+}
+
+impl Default for CalibrationConfig {
+    fn default() -> Self {
+        Self { offset_drift: 1e-5, slope_drift: 1e-9, offset_prior: 1.0, slope_prior: 0.05 }
+    }
+}
+
+/// The loop around the trainer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServiceConfig {
+    /// Most examples read from the log at once.
+    pub batch_examples: usize,
+    /// Pause before looking again when the log had nothing new, in milliseconds.
+    pub poll_ms: u64,
+    /// Publish a new scorer after this many examples, and whenever the log is drained.
+    pub publish_every: u64,
+    /// Write a checkpoint after this many examples, and at shutdown.
+    pub checkpoint_every: u64,
+    /// How many checkpoints are kept.
+    pub keep_checkpoints: usize,
+    /// Pause after a failed read of the log, in milliseconds.
+    pub retry_ms: u64,
+}
+
+impl Default for ServiceConfig {
+    fn default() -> Self {
+        Self {
+            batch_examples: 256,
+            poll_ms: 200,
+            publish_every: 1_024,
+            checkpoint_every: 5_000,
+            keep_checkpoints: 3,
+            retry_ms: 1_000,
+        }
+    }
+}
+
+impl Config {
+    /// Every problem of this configuration; empty when it is fine.
+    #[must_use]
+    pub fn validate(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        let mut add = |path: &str, message: String| problems.push(Problem { path: path.to_owned(), message });
+        let mut names: Vec<&Objective> = self.objectives.iter().collect();
+        names.sort();
+        names.dedup();
+        if names.is_empty() || names.len() != self.objectives.len() {
+            add("objectives", "must be at least one name, none twice".to_owned());
+        }
+        let buckets = self.encoder.buckets;
+        if !(1 << 10..=1 << 24).contains(&buckets) {
+            add("encoder.buckets", format!("must be 1024 to 16777216, got {buckets}"));
+        }
+        for (key, value) in self.counts() {
+            if value == 0 {
+                add(key, "must be at least 1, got 0".to_owned());
+            }
+        }
+        for (key, value, range, allowed) in self.numbers() {
+            if !value.is_finite() || !range.contains(&value) {
+                add(key, format!("must be {allowed}, got {value}"));
+            }
+        }
+        problems
+    }
+
+    fn counts(&self) -> [(&'static str, usize); 6] {
+        [
+            ("encoder.max_response_tokens", self.encoder.max_response_tokens),
+            ("encoder.max_request_tokens", self.encoder.max_request_tokens),
+            ("replay.capacity", self.replay.capacity),
+            ("metrics_window", self.metrics_window),
+            ("service.batch_examples", self.service.batch_examples),
+            ("service.keep_checkpoints", self.service.keep_checkpoints),
+        ]
+    }
+
+    fn numbers(&self) -> [(&'static str, f64, RangeInclusive<f64>, &'static str); 11] {
+        let (learner, calibration) = (&self.learner, &self.calibration);
+        let above_zero = (f64::MIN_POSITIVE..=f64::MAX, "above 0");
+        let not_negative = (0.0..=f64::MAX, "at least 0");
+        let number =
+            |key, value, (range, allowed): &(RangeInclusive<f64>, &'static str)| (key, value, range.clone(), *allowed);
+        let horizon = (32.0..=f64::MAX, "at least 32");
+        let share = (1e-6..=0.5, "above 0 and at most 0.5");
+        [
+            number("learner.alpha", learner.alpha, &above_zero),
+            number("learner.beta", learner.beta, &above_zero),
+            number("learner.l1", learner.l1, &not_negative),
+            number("learner.l2", learner.l2, &not_negative),
+            number("learner.average_decay", learner.average_decay, &not_negative),
+            number("learner.average_horizon", learner.average_horizon, &horizon),
+            number("calibration.offset_prior", calibration.offset_prior, &above_zero),
+            number("calibration.offset_drift", calibration.offset_drift, &not_negative),
+            number("calibration.slope_drift", calibration.slope_drift, &not_negative),
+            number("calibration.slope_prior", calibration.slope_prior, &not_negative),
+            number("replay.positive_share", self.replay.positive_share, &share),
+        ]
+    }
+
+    /// Fails with all problems at once.
+    ///
+    /// # Errors
+    /// Fails when [`Config::validate`] is not empty.
+    pub fn check(&self) -> Result<(), Error> {
+        let problems = self.validate();
+        if problems.is_empty() {
+            return Ok(());
+        }
+        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        Err(Error::Config(lines.join("; ")))
+    }
+
+    /// Hash of everything that the weights depend on; the service's settings are left out.
+    #[must_use]
+    pub fn hash(&self) -> String {
+        plaudit_nn::checkpoint::config_hash(&(ENCODER_VERSION, self.learning()))
+    }
+
+    /// The configuration without the service's settings, which do not change what is learned.
+    pub(crate) fn learning(&self) -> Self {
+        Self { service: ServiceConfig::default(), ..self.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_is_fine_and_every_problem_is_told_at_once() {
+        assert_eq!(Config::default().validate(), []);
+        let mut wrong = Config::default();
+        wrong.objectives.push(Objective::new("love"));
+        wrong.encoder.buckets = 7;
+        wrong.learner.alpha = 0.0;
+        wrong.learner.l2 = f64::NAN;
+        wrong.replay.positive_share = 0.6;
+        wrong.metrics_window = 0;
+        let text = wrong.check().unwrap_err().to_string();
+        for key in ["objectives", "encoder.buckets", "learner.alpha", "learner.l2"] {
+            assert!(text.contains(key), "{text}");
+        }
+        assert!(text.contains("replay.positive_share: must be above 0 and at most 0.5, got 0.6"));
+        assert!(text.contains("metrics_window: must be at least 1, got 0"));
+    }
+
+    #[test]
+    fn the_hash_follows_learning_but_not_the_service() {
+        let base = Config::default();
+        let mut service = base.clone();
+        service.service.poll_ms += 1;
+        assert_eq!(service.hash(), base.hash());
+        let mut learning = base.clone();
+        learning.learner.alpha *= 2.0;
+        assert_ne!(learning.hash(), base.hash());
+    }
+}

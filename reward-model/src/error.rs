@@ -1,0 +1,46 @@
+//! Why the reward model failed.
+
+use plaudit_ingest::ErrorKind;
+
+/// Everything that can go wrong in this crate.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The configuration has values outside their ranges.
+    #[error("invalid reward model configuration: {0}")]
+    Config(String),
+    /// Tensors or checkpoint files.
+    #[error("reward model checkpoint failed")]
+    Checkpoint(#[from] plaudit_nn::Error),
+    /// A checkpoint is intact but belongs to something else.
+    #[error("reward checkpoint `{id}` does not fit: {reason}")]
+    Mismatch {
+        /// The checkpoint.
+        id: String,
+        /// What differs.
+        reason: String,
+    },
+    /// The event log.
+    #[error("event log failed")]
+    Log(#[from] plaudit_ingest::Error),
+    /// Training has stopped; with the reason when it failed.
+    #[error("reward model training stopped{}", .0.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default())]
+    Stopped(Option<String>),
+    /// The training thread could not be started.
+    #[error("failed to start the reward model thread")]
+    Thread(#[source] std::io::Error),
+}
+
+impl Error {
+    /// What the caller can do about it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Config(_) => ErrorKind::Invalid,
+            Self::Checkpoint(plaudit_nn::Error::Io { .. }) | Self::Thread(_) | Self::Stopped(_) => {
+                ErrorKind::Unavailable
+            }
+            Self::Checkpoint(_) | Self::Mismatch { .. } => ErrorKind::Data,
+            Self::Log(error) => error.kind(),
+        }
+    }
+}

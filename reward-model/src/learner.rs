@@ -1,0 +1,74 @@
+//! What one head computes and how it learns.
+//!
+//! Heads are linear on purpose. On TF-IDF words and word pairs of 12,000 simulated examples (6 % positives, batch
+//! training with scikit-learn) one or two hidden layers over embeddings were never better than logistic regression:
+//! area under the curve at best 0.0236 below the oracle's, against 0.0234. Interactions come from the encoder's crosses.
+
+use crate::config::LearnerConfig;
+use crate::encode::Features;
+use crate::linear::{self, Linear, Rates};
+
+/// Examples between two steps of the weight average.
+const AVERAGE_EVERY: u64 = 32;
+
+/// The weights of one head: all that scoring needs.
+#[derive(Debug, Clone)]
+pub(crate) struct Network {
+    pub(crate) weights: Vec<f32>,
+}
+
+impl Network {
+    /// The logit before calibration.
+    pub(crate) fn logit(&self, features: &Features) -> f64 {
+        linear::logit(&self.weights, features)
+    }
+}
+
+/// A linear model that is trained, and the running average of its weights that predicts.
+///
+/// The average removes the noise of the last steps: on 12,000 simulated examples it closes a fifth of
+/// the distance between the log-loss and the oracle's. Polynomial-decay averaging (Shamir & Zhang, ICML 2013, section 4):
+/// `w̄ₜ = (1 − ρ)·w̄ₜ₋₁ + ρ·wₜ` with `ρ = (η + 1)/(t + η)`, here never below `1/horizon`, so that it can follow drift.
+#[derive(Debug, Clone)]
+pub(crate) struct Learner {
+    pub(crate) linear: Linear,
+    pub(crate) average: Network,
+    /// How many examples were learned.
+    pub(crate) examples: u64,
+}
+
+impl Learner {
+    pub(crate) fn new(buckets: usize) -> Self {
+        Self { linear: Linear::new(buckets), average: Network { weights: vec![0.0; buckets] }, examples: 0 }
+    }
+
+    /// The logit of the weights in training, for the gradient.
+    pub(crate) fn training_logit(&self, features: &Features) -> f64 {
+        linear::logit(&self.linear.weights, features)
+    }
+
+    /// One step against the gradient `slope · x`.
+    pub(crate) fn update(&mut self, features: &Features, slope: f64, rates: Rates) {
+        self.linear.update(features, slope as f32, rates);
+    }
+
+    /// To be called once per example, after its updates.
+    pub(crate) fn finish_example(&mut self, config: &LearnerConfig) {
+        self.examples += 1;
+        if self.examples <= AVERAGE_EVERY {
+            self.average.weights.copy_from_slice(&self.linear.weights);
+            return;
+        }
+        if !self.examples.is_multiple_of(AVERAGE_EVERY) {
+            return;
+        }
+        let eta = config.average_decay;
+        let steps = (self.examples / AVERAGE_EVERY) as f64;
+        let slowest = AVERAGE_EVERY as f64 / config.average_horizon;
+        let rate = ((eta + 1.0) / (steps + eta)).max(slowest).min(1.0) as f32;
+        let pairs = self.average.weights.iter_mut().zip(&self.linear.weights);
+        for (average, weight) in pairs {
+            *average += rate * (weight - *average);
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! `P[love]`: the reward model, trained continuously on attributed examples.
+//!
+//! `P[love](x, y) = Pr(love | context x, response y)` (*Reinforcement Learning from User Feedback*, arXiv 2505.14946),
+//! and the same for every other objective: one head each over one encoder.
+//!
+//! The path of an example: the [`Trainer`] predicts it with the model as it is (that prediction is what quality is
+//! measured on), learns from it, learns again from a few remembered ones, and forgets nothing that a checkpoint needs
+//! to go on bit for bit. [`RewardService`] runs the trainer on a thread of its own over the example topic of the log and
+//! publishes immutable scorers. [`evaluate`] measures a model on given examples.
+//!
+//! Rare positives are drawn more often than they occur; the loss is taken at the model's logit plus the logarithm of
+//! that oversampling, `ln(s/(1−s)) − ln(π/(1−π))`, so that the logit itself is the one at the true base rate π (the
+//! prior correction of King & Zeng 2001, applied while training instead of after it). A running recalibration follows
+//! a base rate that moves.
+
+mod calibration;
+mod config;
+mod encode;
+mod error;
+mod evaluate;
+mod hash_model;
+mod learner;
+mod linear;
+pub mod metrics;
+mod model;
+mod prequential;
+pub mod quality;
+mod replay;
+mod service;
+mod trainer;
+mod unit_cap;
+
+pub use config::{CalibrationConfig, Config, EncoderConfig, EncoderKind, LearnerConfig, ReplayConfig, ServiceConfig};
+pub use error::Error;
+pub use evaluate::{Bootstrap, Estimate, Report, evaluate};
+pub use hash_model::HashModel;
+pub use model::{RewardModel, Row, Scores};
+pub use prequential::Prediction;
+pub use quality::Quality;
+pub use service::{RewardHandle, RewardService, Status};
+pub use trainer::{StepReport, Trainer};

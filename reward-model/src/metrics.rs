@@ -1,0 +1,104 @@
+//! The metrics of this crate: names, meaning, and the few places that count.
+
+use std::time::Instant;
+
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use plaudit_event::Objective;
+
+use crate::{Quality, StepReport};
+
+/// Examples read by the reward model; tag `use` is `trained`, `capped`, `unlabelled` or `unreadable`.
+pub const EXAMPLES: &str = "plaudit_reward_examples_total";
+/// Corrections among the examples trained on.
+pub const CORRECTIONS: &str = "plaudit_reward_corrections_total";
+/// Offset of the first example that has not been read.
+pub const POSITION: &str = "plaudit_reward_log_position";
+/// Time to train on one batch read from the log.
+pub const BATCH_SECONDS: &str = "plaudit_reward_batch_seconds";
+/// Checkpoints; tag `result` is `written`, `failed` or `refused` (found damaged when reading).
+pub const CHECKPOINTS: &str = "plaudit_reward_checkpoints_total";
+/// Failed reads of the log.
+pub const LOG_FAILURES: &str = "plaudit_reward_log_failures_total";
+/// Area under the ROC curve of the newest predictions, by objective.
+pub const AUROC: &str = "plaudit_reward_auroc_ratio";
+/// Log-loss of the newest predictions in nats, by objective.
+pub const LOG_LOSS: &str = "plaudit_reward_log_loss_nats";
+/// Log-loss of the base rate on the same examples, by objective.
+pub const PRIOR_LOG_LOSS: &str = "plaudit_reward_prior_log_loss_nats";
+/// Expected calibration error of the newest predictions, by objective.
+pub const ECE: &str = "plaudit_reward_ece_ratio";
+/// Correlation of the newest predictions with the length of the response, by objective.
+pub const LENGTH_CORRELATION: &str = "plaudit_reward_length_correlation_ratio";
+
+/// Describes every metric of this crate to the installed recorder.
+pub fn describe() {
+    let counters = [
+        (EXAMPLES, "examples read by the reward model, by use"),
+        (CORRECTIONS, "corrections of earlier examples trained on"),
+        (CHECKPOINTS, "reward checkpoints, by result"),
+        (LOG_FAILURES, "failed reads of the example topic"),
+    ];
+    for (name, meaning) in counters {
+        describe_counter!(name, Unit::Count, meaning);
+    }
+    describe_gauge!(POSITION, Unit::Count, "offset of the first example not read");
+    describe_histogram!(BATCH_SECONDS, Unit::Seconds, "time to train on one batch read from the log");
+    let gauges = [
+        (AUROC, "area under the ROC curve of predictions made before training, by objective"),
+        (LOG_LOSS, "log-loss in nats of predictions made before training, by objective"),
+        (PRIOR_LOG_LOSS, "log-loss in nats of the base rate on the same examples, by objective"),
+        (ECE, "expected calibration error of predictions made before training, by objective"),
+        (LENGTH_CORRELATION, "correlation of predictions with response length, by objective"),
+    ];
+    for (name, meaning) in gauges {
+        describe_gauge!(name, Unit::Count, meaning);
+    }
+}
+
+/// Measures how long something takes.
+pub(crate) struct Stopwatch(Instant);
+
+impl Stopwatch {
+    pub(crate) fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    pub(crate) fn batch_done(&self) {
+        histogram!(BATCH_SECONDS).record(self.0.elapsed().as_secs_f64());
+    }
+}
+
+pub(crate) fn step(report: &StepReport, unreadable: u64) {
+    counter!(EXAMPLES, "use" => "trained").increment(report.trained);
+    counter!(EXAMPLES, "use" => "capped").increment(report.capped);
+    counter!(EXAMPLES, "use" => "unlabelled").increment(report.unlabelled);
+    counter!(EXAMPLES, "use" => "unreadable").increment(unreadable);
+    counter!(CORRECTIONS).increment(report.corrections);
+}
+
+pub(crate) fn position(position: u64) {
+    gauge!(POSITION).set(position as f64);
+}
+
+pub(crate) fn checkpoint(result: &'static str) {
+    counter!(CHECKPOINTS, "result" => result).increment(1);
+}
+
+pub(crate) fn log_failure() {
+    counter!(LOG_FAILURES).increment(1);
+}
+
+pub(crate) fn quality(objective: &Objective, quality: &Quality) {
+    let set = |name: &'static str, value: f64| {
+        gauge!(name, "objective" => objective.0.clone()).set(value);
+    };
+    set(LOG_LOSS, quality.log_loss);
+    set(PRIOR_LOG_LOSS, quality.prior_log_loss);
+    set(ECE, quality.ece);
+    if let Some(auroc) = quality.auroc {
+        set(AUROC, auroc);
+    }
+    if let Some(correlation) = quality.length_correlation {
+        set(LENGTH_CORRELATION, correlation);
+    }
+}

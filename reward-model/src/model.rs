@@ -1,0 +1,61 @@
+//! The seam: what every reward model does.
+
+use std::sync::Arc;
+
+use plaudit_event::{Context, Objective};
+use plaudit_nn::loss::sigmoid;
+
+use crate::Error;
+
+/// What is to be scored: a response to a context.
+#[derive(Debug, Clone, Copy)]
+pub struct Row<'a> {
+    /// What the response was made for.
+    pub context: &'a Context,
+    /// The response.
+    pub response: &'a str,
+}
+
+/// Calibrated predictions for one row.
+#[derive(Debug, Clone)]
+pub struct Scores {
+    objectives: Arc<[Objective]>,
+    logits: Vec<Option<f64>>,
+}
+
+impl Scores {
+    /// Scores with one logit per objective, in the order of `objectives`; `None` where nothing was learned yet.
+    #[must_use]
+    pub fn new(objectives: Arc<[Objective]>, logits: Vec<Option<f64>>) -> Self {
+        Self { objectives, logits }
+    }
+
+    /// Logit of the probability of `objective`, at the true base rate; `None` for an unknown objective, and for one
+    /// without a single label of each class so far.
+    #[must_use]
+    pub fn logit(&self, objective: &str) -> Option<f64> {
+        let at = self.objectives.iter().position(|o| o.0 == objective)?;
+        self.logits.get(at).copied().flatten()
+    }
+
+    /// The probability of `objective`; `None` as for [`Scores::logit`].
+    #[must_use]
+    pub fn prob(&self, objective: &str) -> Option<f64> {
+        self.logit(objective).map(sigmoid)
+    }
+}
+
+/// Predicts the probability of each objective from a context and a response.
+///
+/// Contract: `score` answers one [`Scores`] per row, in order; the result for a row depends on that row alone; a model
+/// behind an `Arc` never changes, so that equal rows get equal scores for as long as it is held.
+pub trait RewardModel: Send + Sync {
+    /// What is predicted.
+    fn objectives(&self) -> &[Objective];
+
+    /// Scores `rows`.
+    ///
+    /// # Errors
+    /// Fails when the model cannot be evaluated; rows are never left out.
+    fn score(&self, rows: &[Row<'_>]) -> Result<Vec<Scores>, Error>;
+}

@@ -1,0 +1,184 @@
+//! How good probabilities are.
+
+use serde::Serialize;
+
+/// Number of equally wide bins of the expected calibration error.
+pub const ECE_BINS: usize = 10;
+
+/// Quality of predicted probabilities against labels.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Quality {
+    /// How many predictions.
+    pub n: usize,
+    /// Share of positive labels.
+    pub base_rate: f64,
+    /// Area under the ROC curve; absent while only one class has been seen.
+    pub auroc: Option<f64>,
+    /// Mean negative log-likelihood, in nats.
+    pub log_loss: f64,
+    /// The log-loss of always predicting the base rate of these very labels: the best constant in hindsight.
+    pub prior_log_loss: f64,
+    /// Expected calibration error over ten equally wide bins.
+    pub ece: f64,
+    /// Pearson correlation of the probability with the number of words; absent when either is constant.
+    pub length_correlation: Option<f64>,
+}
+
+impl Quality {
+    /// Measures `probabilities` against `labels`; `words` is the length of each response. All three are of one
+    /// length; `None` when that is 0.
+    #[must_use]
+    pub fn measure(probabilities: &[f64], labels: &[f64], words: &[f64]) -> Option<Self> {
+        if probabilities.is_empty() {
+            return None;
+        }
+        Some(Self {
+            n: probabilities.len(),
+            base_rate: mean(labels),
+            auroc: auroc(probabilities, labels),
+            log_loss: log_loss(probabilities, labels),
+            prior_log_loss: entropy(mean(labels)),
+            ece: ece(probabilities, labels),
+            length_correlation: pearson(probabilities, words),
+        })
+    }
+}
+
+/// Area under the ROC curve: the probability that a random positive scores above a random negative, ties counting
+/// half. A label is positive from 0.5 on. `None` unless both classes occur.
+#[must_use]
+pub fn auroc(scores: &[f64], labels: &[f64]) -> Option<f64> {
+    let weights = vec![1; scores.len()];
+    auroc_weighted(&order(scores), scores, labels, &weights)
+}
+
+/// The positions of `scores` in ascending order.
+pub(crate) fn order(scores: &[f64]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..scores.len()).collect();
+    order.sort_by(|a, b| scores[*a].total_cmp(&scores[*b]));
+    order
+}
+
+/// [`auroc`] with row `i` counted `counts[i]` times, given the [`order`] of the scores.
+pub(crate) fn auroc_weighted(order: &[usize], scores: &[f64], labels: &[f64], counts: &[u32]) -> Option<f64> {
+    let (mut below, mut positives, mut wins) = (0.0, 0.0, 0.0);
+    let mut at = 0;
+    while at < order.len() {
+        let tied = scores[order[at]];
+        let (mut tied_positives, mut tied_negatives) = (0.0, 0.0);
+        while at < order.len() && scores[order[at]] <= tied {
+            let row = order[at];
+            if labels[row] >= 0.5 {
+                tied_positives += f64::from(counts[row]);
+            } else {
+                tied_negatives += f64::from(counts[row]);
+            }
+            at += 1;
+        }
+        wins += tied_positives * (below + 0.5 * tied_negatives);
+        positives += tied_positives;
+        below += tied_negatives;
+    }
+    let pairs = positives * below;
+    (pairs > 0.0).then(|| wins / pairs)
+}
+
+/// Mean negative log-likelihood; probabilities are kept one part in 10¹² away from 0 and 1.
+#[must_use]
+pub fn log_loss(probabilities: &[f64], labels: &[f64]) -> f64 {
+    let losses = probabilities.iter().zip(labels).map(|(p, y)| nll(*p, *y));
+    losses.sum::<f64>() / probabilities.len().max(1) as f64
+}
+
+/// Negative log-likelihood of one prediction.
+pub(crate) fn nll(p: f64, y: f64) -> f64 {
+    let p = p.clamp(1e-12, 1.0 - 1e-12);
+    -(y * p.ln() + (1.0 - y) * (-p).ln_1p())
+}
+
+/// Expected calibration error: `Σ |B|/n · |mean p − mean y|` over ten equally wide bins (Guo et al., ICML 2017, eq. 5).
+#[must_use]
+pub fn ece(probabilities: &[f64], labels: &[f64]) -> f64 {
+    let mut gaps = [0.0; ECE_BINS];
+    for (p, y) in probabilities.iter().zip(labels) {
+        gaps[ece_bin(*p)] += p - y;
+    }
+    let sum: f64 = gaps.iter().map(|gap| gap.abs()).sum();
+    sum / probabilities.len().max(1) as f64
+}
+
+/// The bin of probability `p`.
+pub(crate) fn ece_bin(p: f64) -> usize {
+    ((p * ECE_BINS as f64) as usize).min(ECE_BINS - 1)
+}
+
+/// Log-loss of the constant prediction `rate` when it is the true rate.
+pub(crate) fn entropy(rate: f64) -> f64 {
+    nll(rate, rate)
+}
+
+/// Pearson's correlation coefficient; `None` when either side is constant.
+#[must_use]
+pub fn pearson(a: &[f64], b: &[f64]) -> Option<f64> {
+    let (mean_a, mean_b) = (mean(a), mean(b));
+    let (mut ab, mut aa, mut bb) = (0.0, 0.0, 0.0);
+    for (x, y) in a.iter().zip(b) {
+        let (dx, dy) = (x - mean_a, y - mean_b);
+        ab += dx * dy;
+        aa += dx * dx;
+        bb += dy * dy;
+    }
+    let scale = (aa * bb).sqrt();
+    (scale > 0.0).then(|| ab / scale)
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len().max(1) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Reference cases by scikit-learn and netcal; see the `oracle` field of the file.
+    #[test]
+    fn figures_match_the_reference_cases() {
+        let text = include_str!("../tests/fixtures/calibration.json");
+        let file: serde_json::Value = serde_json::from_str(text).unwrap();
+        let numbers = |value: &serde_json::Value| -> Vec<f64> {
+            let list = value.as_array().unwrap().iter();
+            list.map(|v| v.as_f64().unwrap()).collect()
+        };
+        let cases = file["cases"].as_array().unwrap();
+        assert_eq!(cases.len(), 4);
+        for case in cases {
+            let (p, y) = (numbers(&case["inp"]["p"]), numbers(&case["inp"]["y"]));
+            let got = [auroc(&p, &y).unwrap(), log_loss(&p, &y), ece(&p, &y)];
+            for (got, name) in got.iter().zip(["auc", "logloss", "ece10_equal_width"]) {
+                let expected = case["out"][name].as_f64().unwrap();
+                assert!((got - expected).abs() < 1e-6 * expected, "{name}: {got} against {expected}");
+            }
+        }
+    }
+
+    #[test]
+    fn ties_count_half_and_one_class_has_no_area() {
+        assert_eq!(auroc(&[0.1, 0.5, 0.5, 0.9], &[0.0, 0.0, 1.0, 1.0]), Some(0.875));
+        assert_eq!(auroc(&[0.1, 0.2], &[1.0, 1.0]), None);
+        assert_eq!(Quality::measure(&[], &[], &[]), None);
+    }
+
+    #[test]
+    fn counted_rows_equal_repeated_rows() {
+        let (p, y) = ([0.2, 0.7, 0.4], [0.0, 1.0, 1.0]);
+        let counted = auroc_weighted(&order(&p), &p, &y, &[2, 1, 0]);
+        assert_eq!(counted, auroc(&[0.2, 0.2, 0.7], &[0.0, 0.0, 1.0]));
+    }
+
+    #[test]
+    fn correlation_has_the_sign_and_the_bounds() {
+        assert!((pearson(&[1.0, 2.0, 3.0], &[2.0, 4.0, 6.0]).unwrap() - 1.0).abs() < 1e-12);
+        assert!((pearson(&[1.0, 2.0, 3.0], &[3.0, 2.0, 1.0]).unwrap() + 1.0).abs() < 1e-12);
+        assert_eq!(pearson(&[1.0, 1.0], &[1.0, 2.0]), None);
+    }
+}

@@ -1,0 +1,185 @@
+//! The memory of past examples: per objective and class a uniform sample of everything seen.
+
+use std::sync::Arc;
+
+use plaudit_event::Stream;
+use plaudit_nn::loss::logit;
+use rand::Rng;
+
+use crate::encode::Features;
+
+/// One remembered example.
+#[derive(Debug, Clone)]
+pub(crate) struct Memory {
+    /// Hash of the exposure's id, to find it when a correction comes.
+    pub(crate) exposure: u64,
+    pub(crate) features: Arc<Features>,
+    pub(crate) label: f32,
+    pub(crate) weight: f32,
+}
+
+/// A uniform sample of bounded size of all examples offered (Vitter 1985, algorithm R).
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Reservoir {
+    pub(crate) items: Vec<Memory>,
+    pub(crate) seen: u64,
+}
+
+impl Reservoir {
+    fn offer(&mut self, memory: Memory, capacity: usize, stream: &mut Stream) {
+        self.seen += 1;
+        if self.items.len() < capacity {
+            self.items.push(memory);
+            return;
+        }
+        let place = stream.random_range(0..self.seen);
+        if let Some(slot) = usize::try_from(place).ok().and_then(|at| self.items.get_mut(at)) {
+            *slot = memory;
+        }
+    }
+
+    fn remove(&mut self, exposure: u64) -> bool {
+        let found = self.items.iter().position(|item| item.exposure == exposure);
+        if let Some(at) = found {
+            self.items.swap_remove(at);
+            self.seen = self.seen.saturating_sub(1);
+        }
+        found.is_some()
+    }
+}
+
+/// The reservoirs of one objective.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Replay {
+    pub(crate) positives: Reservoir,
+    pub(crate) negatives: Reservoir,
+}
+
+/// A row drawn from the memory.
+pub(crate) struct Draw<'a> {
+    pub(crate) memory: &'a Memory,
+    /// Logarithm of the odds of a positive among the drawn rows over those among all examples. The loss is taken at
+    /// the model's logit plus this, so that the logit itself is the one at the true base rate.
+    pub(crate) shift: f64,
+}
+
+impl Replay {
+    /// Whether an example of each class has been seen.
+    pub(crate) fn has_both_classes(&self) -> bool {
+        !self.positives.items.is_empty() && !self.negatives.items.is_empty()
+    }
+
+    pub(crate) fn offer(&mut self, memory: Memory, capacity: usize, stream: &mut Stream) {
+        let class = if memory.label >= 0.5 { &mut self.positives } else { &mut self.negatives };
+        class.offer(memory, capacity, stream);
+    }
+
+    /// Forgets an example; whether it was there.
+    pub(crate) fn remove(&mut self, exposure: u64) -> bool {
+        self.positives.remove(exposure) || self.negatives.remove(exposure)
+    }
+
+    /// The share of positives among drawn rows that brings their share among all rows trained on (each example once
+    /// fresh, `per_example` times drawn) to `wanted`, or the natural share where that is larger.
+    pub(crate) fn drawn_share(&self, wanted: f64, per_example: usize) -> f64 {
+        let natural = self.natural_share();
+        if natural >= wanted {
+            return natural;
+        }
+        let draws = per_example as f64;
+        ((wanted * (1.0 + draws) - natural) / draws).min(0.5)
+    }
+
+    fn natural_share(&self) -> f64 {
+        let positives = self.positives.seen as f64;
+        positives / (positives + self.negatives.seen as f64).max(1.0)
+    }
+
+    /// Draws a row, a positive with probability `share`; `None` until both classes have been seen.
+    pub(crate) fn draw(&self, share: f64, stream: &mut Stream) -> Option<Draw<'_>> {
+        if !self.has_both_classes() {
+            return None;
+        }
+        let class = if stream.random::<f64>() < share { &self.positives } else { &self.negatives };
+        let at = stream.random_range(0..class.items.len());
+        let shift = logit(share) - logit(self.natural_share());
+        Some(Draw { memory: &class.items[at], shift })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use plaudit_event::Seed;
+
+    use super::*;
+    use crate::encode::GROUPS;
+    use crate::encode::surface::DENSE;
+
+    fn memory(exposure: u64, label: f32) -> Memory {
+        let features = Features { indices: Box::default(), ends: [0; GROUPS], dense: [0.0; DENSE] };
+        Memory { exposure, features: Arc::new(features), label, weight: 1.0 }
+    }
+
+    /// 10,000 examples with 5 % positives, in memories of 400.
+    fn filled() -> (Replay, Stream) {
+        let mut stream = Seed::new(1).stream("replay");
+        let mut replay = Replay::default();
+        for i in 0..10_000 {
+            let label = f32::from(u8::from(i % 20 == 0));
+            replay.offer(memory(i, label), 400, &mut stream);
+        }
+        (replay, stream)
+    }
+
+    #[test]
+    fn memories_are_bounded_and_a_uniform_sample() {
+        let (replay, _) = filled();
+        assert_eq!(replay.positives.items.len(), 400);
+        assert_eq!(replay.negatives.items.len(), 400);
+        let early = replay.negatives.items.iter().filter(|m| m.exposure < 5_000).count();
+        // Binomial(400, ½): standard deviation 10.
+        assert!((150..=250).contains(&early), "{early} of 400 from the first half");
+    }
+
+    #[test]
+    fn rare_positives_are_drawn_to_the_wanted_share_and_the_shift_says_so() {
+        let (replay, mut stream) = filled();
+        let share = replay.drawn_share(0.1, 2);
+        // One fresh row at 5 % and two drawn at 12.5 % make 10 %.
+        assert!((share - 0.125).abs() < 1e-9, "{share}");
+        let draws = 20_000;
+        let mut positives = 0;
+        for _ in 0..draws {
+            let draw = replay.draw(share, &mut stream).unwrap();
+            positives += u32::from(draw.memory.label >= 0.5);
+            let expected = (0.125_f64 / 0.875).ln() - (0.05_f64 / 0.95).ln();
+            assert!((draw.shift - expected).abs() < 1e-9);
+        }
+        let got = f64::from(positives) / f64::from(draws);
+        assert!((got - 0.125).abs() < 0.01, "{got}");
+    }
+
+    #[test]
+    fn common_positives_are_drawn_as_they_occur() {
+        let mut stream = Seed::new(1).stream("replay");
+        let mut replay = Replay::default();
+        for i in 0..100 {
+            replay.offer(memory(i, f32::from(u8::from(i % 5 < 3))), 400, &mut stream);
+        }
+        let share = replay.drawn_share(0.1, 2);
+        assert!((share - 0.6).abs() < 1e-9);
+        assert!(replay.draw(share, &mut stream).unwrap().shift.abs() < 1e-9);
+    }
+
+    #[test]
+    fn nothing_is_drawn_before_both_classes_are_known_and_removal_forgets() {
+        let mut stream = Seed::new(1).stream("replay");
+        let mut replay = Replay::default();
+        replay.offer(memory(1, 1.0), 4, &mut stream);
+        assert!(replay.draw(0.1, &mut stream).is_none());
+        replay.offer(memory(2, 0.0), 4, &mut stream);
+        assert!(replay.draw(0.1, &mut stream).is_some());
+        assert!(replay.remove(1) && !replay.remove(1));
+        assert_eq!(replay.positives.seen, 0);
+    }
+}

@@ -1,0 +1,255 @@
+//! The body of the training thread.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use plaudit_event::{CheckpointId, Clock, Envelope, Event, Example, Objective, Seed};
+use plaudit_ingest::ErrorKind;
+use plaudit_ingest::log::{EventLog, Stored, Topic};
+use tokio::sync::watch;
+
+use super::checkpoints;
+use super::{Shared, Status};
+use crate::{Config, Error, StepReport, Trainer, metrics};
+
+pub(super) struct Worker {
+    pub(super) log: Arc<dyn EventLog>,
+    pub(super) config: Config,
+    pub(super) dir: PathBuf,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) seed: Seed,
+    pub(super) shared: Arc<Shared>,
+    pub(super) status: watch::Sender<Status>,
+    pub(super) stopping: watch::Receiver<bool>,
+}
+
+/// Training in progress.
+struct Progress {
+    trainer: Trainer,
+    /// Offset of the first example that has not been taken.
+    position: u64,
+    /// Position and id of the newest checkpoint.
+    saved: Option<(u64, String)>,
+    /// Examples at the last publication.
+    published: Option<u64>,
+}
+
+impl Worker {
+    /// Runs until asked to stop. Never unwinds: a panic ends the thread with [`Status::failed`].
+    pub(super) fn run(self) {
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.run_on_runtime()));
+        let failed = match outcome {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(describe(&error)),
+            Err(_) => Some("the training thread panicked".to_owned()),
+        };
+        if let Some(reason) = &failed {
+            tracing::error!(reason, "reward model training failed");
+        }
+        self.status.send_modify(|status| {
+            status.failed = failed;
+            status.stopped = true;
+        });
+    }
+
+    fn run_on_runtime(&self) -> Result<(), Error> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(Error::Thread)?;
+        runtime.block_on(self.train())
+    }
+
+    async fn train(&self) -> Result<(), Error> {
+        let mut stopping = self.stopping.clone();
+        let Some(mut progress) = self.begin(&mut stopping).await? else {
+            return Ok(());
+        };
+        let service = &self.config.service;
+        while !*stopping.borrow_and_update() {
+            let read = self.log.read(Topic::Examples, progress.position, service.batch_examples);
+            let Some(records) = self.retried(read.await, &mut stopping).await? else {
+                continue;
+            };
+            if records.is_empty() {
+                self.publish_if_new(&mut progress);
+                pause(service.poll_ms, &mut stopping).await;
+                continue;
+            }
+            self.take(&mut progress, &records);
+            let since = progress.trainer.examples() - progress.published.unwrap_or(0);
+            if since >= service.publish_every {
+                self.publish_if_new(&mut progress);
+            }
+        }
+        self.publish_if_new(&mut progress);
+        self.save(&mut progress);
+        Ok(())
+    }
+
+    /// The trainer to go on with; `None` when asked to stop before the log could be read.
+    async fn begin(&self, stopping: &mut watch::Receiver<bool>) -> Result<Option<Progress>, Error> {
+        let tail = loop {
+            if *stopping.borrow_and_update() {
+                return Ok(None);
+            }
+            let tail = self.log.tail(Topic::Examples).await;
+            if let Some(tail) = self.retried(tail, stopping).await? {
+                break tail;
+            }
+        };
+        let resumed = checkpoints::resume(&self.dir, &self.config, self.seed, tail)?;
+        let mut progress = match resumed {
+            Some((trainer, manifest)) => Progress {
+                trainer,
+                position: manifest.log_position,
+                saved: Some((manifest.log_position, manifest.id)),
+                published: None,
+            },
+            None => Progress {
+                trainer: Trainer::new(self.config.clone(), self.seed)?,
+                position: 0,
+                saved: None,
+                published: None,
+            },
+        };
+        if progress.trainer.examples() > 0 {
+            self.publish_if_new(&mut progress);
+        }
+        tracing::info!(
+            position = progress.position,
+            examples = progress.trainer.examples(),
+            "reward model training started"
+        );
+        Ok(Some(progress))
+    }
+
+    /// The value of a call to the log; `None` after a pause when the call may be repeated.
+    async fn retried<T>(
+        &self,
+        result: Result<T, plaudit_ingest::Error>,
+        stopping: &mut watch::Receiver<bool>,
+    ) -> Result<Option<T>, Error> {
+        let error = match result {
+            Ok(value) => return Ok(Some(value)),
+            Err(error) if error.kind() == ErrorKind::Unavailable => error,
+            Err(error) => return Err(error.into()),
+        };
+        metrics::log_failure();
+        tracing::warn!(error = describe(&error), "event log not available, trying again");
+        pause(self.config.service.retry_ms, stopping).await;
+        Ok(None)
+    }
+
+    /// Learns from `records`, with a checkpoint at every multiple of the configured number of examples.
+    fn take(&self, progress: &mut Progress, records: &[Stored]) {
+        let watch = metrics::Stopwatch::start();
+        let mut total = StepReport::default();
+        let mut unreadable = 0;
+        for record in records {
+            progress.position = record.offset + 1;
+            let Some(example) = decode(record) else {
+                unreadable += 1;
+                continue;
+            };
+            total += progress.trainer.step(std::slice::from_ref(&example));
+            let every = self.config.service.checkpoint_every;
+            if every > 0 && progress.trainer.examples().is_multiple_of(every) {
+                self.save(progress);
+            }
+        }
+        metrics::step(&total, unreadable);
+        metrics::position(progress.position);
+        watch.batch_done();
+    }
+
+    fn publish_if_new(&self, progress: &mut Progress) {
+        let trainer = &progress.trainer;
+        if progress.published != Some(trainer.examples()) {
+            let love = trainer.predictions(Objective::LOVE);
+            self.shared.publish(trainer.snapshot(), love);
+            progress.published = Some(trainer.examples());
+        } else if self.status.borrow().position == progress.position {
+            return;
+        }
+        let objectives: std::collections::BTreeMap<_, _> = trainer
+            .objectives()
+            .iter()
+            .filter_map(|objective| Some((objective.clone(), trainer.quality(&objective.0)?)))
+            .collect();
+        for (objective, quality) in &objectives {
+            metrics::quality(objective, quality);
+        }
+        let now = self.clock.now();
+        self.status.send_modify(|status| {
+            status.examples = trainer.examples();
+            status.position = progress.position;
+            status.love = objectives.get(Objective::LOVE).copied();
+            status.objectives = objectives;
+            status.trained_through = trainer.trained_through();
+            status.published = Some(now);
+            status.checkpoint_id = saved_id(progress);
+        });
+    }
+
+    /// Writes a checkpoint. A failure is reported and survived: the next one may succeed, and the log has it all.
+    fn save(&self, progress: &mut Progress) {
+        let position = progress.position;
+        if position == 0 || progress.saved.as_ref().is_some_and(|(at, _)| *at == position) {
+            return;
+        }
+        let parent = progress.saved.as_ref().map(|(_, id)| id.clone());
+        let keep = self.config.service.keep_checkpoints;
+        match checkpoints::write(&self.dir, &progress.trainer, position, parent, keep) {
+            Ok(manifest) => {
+                metrics::checkpoint("written");
+                tracing::info!(checkpoint_id = manifest.id, position, "reward checkpoint written");
+                progress.saved = Some((position, manifest.id));
+                let id = saved_id(progress);
+                self.status.send_modify(|status| status.checkpoint_id = id);
+            }
+            Err(error) => {
+                metrics::checkpoint("failed");
+                tracing::warn!(error = describe(&error), position, "reward checkpoint not written");
+            }
+        }
+    }
+}
+
+fn saved_id(progress: &Progress) -> Option<CheckpointId> {
+    let (_, id) = progress.saved.as_ref()?;
+    CheckpointId::new(id.as_str()).ok()
+}
+
+/// The example of a record; what cannot be read is reported and passed over.
+fn decode(record: &Stored) -> Option<Example> {
+    match Envelope::decode(&record.value) {
+        Ok(Envelope { event: Event::Example(example), .. }) => Some(example),
+        Ok(_) => {
+            tracing::warn!(offset = record.offset, "record is not an example");
+            None
+        }
+        Err(error) => {
+            tracing::warn!(offset = record.offset, %error, "example cannot be read");
+            None
+        }
+    }
+}
+
+/// Waits for `millis` or until asked to stop.
+async fn pause(millis: u64, stopping: &mut watch::Receiver<bool>) {
+    let asked = stopping.changed();
+    // Time running out and being asked are both a reason to go on; a lost handle has asked before it went.
+    drop(tokio::time::timeout(Duration::from_millis(millis), asked).await);
+}
+
+/// An error with its causes on one line.
+fn describe(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

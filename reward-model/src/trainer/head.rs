@@ -1,0 +1,119 @@
+//! One objective: its network, calibration, memory and record of predictions.
+
+use std::sync::Arc;
+
+use plaudit_event::{Example, Label, Stream};
+use plaudit_nn::loss::sigmoid;
+
+use crate::Prediction;
+use crate::calibration::Calibrator;
+use crate::config::Config;
+use crate::encode::Features;
+use crate::encode::surface::num_words;
+use crate::hash_model::FrozenHead;
+use crate::learner::Learner;
+use crate::linear::Rates;
+use crate::prequential::Window;
+use crate::replay::{Memory, Replay};
+
+/// An example on its way through the heads.
+pub(super) struct Lesson<'a> {
+    pub(super) example: &'a Example,
+    pub(super) exposure: u64,
+    pub(super) features: Arc<Features>,
+    /// A correction of an earlier example: no new prediction.
+    pub(super) correction: bool,
+    /// Within the bound of its unit: to be trained on.
+    pub(super) admitted: bool,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Head {
+    pub(super) learner: Learner,
+    pub(super) calibrator: Calibrator,
+    pub(super) replay: Replay,
+    pub(super) window: Window,
+}
+
+impl Head {
+    pub(super) fn new(config: &Config) -> Self {
+        Self {
+            learner: Learner::new(config.encoder.buckets as usize),
+            calibrator: Calibrator::new(&config.calibration),
+            replay: Replay::default(),
+            window: Window::default(),
+        }
+    }
+
+    /// The scoring half; `None` until a label of each class has been seen.
+    pub(super) fn frozen(&self) -> Option<FrozenHead> {
+        self.replay
+            .has_both_classes()
+            .then(|| FrozenHead { network: self.learner.average.clone(), calibrator: self.calibrator.clone() })
+    }
+
+    /// Predicts, records, learns, replays.
+    pub(super) fn take(
+        &mut self,
+        lesson: &Lesson<'_>,
+        label: Label,
+        config: &Config,
+        rates: Rates,
+        stream: &mut Stream,
+    ) {
+        if lesson.correction {
+            self.replay.remove(lesson.exposure);
+        } else {
+            self.predict(lesson, label, config);
+        }
+        if !lesson.admitted {
+            return;
+        }
+        let memory = Memory {
+            exposure: lesson.exposure,
+            features: Arc::clone(&lesson.features),
+            label: label.value,
+            weight: label.weight,
+        };
+        learn(&mut self.learner, &memory, 0.0, rates);
+        self.replay.offer(memory, config.replay.capacity, stream);
+        self.rehearse(config, rates, stream);
+        self.learner.finish_example(&config.learner);
+    }
+
+    /// Learns from drawn memories.
+    fn rehearse(&mut self, config: &Config, rates: Rates, stream: &mut Stream) {
+        let draws = config.replay.per_example;
+        let share = self.replay.drawn_share(config.replay.positive_share, draws);
+        for _ in 0..draws {
+            let Some(draw) = self.replay.draw(share, stream) else {
+                return;
+            };
+            learn(&mut self.learner, draw.memory, draw.shift, rates);
+        }
+    }
+
+    fn predict(&mut self, lesson: &Lesson<'_>, label: Label, config: &Config) {
+        let z = self.learner.average.logit(&lesson.features);
+        if self.replay.has_both_classes() {
+            let prediction = Prediction {
+                exposure_id: lesson.example.exposure_id.clone(),
+                p: sigmoid(self.calibrator.apply(z)),
+                label: label.value,
+                words: num_words(&lesson.example.response),
+            };
+            self.window.push(prediction, config.metrics_window);
+        }
+        if lesson.admitted {
+            let (value, weight) = (f64::from(label.value), f64::from(label.weight));
+            self.calibrator.observe(z, value, weight, &config.calibration);
+        }
+    }
+}
+
+/// One step on the loss of `memory`, taken at the logit plus `shift`.
+fn learn(learner: &mut Learner, memory: &Memory, shift: f64, rates: Rates) {
+    let z = learner.training_logit(&memory.features) + shift;
+    let slope = (sigmoid(z) - f64::from(memory.label)) * f64::from(memory.weight);
+    learner.update(&memory.features, slope, rates);
+}

@@ -1,0 +1,154 @@
+//! Columns of numbers as named tensors of a safetensors file.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use candle_core::{Device, Tensor, WithDType};
+use plaudit_nn::checkpoint::Checkpoint;
+use plaudit_nn::{Error as NnError, Params};
+
+use crate::Error;
+use crate::encode::surface::DENSE;
+use crate::encode::{Features, GROUPS};
+use crate::replay::{Memory, Reservoir};
+
+/// Collects columns. An empty column is left out: the format's readers disagree about tensors without elements.
+#[derive(Default)]
+pub(super) struct Writer {
+    params: Params,
+}
+
+impl Writer {
+    fn column<T: WithDType>(&mut self, name: &str, values: Vec<T>) -> Result<(), Error> {
+        if values.is_empty() {
+            return Ok(());
+        }
+        let length = values.len();
+        let tensor = Tensor::from_vec(values, length, &Device::Cpu).map_err(NnError::from)?;
+        self.params.insert(name, &tensor)?;
+        Ok(())
+    }
+
+    pub(super) fn f32s(&mut self, name: &str, values: impl Iterator<Item = f32>) -> Result<(), Error> {
+        self.column(name, values.collect())
+    }
+
+    pub(super) fn f64s(&mut self, name: &str, values: impl Iterator<Item = f64>) -> Result<(), Error> {
+        self.column(name, values.collect())
+    }
+
+    pub(super) fn u32s(&mut self, name: &str, values: impl Iterator<Item = u32>) -> Result<(), Error> {
+        self.column(name, values.collect())
+    }
+
+    /// Stored as signed numbers with the same bits: the format's tensors know no unsigned ones of this size.
+    pub(super) fn u64s(&mut self, name: &str, values: impl Iterator<Item = u64>) -> Result<(), Error> {
+        self.column(name, values.map(u64::cast_signed).collect())
+    }
+
+    pub(super) fn reservoir(&mut self, name: &str, reservoir: &Reservoir) -> Result<(), Error> {
+        let items = &reservoir.items;
+        self.u64s(&format!("{name}.exposure"), items.iter().map(|m| m.exposure))?;
+        self.f32s(&format!("{name}.label"), items.iter().map(|m| m.label))?;
+        self.f32s(&format!("{name}.weight"), items.iter().map(|m| m.weight))?;
+        let ends = items.iter().flat_map(|m| m.features.ends);
+        self.u32s(&format!("{name}.ends"), ends)?;
+        let dense = items.iter().flat_map(|m| m.features.dense);
+        self.f32s(&format!("{name}.dense"), dense)?;
+        let indices = items.iter().flat_map(|m| m.features.indices.iter().copied());
+        self.u32s(&format!("{name}.index"), indices)
+    }
+
+    pub(super) fn finish(self) -> Result<Vec<u8>, Error> {
+        Ok(self.params.to_bytes()?)
+    }
+}
+
+/// Reads what a [`Writer`] wrote.
+pub(super) struct Reader {
+    params: Params,
+    /// For error messages.
+    place: String,
+}
+
+impl Reader {
+    pub(super) fn open(checkpoint: &Checkpoint, file: &str) -> Result<Self, Error> {
+        let params = Params::from_bytes(checkpoint.file(file)?, &Device::Cpu)?;
+        let place = format!("{}/{file}", checkpoint.manifest.id);
+        Ok(Self { params, place })
+    }
+
+    fn column<T: WithDType>(&self, name: &str) -> Result<Vec<T>, Error> {
+        if !self.params.contains(name) {
+            return Ok(Vec::new());
+        }
+        let tensor = self.params.get(name)?;
+        Ok(tensor.to_vec1().map_err(NnError::from)?)
+    }
+
+    pub(super) fn f32s(&self, name: &str) -> Result<Vec<f32>, Error> {
+        self.column(name)
+    }
+
+    pub(super) fn f64s(&self, name: &str) -> Result<Vec<f64>, Error> {
+        self.column(name)
+    }
+
+    pub(super) fn u32s(&self, name: &str) -> Result<Vec<u32>, Error> {
+        self.column(name)
+    }
+
+    pub(super) fn u64s(&self, name: &str) -> Result<Vec<u64>, Error> {
+        let signed: Vec<i64> = self.column(name)?;
+        Ok(signed.into_iter().map(i64::cast_unsigned).collect())
+    }
+
+    /// The element of `table` at `index`.
+    pub(super) fn slot<'a>(&self, table: &'a mut [f32], index: u32) -> Result<&'a mut f32, Error> {
+        let found = table.get_mut(index as usize);
+        found.ok_or_else(|| self.damaged("a feature number is beyond the table"))
+    }
+
+    /// `values` as an array.
+    pub(super) fn exact<const N: usize>(&self, values: Vec<f64>) -> Result<[f64; N], Error> {
+        values.try_into().map_err(|_| self.damaged("a column has the wrong length"))
+    }
+
+    pub(super) fn reservoir(&self, name: &str, seen: u64) -> Result<Reservoir, Error> {
+        let exposures = self.u64s(&format!("{name}.exposure"))?;
+        let labels = self.f32s(&format!("{name}.label"))?;
+        let weights = self.f32s(&format!("{name}.weight"))?;
+        let ends = self.u32s(&format!("{name}.ends"))?;
+        let dense = self.f32s(&format!("{name}.dense"))?;
+        let indices = self.u32s(&format!("{name}.index"))?;
+        let n = exposures.len();
+        if labels.len() != n || weights.len() != n || ends.len() != n * GROUPS || dense.len() != n * DENSE {
+            return Err(self.damaged("a column has the wrong length"));
+        }
+        let mut items = Vec::with_capacity(n);
+        let mut rest = indices.as_slice();
+        let shapes = ends.chunks_exact(GROUPS).zip(dense.chunks_exact(DENSE));
+        for (row, (ends, dense)) in shapes.enumerate() {
+            let ends: [u32; GROUPS] = ends.try_into().expect("chunks of that length");
+            let taken = rest.split_at_checked(ends[GROUPS - 1] as usize);
+            let (own, left) = taken.ok_or_else(|| self.damaged("a column has the wrong length"))?;
+            rest = left;
+            if !ends.is_sorted() {
+                return Err(self.damaged("the groups of a row are out of order"));
+            }
+            let features =
+                Features { indices: own.into(), ends, dense: dense.try_into().expect("chunks of that length") };
+            items.push(Memory {
+                exposure: exposures[row],
+                features: Arc::new(features),
+                label: labels[row],
+                weight: weights[row],
+            });
+        }
+        Ok(Reservoir { items, seen })
+    }
+
+    fn damaged(&self, reason: &str) -> Error {
+        NnError::corrupt(Path::new(&self.place), reason).into()
+    }
+}

@@ -1,0 +1,17 @@
+//! Tests of the reward model through its public face.
+
+#[cfg(test)]
+#[path = "suite/convai.rs"]
+mod convai;
+#[cfg(test)]
+#[path = "suite/learning.rs"]
+mod learning;
+#[cfg(test)]
+#[path = "suite/resume.rs"]
+mod resume;
+#[cfg(test)]
+#[path = "suite/service.rs"]
+mod service;
+#[cfg(test)]
+#[path = "suite/world.rs"]
+mod world;

@@ -1,0 +1,146 @@
+//! The same examples in the same order give the same bytes, however training was cut or interrupted.
+
+use plaudit_event::{Example, Objective, Seed};
+use plaudit_nn::checkpoint;
+use plaudit_reward_model::{Config, HashModel, RewardModel, Row, Trainer};
+
+use crate::world;
+
+fn examples(n: usize) -> Vec<Example> {
+    world::draw(n, 11, usize::MAX, 0.0).into_iter().map(|d| d.example).collect()
+}
+
+/// Small memories and windows, so that all of them overflow.
+fn config() -> Config {
+    let mut config = Config { metrics_window: 300, max_examples_per_unit_day: 3, ..Config::default() };
+    config.replay.capacity = 100;
+    config
+}
+
+fn trainer() -> Trainer {
+    Trainer::new(config(), Seed::new(5)).unwrap()
+}
+
+fn id(trainer: &Trainer) -> String {
+    trainer.checkpoint(7, None).unwrap().manifest("reward-").id
+}
+
+#[test]
+fn batches_of_any_size_give_the_same_bytes() {
+    let examples = examples(1_200);
+    let mut whole = trainer();
+    whole.step(&examples);
+    let mut cut = trainer();
+    for (i, part) in examples.chunks(7).enumerate() {
+        // Looking does not change anything.
+        if i % 50 == 0 {
+            assert!(cut.snapshot().examples() <= 1_200 && cut.quality("nobody").is_none());
+        }
+        cut.step(part);
+    }
+    assert_eq!(id(&whole), id(&cut));
+    let mut other = Trainer::new(config(), Seed::new(6)).unwrap();
+    other.step(&examples);
+    assert_ne!(id(&whole), id(&other), "another seed replays other memories");
+}
+
+#[test]
+fn a_resumed_trainer_reaches_the_same_checkpoint() {
+    let root = tempfile::tempdir().unwrap();
+    let examples = examples(2_400);
+    let mut straight = trainer();
+    straight.step(&examples);
+
+    let mut first = trainer();
+    first.step(&examples[..1_200]);
+    let half = first.checkpoint(1_200, None).unwrap();
+    let written = checkpoint::write(root.path(), "reward-", &half).unwrap();
+    drop(first);
+    let loaded = checkpoint::load(&root.path().join(&written.id)).unwrap();
+    let mut second = Trainer::resume(&loaded, config(), Seed::new(5)).unwrap();
+    assert_eq!(second.examples(), 1_200);
+    assert_eq!(second.checkpoint(1_200, None).unwrap().manifest("reward-"), written);
+    second.step(&examples[1_200..]);
+
+    let draft = |t: &Trainer| t.checkpoint(2_400, Some(written.id.clone())).unwrap();
+    let (a, b) = (draft(&straight), draft(&second));
+    for (name, bytes) in &a.files {
+        assert_eq!(bytes, &b.files[name], "{name} differs");
+    }
+    assert_eq!(a.manifest("reward-"), b.manifest("reward-"));
+    assert_eq!(straight.quality(Objective::LOVE), second.quality(Objective::LOVE));
+    assert_eq!(straight.predictions(Objective::LOVE), second.predictions(Objective::LOVE));
+}
+
+#[test]
+fn a_checkpoint_scores_like_the_trainer_that_wrote_it() {
+    let examples = examples(800);
+    let mut trainer = trainer();
+    trainer.step(&examples);
+    let root = tempfile::tempdir().unwrap();
+    let draft = trainer.checkpoint(800, None).unwrap();
+    let written = checkpoint::write(root.path(), "reward-", &draft).unwrap();
+    let loaded = checkpoint::load(&root.path().join(&written.id)).unwrap();
+    let model = HashModel::from_checkpoint(&loaded).unwrap();
+    let live = trainer.snapshot();
+    assert_eq!(model.objectives(), live.objectives());
+    for example in &examples[..50] {
+        let row = Row { context: &example.context, response: &example.response };
+        for objective in [Objective::LOVE, Objective::HELPFULNESS, Objective::SAFETY] {
+            assert_eq!(model.score_row(&row).logit(objective), live.score_row(&row).logit(objective));
+        }
+    }
+}
+
+#[test]
+fn a_checkpoint_of_another_configuration_or_seed_is_refused() {
+    let mut trainer = trainer();
+    trainer.step(&examples(50));
+    let root = tempfile::tempdir().unwrap();
+    let draft = trainer.checkpoint(50, None).unwrap();
+    let written = checkpoint::write(root.path(), "reward-", &draft).unwrap();
+    let loaded = checkpoint::load(&root.path().join(&written.id)).unwrap();
+    let refused = |config: Config, seed: u64| {
+        let error = Trainer::resume(&loaded, config, Seed::new(seed)).err().unwrap();
+        assert!(error.to_string().contains(&written.id), "{error}");
+    };
+    refused(Config::default(), 5);
+    refused(config(), 6);
+    let mut service = config();
+    service.service.poll_ms = 1;
+    assert!(Trainer::resume(&loaded, service, Seed::new(5)).is_ok(), "the loop is no part of what is learned");
+}
+
+#[test]
+fn a_correction_replaces_what_was_remembered() {
+    let mut example = world::example(1, "please explain", "it varies from case to case.");
+    world::label(&mut example, Objective::LOVE, 0.0);
+    let mut loved = example.clone();
+    loved.revision = 1;
+    world::label(&mut loved, Objective::LOVE, 1.0);
+    let mut trainer = trainer();
+    let mut stream = examples(300);
+    stream.insert(0, example);
+    trainer.step(&stream);
+    let before = trainer.predictions(Objective::LOVE).len();
+    let report = trainer.step(std::slice::from_ref(&loved));
+    assert_eq!((report.corrections, report.trained), (1, 1));
+    assert_eq!(trainer.predictions(Objective::LOVE).len(), before, "no second prediction");
+    let state = &trainer.checkpoint(0, None).unwrap().files["state.json"];
+    let state: serde_json::Value = serde_json::from_slice(state).unwrap();
+    let love = &state["heads"]["love"];
+    let seen = |class: &str| love[class].as_u64().unwrap();
+    assert_eq!(seen("positives_seen") + seen("negatives_seen"), 301, "moved, not added");
+}
+
+#[test]
+fn unlabelled_examples_change_nothing_but_the_count() {
+    let mut trainer = trainer();
+    trainer.step(&examples(100));
+    let model = |t: &Trainer| t.checkpoint(0, None).unwrap().files["model.safetensors"].clone();
+    let before = model(&trainer);
+    let report = trainer.step(&[world::example(900, "hello", "hi")]);
+    assert_eq!((report.unlabelled, report.trained), (1, 0));
+    assert_eq!(model(&trainer), before);
+    assert_eq!(trainer.examples(), 101);
+}
