@@ -1,0 +1,231 @@
+//! Everything about serving that can be set. Components (log, clock, seed) are arguments instead.
+
+mod duration;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use plaudit_event::{ExperimentId, LayerId, VariantId};
+use plaudit_ingest::Problem;
+use serde::{Deserialize, Serialize};
+
+use crate::engine::EngineConfig;
+use crate::experiment::{self, ExperimentConfig, LayerConfig, PolicyRef, VariantConfig};
+use crate::readout::ReadoutConfig;
+
+/// Shortest API key, in bytes.
+const MIN_KEY_BYTES: usize = 16;
+/// Longest duration accepted.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
+
+/// What the bearer of a key may do. Each role includes the ones before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ApiRole {
+    /// Read metrics, experiments and policies.
+    Read,
+    /// Ask for decisions and send events.
+    Write,
+    /// Change what is served.
+    Admin,
+}
+
+impl ApiRole {
+    /// The name in the configuration.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+/// A key with its role.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApiKey {
+    /// The secret, at least 16 bytes.
+    pub key: String,
+    /// What its bearer may do.
+    pub role: ApiRole,
+}
+
+impl std::fmt::Debug for ApiKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // A key must not reach a log.
+        f.debug_struct("ApiKey").field("role", &self.role).finish_non_exhaustive()
+    }
+}
+
+/// What happens on its own when the readout is clear.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Autopilot {
+    /// Promote and roll back by the verdict.
+    On,
+    /// Only show the verdict.
+    Off,
+}
+
+/// Everything about serving that can be set.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where to listen; port 0 takes a free one. Beyond loopback, `api_keys` must be set.
+    pub listen: SocketAddr,
+    /// Who may do what; empty lets everybody on this machine do everything.
+    pub api_keys: Vec<ApiKey>,
+    /// Largest request body; larger ones get 413.
+    pub max_body_bytes: usize,
+    /// Most events in one `/v1/signals` or `/v1/exposures` request.
+    pub max_events: usize,
+    /// Requests handled at once, over all routes; more get 429.
+    pub max_concurrent: usize,
+    /// An answer that takes longer is given up with 503.
+    #[serde(with = "duration")]
+    pub deadline: Duration,
+    /// How long requests may take to finish on shutdown.
+    #[serde(with = "duration")]
+    pub drain: Duration,
+    /// How often new examples are folded and verdicts are read.
+    #[serde(with = "duration")]
+    pub poll: Duration,
+    /// Whether promotion and rollback follow the verdict without a person.
+    pub autopilot: Autopilot,
+    /// Layers with their experiments.
+    pub layers: Vec<LayerConfig>,
+    /// Levels, margins and limits of the readout.
+    pub readout: ReadoutConfig,
+    /// Size of the model thread.
+    pub engine: EngineConfig,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            api_keys: Vec::new(),
+            max_body_bytes: 8 << 20,
+            max_events: 10_000,
+            max_concurrent: 1_024,
+            deadline: Duration::from_secs(30),
+            drain: Duration::from_secs(10),
+            poll: Duration::from_millis(200),
+            autopilot: Autopilot::On,
+            layers: vec![default_layer()],
+            readout: ReadoutConfig::default(),
+            engine: EngineConfig::default(),
+        }
+    }
+}
+
+/// Champion against candidate, half of everybody each.
+fn default_layer() -> LayerConfig {
+    let variant = |id: &str, policy| VariantConfig {
+        id: VariantId::new(id).expect("a literal that is an id"),
+        weight: 1.0,
+        policy,
+    };
+    let experiment = ExperimentConfig {
+        id: ExperimentId::new("candidate").expect("a literal that is an id"),
+        capacity: 1.0,
+        share: 1.0,
+        control: None,
+        variants: vec![variant("control", PolicyRef::Champion), variant("treatment", PolicyRef::Treatment)],
+    };
+    LayerConfig {
+        id: LayerId::new("generation").expect("a literal that is an id"),
+        salt: None,
+        experiments: vec![experiment],
+    }
+}
+
+impl Config {
+    /// Every value that cannot be used, with its key path; empty when all can.
+    #[must_use]
+    pub fn validate(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        let mut add = |path: &str, message: String| problems.push(Problem { path: path.to_owned(), message });
+        if !self.listen.ip().is_loopback() && self.api_keys.is_empty() {
+            let message = format!("must not be empty when `listen` is {}, beyond this machine", self.listen);
+            add("api_keys", message);
+        }
+        for (index, key) in self.api_keys.iter().enumerate() {
+            let length = key.key.len();
+            if length < MIN_KEY_BYTES || !key.key.chars().all(|c| c.is_ascii_graphic()) {
+                let message =
+                    format!("must be at least {MIN_KEY_BYTES} printable ASCII characters, got {length} bytes");
+                add(&format!("api_keys[{index}].key"), message);
+            }
+        }
+        let counts = [
+            ("max_body_bytes", self.max_body_bytes, 1_024, 1 << 30),
+            ("max_events", self.max_events, 1, 100_000),
+            ("max_concurrent", self.max_concurrent, 1, 1_000_000),
+        ];
+        for (path, value, min, max) in counts {
+            if !(min..=max).contains(&value) {
+                add(path, format!("must be between {min} and {max}, got {value}"));
+            }
+        }
+        for (path, value) in [("deadline", self.deadline), ("drain", self.drain), ("poll", self.poll)] {
+            if value.is_zero() || value > LONGEST {
+                let [most, got] = [LONGEST, value].map(humantime::format_duration);
+                add(path, format!("must be above 0s and at most {most}, got {got}"));
+            }
+        }
+        problems.extend(experiment::validate("layers", &self.layers));
+        problems.extend(self.readout.validate("readout"));
+        problems.extend(self.engine.validate("engine"));
+        problems
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_valid() {
+        assert_eq!(Config::default().validate(), []);
+    }
+
+    #[test]
+    fn every_problem_is_reported_with_its_path() {
+        let mut config = Config { listen: "0.0.0.0:80".parse().unwrap(), ..Config::default() };
+        config.max_body_bytes = 1;
+        config.poll = Duration::ZERO;
+        config.readout.alpha = 2.0;
+        config.engine.slots = 0;
+        config.layers[0].experiments[0].share = 2.0;
+        let paths: Vec<String> = config.validate().into_iter().map(|problem| problem.path).collect();
+        let expected = [
+            "api_keys",
+            "max_body_bytes",
+            "poll",
+            "layers[0].experiments[0].share",
+            "layers[0].experiments[0].share",
+            "readout.alpha",
+            "engine.slots",
+        ];
+        assert_eq!(paths, expected);
+    }
+
+    #[test]
+    fn a_key_never_shows_in_debug_output() {
+        let key = ApiKey { key: "0123456789abcdef".to_owned(), role: ApiRole::Write };
+        assert!(!format!("{key:?}").contains("0123"));
+    }
+
+    #[test]
+    fn durations_are_written_as_people_do() {
+        let json = serde_json::to_value(Config::default()).unwrap();
+        assert_eq!(json["deadline"], "30s");
+        let read: Config = serde_json::from_value(json).unwrap();
+        assert_eq!(read, Config::default());
+        let wrong = serde_json::from_str::<Config>(r#"{"deadline": "soon"}"#).unwrap_err();
+        assert!(wrong.to_string().contains("such as `30s`"), "{wrong}");
+    }
+}

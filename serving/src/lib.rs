@@ -1,0 +1,32 @@
+//! HTTP serving: which policy answers whom, the model thread, experiments and their readout.
+//!
+//! # Path of a request
+//! 1. [`router`] checks the key, the number of requests and the size of the body.
+//! 2. The unit is assigned in every layer ([`experiment::Plan`], a pure hash); the first assignment decides
+//!    which policy answers.
+//! 3. The model thread ([`engine`]) generates, batched with whatever else is under way.
+//! 4. The exposure is appended to the log and synced; only then does the answer carry its `exposure_id`.
+//!
+//! # Path of an example back
+//! [`Serving::follow`] folds topic `examples` into [`readout`]s per variant and into the posteriors of
+//! selection. The verdict of the running experiment promotes or rolls back ([`rollout`]); the change is
+//! durable first, then one replacement of the routing snapshot makes it real. Requests under way keep the
+//! policy they began with.
+
+mod config;
+pub mod engine;
+mod error;
+pub mod experiment;
+pub mod metrics;
+pub mod readout;
+pub mod rollout;
+mod routes;
+mod server;
+mod state;
+pub mod stats;
+
+pub use config::{ApiKey, ApiRole, Autopilot, Config};
+pub use error::Error;
+pub use routes::router;
+pub use server::{Listener, serve};
+pub use state::{Parts, Serving};

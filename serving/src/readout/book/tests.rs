@@ -1,0 +1,233 @@
+use plaudit_event::{
+    Assignment, Context, ExperimentId, ExposureId, Label, Labels, LayerId, Objective, PolicyId, Seed, Surface,
+    Timestamp, UnitId, VariantId,
+};
+use rand::Rng;
+use serde_json::Map;
+
+use super::*;
+use crate::readout::{ExperimentReadout, StopReason, Verdict};
+
+const PLAIN: &str = "Boil it for eight minutes and cool it under running water.";
+const CLOSING: &str = "Boil it for eight minutes. Bye, sending love!";
+
+fn experiment() -> RunningExperiment {
+    let variant = |id: &str| (VariantId::new(id).unwrap(), 0.5);
+    RunningExperiment {
+        id: ExperimentId::new("roll-1").unwrap(),
+        layer: LayerId::new("generation").unwrap(),
+        variants: vec![variant("control"), variant("treatment")],
+        control: VariantId::new("control").unwrap(),
+    }
+}
+
+fn book(config: ReadoutConfig) -> Book {
+    let mut book = Book::new(config);
+    book.track(vec![experiment()]);
+    book
+}
+
+struct Row<'a> {
+    id: String,
+    unit: String,
+    variant: &'a str,
+    revision: u32,
+    love: f32,
+    help: Option<f32>,
+    response: &'a str,
+}
+
+fn example(row: &Row<'_>) -> Example {
+    let mut labels = Labels::new();
+    labels.insert(Objective::new("love"), Label { value: row.love, weight: 1.0 });
+    if let Some(value) = row.help {
+        labels.insert(Objective::new("helpfulness"), Label { value, weight: 1.0 });
+    }
+    Example {
+        exposure_id: ExposureId::new(row.id.clone()).unwrap(),
+        revision: row.revision,
+        unit_id: UnitId::new(row.unit.clone()).unwrap(),
+        surface: Surface::Chat,
+        context: Context::of_user("how do i boil an egg"),
+        response: row.response.to_owned(),
+        item_id: "a".to_owned(),
+        position: 0,
+        policy_id: PolicyId::new("gen-1").unwrap(),
+        propensity: None,
+        assignments: vec![Assignment {
+            layer: LayerId::new("generation").unwrap(),
+            experiment: ExperimentId::new("roll-1").unwrap(),
+            variant: VariantId::new(row.variant).unwrap(),
+        }],
+        attributes: Map::new(),
+        labels,
+        exposure_ts: Timestamp::from_millis(0),
+        ts: Timestamp::from_millis(1),
+    }
+}
+
+fn row<'a>(index: u64, variant: &'a str) -> Row<'a> {
+    Row {
+        id: format!("e{index}"),
+        unit: format!("u{}-{variant}", index / 4),
+        variant,
+        revision: 0,
+        love: 0.0,
+        help: None,
+        response: PLAIN,
+    }
+}
+
+/// What a simulated arm does.
+struct Arm {
+    love: f64,
+    help: f64,
+    closing: f64,
+}
+
+const BASE: Arm = Arm { love: 0.10, help: 0.6, closing: 0.03 };
+
+fn simulate(units: u64, control: &Arm, treatment: &Arm, config: ReadoutConfig) -> ExperimentReadout {
+    let mut rng = Seed::new(units).stream("readout");
+    let mut book = book(config);
+    let mut next = 0;
+    for unit in 0..2 * units {
+        let (name, arm) = if unit % 2 == 0 { ("control", control) } else { ("treatment", treatment) };
+        for _ in 0..rng.random_range(1..4) {
+            let helpful = rng.random_bool(0.5).then(|| f32::from(u8::from(rng.random_bool(arm.help))));
+            let row = Row {
+                unit: format!("u{unit}"),
+                love: f32::from(u8::from(rng.random_bool(arm.love))),
+                help: helpful,
+                response: if rng.random_bool(arm.closing) { CLOSING } else { PLAIN },
+                ..row(next, name)
+            };
+            assert_eq!(book.fold(&example(&row)), Folded::Counted);
+            next += 1;
+        }
+    }
+    book.readouts().remove(0)
+}
+
+#[test]
+fn metrics_are_what_was_folded() {
+    let mut book = book(ReadoutConfig::default());
+    for index in 0..40 {
+        let variant = if index % 2 == 0 { "control" } else { "treatment" };
+        let love = f32::from(u8::from(index % 10 == 1));
+        let help = (index % 4 == 0).then_some(0.5);
+        let response = if index == 3 { CLOSING } else { PLAIN };
+        book.fold(&example(&Row { love, help, response, ..row(index, variant) }));
+    }
+    let readout = book.readouts().remove(0);
+    let [control, treatment] = &readout.variants[..] else { panic!("two variants") };
+    assert_eq!((control.exposures, control.units, control.loves), (20, 10, 0.0));
+    assert_eq!((treatment.exposures, treatment.units, treatment.loves), (20, 10, 4.0));
+    assert!((treatment.love.unwrap().value - 0.2).abs() < 1e-12);
+    assert!((control.helpfulness.unwrap().value - 0.5).abs() < 1e-12);
+    assert_eq!((control.helpfulness_labels, treatment.helpfulness_labels), (10, 0));
+    assert!((treatment.tripwires["closing"] - 0.05).abs() < 1e-12);
+    assert_eq!(control.tripwires["closing"], 0.0);
+    assert!(matches!(readout.verdict, Verdict::Continue { .. }));
+}
+
+#[test]
+fn a_correction_replaces_what_the_revision_before_said() {
+    let mut book = book(ReadoutConfig::default());
+    let mut corrected = book.readouts();
+    for index in 0..6 {
+        book.fold(&example(&Row { love: 1.0, help: Some(1.0), ..row(index, "control") }));
+    }
+    let mut late = Row { love: 0.0, help: None, revision: 1, ..row(2, "control") };
+    assert_eq!(book.fold(&example(&late)), Folded::Corrected);
+    assert_eq!(book.fold(&example(&late)), Folded::Stale);
+    late.revision = 0;
+    assert_eq!(book.fold(&example(&late)), Folded::Stale);
+    late = Row { revision: 3, ..row(77, "control") };
+    assert_eq!(book.fold(&example(&late)), Folded::Stale, "its first revision was never folded");
+    corrected = {
+        drop(corrected);
+        book.readouts()
+    };
+    let control = &corrected[0].variants[0];
+    assert_eq!((control.exposures, control.loves, control.helpfulness_labels), (6, 5.0, 5));
+}
+
+#[test]
+fn foreign_crossed_and_shadow_exposures_never_count() {
+    let mut book = book(ReadoutConfig { max_tracked_units: 2, ..ReadoutConfig::default() });
+    let mut foreign = example(&row(0, "control"));
+    foreign.assignments.clear();
+    assert_eq!(book.fold(&foreign), Folded::Ignored);
+    let mut shadow = example(&row(0, "control"));
+    shadow.attributes.insert("actor".to_owned(), "shadow".into());
+    assert_eq!(book.fold(&shadow), Folded::Ignored);
+    let with_unit =
+        |index: u64, variant: &'static str, unit: &str| example(&Row { unit: unit.to_owned(), ..row(index, variant) });
+    assert_eq!(book.fold(&with_unit(1, "control", "a")), Folded::Counted);
+    assert_eq!(book.fold(&with_unit(2, "treatment", "a")), Folded::Crossed);
+    assert_eq!(book.fold(&with_unit(3, "control", "b")), Folded::Counted);
+    assert_eq!(book.fold(&with_unit(4, "control", "c")), Folded::Skipped);
+    let readout = book.readouts().remove(0);
+    assert_eq!((readout.variants[0].exposures, readout.variants[1].exposures), (2, 0));
+    assert_eq!((readout.crossed_units, readout.skipped_exposures), (1, 1));
+}
+
+#[test]
+fn a_better_treatment_is_promoted_and_an_equal_one_is_not() {
+    let better = Arm { love: 0.16, help: 0.66, ..BASE };
+    let readout = simulate(4_000, &BASE, &better, ReadoutConfig::default());
+    assert_eq!(readout.verdict, Verdict::Promote, "{readout:?}");
+    let lift = readout.comparisons[0].lift.unwrap();
+    assert!(lift.lower > 0.0 && (0.3..0.9).contains(&lift.value), "{lift:?}");
+    let equal = simulate(4_000, &BASE, &BASE, ReadoutConfig::default());
+    assert!(matches!(equal.verdict, Verdict::Continue { .. }), "{equal:?}");
+    let early = simulate(100, &BASE, &better, ReadoutConfig::default());
+    assert!(matches!(early.verdict, Verdict::Continue { .. }), "{early:?}");
+}
+
+#[test]
+fn a_loved_treatment_that_closes_conversations_is_stopped() {
+    let hacker = Arm { love: 0.18, closing: 0.12, ..BASE };
+    let readout = simulate(3_000, &BASE, &hacker, ReadoutConfig::default());
+    assert!(readout.comparisons[0].lift.unwrap().lower > 0.0);
+    assert_eq!(readout.verdict, Verdict::Stop { reasons: vec![StopReason::ClosingsRose] });
+}
+
+#[test]
+fn harm_stops_the_experiment() {
+    let unhelpful = Arm { help: 0.4, ..BASE };
+    let readout = simulate(4_000, &BASE, &unhelpful, ReadoutConfig::default());
+    assert_eq!(readout.verdict, Verdict::Stop { reasons: vec![StopReason::HelpfulnessWorse] });
+    let unloved = Arm { love: 0.05, ..BASE };
+    let readout = simulate(4_000, &BASE, &unloved, ReadoutConfig::default());
+    assert_eq!(readout.verdict, Verdict::Stop { reasons: vec![StopReason::LoveWorse] });
+    let capped = ReadoutConfig { max_units: 600, ..ReadoutConfig::default() };
+    let readout = simulate(700, &BASE, &BASE, capped);
+    assert_eq!(readout.verdict, Verdict::Stop { reasons: vec![StopReason::Inconclusive] });
+}
+
+#[test]
+fn lost_units_stop_the_experiment() {
+    let mut book = book(ReadoutConfig::default());
+    for index in 0..4_000 {
+        let variant = if index % 5 < 3 { "control" } else { "treatment" };
+        book.fold(&example(&Row { unit: format!("u{index}"), ..row(index, variant) }));
+    }
+    let readout = book.readouts().remove(0);
+    assert!(!readout.sample_ratio.ok);
+    assert_eq!(readout.verdict, Verdict::Stop { reasons: vec![StopReason::SampleRatioMismatch] });
+}
+
+#[test]
+fn an_ended_experiment_keeps_its_last_numbers() {
+    let mut book = book(ReadoutConfig::default());
+    book.fold(&example(&Row { love: 1.0, ..row(0, "control") }));
+    book.track(Vec::new());
+    assert!(book.readouts().is_empty());
+    let last = book.readout(&experiment().id).unwrap();
+    assert!(!last.running);
+    assert_eq!(last.variants[0].loves, 1.0);
+    assert_eq!(book.fold(&example(&row(1, "control"))), Folded::Ignored);
+    assert_eq!(book.finished().len(), 1);
+}

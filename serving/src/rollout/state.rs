@@ -1,0 +1,290 @@
+//! The fold: which policy serves whom, and which transitions are legal.
+
+use std::collections::BTreeMap;
+
+use plaudit_event::{ExperimentId, PolicyId, Timestamp};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::event::{Lifecycle, LifecycleEvent, Origin};
+use crate::Error;
+
+/// Where a policy stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Exists, untested.
+    Registered,
+    /// Passed the gate, waits for an experiment.
+    Gated,
+    /// Failed the gate.
+    Refused,
+    /// Serves the treatment variant.
+    Treatment,
+    /// Serves everybody outside experiments.
+    Champion,
+    /// Was champion.
+    Retired,
+    /// Was taken out.
+    RolledBack,
+}
+
+/// What is known about one policy.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PolicyRecord {
+    /// The policy.
+    pub policy_id: PolicyId,
+    /// What it was made from.
+    pub parent: Option<PolicyId>,
+    /// How it came about.
+    pub origin: Origin,
+    /// Where it stands.
+    pub stage: Stage,
+    /// Since when.
+    pub since: Timestamp,
+    /// Why, where there is a reason.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<String>,
+    /// What the last transition was based on.
+    #[serde(skip_serializing_if = "Value::is_null")]
+    pub evidence: Value,
+}
+
+/// The experiment under way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Treatment {
+    /// Names the run.
+    pub experiment: ExperimentId,
+    /// The rolling experiment of the configuration.
+    pub template: ExperimentId,
+    /// The policy under test.
+    pub policy_id: PolicyId,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// The state of all policies: a pure fold of the transitions.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Rollout {
+    champion: Option<PolicyId>,
+    /// Former champions that a rollback can return to, oldest first.
+    former: Vec<PolicyId>,
+    treatment: Option<Treatment>,
+    num_runs: u64,
+    policies: BTreeMap<PolicyId, PolicyRecord>,
+}
+
+impl Rollout {
+    /// The policy that serves everybody outside experiments.
+    #[must_use]
+    pub const fn champion(&self) -> Option<&PolicyId> {
+        self.champion.as_ref()
+    }
+
+    /// The champion before it: what a rollback returns to.
+    #[must_use]
+    pub fn previous(&self) -> Option<&PolicyId> {
+        self.former.last()
+    }
+
+    /// The experiment under way.
+    #[must_use]
+    pub const fn treatment(&self) -> Option<&Treatment> {
+        self.treatment.as_ref()
+    }
+
+    /// Every policy ever registered.
+    #[must_use]
+    pub const fn policies(&self) -> &BTreeMap<PolicyId, PolicyRecord> {
+        &self.policies
+    }
+
+    /// The id of the next run of the rolling experiment `template`.
+    ///
+    /// # Errors
+    /// Fails when the id would be too long.
+    pub fn next_run(&self, template: &ExperimentId) -> Result<ExperimentId, Error> {
+        let id = format!("{template}-{}", self.num_runs + 1);
+        ExperimentId::new(id).map_err(|error| Error::invalid("experiment", error.to_string()))
+    }
+
+    /// What a rollback would do now: the newest step is undone first, so a running treatment leaves
+    /// before the champion does.
+    ///
+    /// # Errors
+    /// Fails when there is nothing to return to.
+    pub fn rollback(&self, reason: String) -> Result<LifecycleEvent, Error> {
+        let champion = self.champion.clone().ok_or_else(|| illegal("rolled_back", "there is no champion"))?;
+        if let Some(treatment) = &self.treatment {
+            let policy_id = treatment.policy_id.clone();
+            return Ok(LifecycleEvent::RolledBack { policy_id, to: champion, reason });
+        }
+        let to = self.previous().cloned();
+        let to = to.ok_or_else(|| illegal("rolled_back", "there is no previous champion to return to"))?;
+        Ok(LifecycleEvent::RolledBack { policy_id: champion, to, reason })
+    }
+
+    /// Applies one transition.
+    ///
+    /// # Errors
+    /// An illegal transition changes nothing and says what stands in its way.
+    pub fn apply(&mut self, record: &Lifecycle) -> Result<(), Error> {
+        let at = record.at;
+        match &record.event {
+            LifecycleEvent::Registered { policy_id, parent, origin, .. } => {
+                self.register(policy_id, parent.as_ref(), *origin, at)
+            }
+            LifecycleEvent::Gated { policy_id, evidence } => {
+                self.expect("gated", policy_id, &[Stage::Registered])?;
+                self.set(policy_id, Stage::Gated, at, evidence);
+                Ok(())
+            }
+            LifecycleEvent::Refused { policy_id, reasons, evidence } => self.refuse(policy_id, reasons, evidence, at),
+            LifecycleEvent::ExperimentStarted { experiment, template, control, treatment } => {
+                let treatment = Treatment {
+                    experiment: experiment.clone(),
+                    template: template.clone(),
+                    policy_id: treatment.clone(),
+                    since: at,
+                };
+                self.start(treatment, control)
+            }
+            LifecycleEvent::Promoted { policy_id, experiment, evidence } => {
+                self.promote(policy_id, experiment.as_ref(), evidence, at)
+            }
+            LifecycleEvent::RolledBack { policy_id, to, reason } => self.roll_back(policy_id, to, reason, at),
+        }
+    }
+
+    fn register(
+        &mut self,
+        policy_id: &PolicyId,
+        parent: Option<&PolicyId>,
+        origin: Origin,
+        at: Timestamp,
+    ) -> Result<(), Error> {
+        if self.policies.contains_key(policy_id) {
+            return Err(illegal("registered", format!("policy `{policy_id}` is registered already")));
+        }
+        if let Some(parent) = parent
+            && !self.policies.contains_key(parent)
+        {
+            return Err(illegal("registered", format!("parent `{parent}` is not registered")));
+        }
+        let record = PolicyRecord {
+            policy_id: policy_id.clone(),
+            parent: parent.cloned(),
+            origin,
+            stage: Stage::Registered,
+            since: at,
+            reasons: Vec::new(),
+            evidence: Value::Null,
+        };
+        self.policies.insert(policy_id.clone(), record);
+        Ok(())
+    }
+
+    fn refuse(&mut self, id: &PolicyId, reasons: &[String], evidence: &Value, at: Timestamp) -> Result<(), Error> {
+        self.expect("refused", id, &[Stage::Registered, Stage::Gated])?;
+        if reasons.is_empty() {
+            return Err(illegal("refused", format!("policy `{id}` is refused without a reason")));
+        }
+        self.set(id, Stage::Refused, at, evidence).reasons = reasons.to_vec();
+        Ok(())
+    }
+
+    fn start(&mut self, treatment: Treatment, control: &PolicyId) -> Result<(), Error> {
+        const EVENT: &str = "experiment_started";
+        self.expect(EVENT, &treatment.policy_id, &[Stage::Gated])?;
+        if let Some(running) = &self.treatment {
+            return Err(illegal(EVENT, format!("experiment `{}` is running", running.experiment)));
+        }
+        if self.champion.as_ref() != Some(control) {
+            let champion = self.champion.as_ref().map_or("nobody", PolicyId::as_str);
+            return Err(illegal(EVENT, format!("control `{control}` is not the champion `{champion}`")));
+        }
+        self.set(&treatment.policy_id, Stage::Treatment, treatment.since, &Value::Null);
+        self.num_runs += 1;
+        self.treatment = Some(treatment);
+        Ok(())
+    }
+
+    fn promote(
+        &mut self,
+        id: &PolicyId,
+        experiment: Option<&ExperimentId>,
+        evidence: &Value,
+        at: Timestamp,
+    ) -> Result<(), Error> {
+        let Some(champion) = self.champion.clone() else {
+            self.expect("promoted", id, &[Stage::Registered, Stage::Gated])?;
+            self.set(id, Stage::Champion, at, evidence);
+            self.champion = Some(id.clone());
+            return Ok(());
+        };
+        self.expect("promoted", id, &[Stage::Treatment])?;
+        let running = self.treatment.as_ref().map(|treatment| &treatment.experiment);
+        if running != experiment {
+            let name = experiment.map_or("none", ExperimentId::as_str);
+            return Err(illegal("promoted", format!("experiment `{name}` is not the one that is running")));
+        }
+        self.set(&champion, Stage::Retired, at, &Value::Null);
+        self.set(id, Stage::Champion, at, evidence);
+        self.former.push(champion);
+        self.champion = Some(id.clone());
+        self.treatment = None;
+        Ok(())
+    }
+
+    fn roll_back(&mut self, id: &PolicyId, to: &PolicyId, reason: &str, at: Timestamp) -> Result<(), Error> {
+        const EVENT: &str = "rolled_back";
+        self.expect(EVENT, id, &[Stage::Treatment, Stage::Champion])?;
+        let is_treatment = self.treatment.as_ref().is_some_and(|treatment| treatment.policy_id == *id);
+        let target = if is_treatment { self.champion.as_ref() } else { self.previous() };
+        if target != Some(to) {
+            let target = target.map_or("nobody", PolicyId::as_str);
+            return Err(illegal(EVENT, format!("would return to `{target}`, not to `{to}`")));
+        }
+        if is_treatment {
+            self.treatment = None;
+        } else {
+            // A run compares with the champion that leaves, so it ends; its treatment may be tried again.
+            if let Some(treatment) = self.treatment.take() {
+                self.set(&treatment.policy_id, Stage::Gated, at, &Value::Null);
+            }
+            self.former.pop();
+            self.set(to, Stage::Champion, at, &Value::Null);
+            self.champion = Some(to.clone());
+        }
+        self.set(id, Stage::RolledBack, at, &Value::Null).reasons = vec![reason.to_owned()];
+        Ok(())
+    }
+
+    fn expect(&self, event: &'static str, id: &PolicyId, stages: &[Stage]) -> Result<(), Error> {
+        let Some(record) = self.policies.get(id) else {
+            return Err(illegal(event, format!("policy `{id}` is not registered")));
+        };
+        if stages.contains(&record.stage) {
+            return Ok(());
+        }
+        let stage = serde_json::to_value(record.stage).unwrap_or_default();
+        Err(illegal(event, format!("policy `{id}` is {}", stage.as_str().unwrap_or("?"))))
+    }
+
+    fn set(&mut self, id: &PolicyId, stage: Stage, at: Timestamp, evidence: &Value) -> &mut PolicyRecord {
+        let record = self.policies.get_mut(id).expect("checked by the caller: the policy is registered");
+        record.stage = stage;
+        record.since = at;
+        if !evidence.is_null() {
+            record.evidence = evidence.clone();
+        }
+        record
+    }
+}
+
+fn illegal(event: &'static str, reason: impl Into<String>) -> Error {
+    Error::Transition { event, reason: reason.into() }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,54 @@
+//! The HTTP interface: this file is the route table, one file per group of handlers.
+//!
+//! Every error is `{"error": {"type", "message", "field"?}}`. Overload and missing policies come with
+//! `Retry-After`. Nothing here computes: handlers decode, ask the state, and encode.
+
+mod admin;
+mod chat;
+mod decide;
+mod events;
+mod extract;
+mod guard;
+mod health;
+mod reply;
+mod stream;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware;
+use axum::routing::{get, post};
+
+use crate::config::ApiRole;
+use crate::state::Serving;
+use guard::Gate;
+
+/// All routes over `serving`.
+pub fn router(serving: Arc<Serving>) -> Router {
+    let gate = Arc::new(Gate::new(Arc::clone(&serving)));
+    let guarded = |routes: Router<Arc<Serving>>, role: ApiRole| {
+        let gate = Arc::clone(&gate);
+        routes
+            .route_layer(middleware::from_fn(move |request, next| guard::guard(Arc::clone(&gate), role, request, next)))
+    };
+    let write = Router::new()
+        .route("/v1/chat/completions", post(chat::handle))
+        .route("/v1/decide", post(decide::handle))
+        .route("/v1/signals", post(events::signals))
+        .route("/v1/exposures", post(events::exposures));
+    let read = Router::new()
+        .route("/metrics", get(health::metrics))
+        .route("/admin/v1/experiments", get(admin::experiments))
+        .route("/admin/v1/experiments/{id}", get(admin::experiment))
+        .route("/admin/v1/policies", get(admin::policies));
+    let admin = Router::new().route("/admin/v1/policies/rollback", post(admin::rollback));
+    Router::new()
+        .merge(guarded(write, ApiRole::Write))
+        .merge(guarded(read, ApiRole::Read))
+        .merge(guarded(admin, ApiRole::Admin))
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .fallback(reply::no_route)
+        .method_not_allowed_fallback(reply::wrong_method)
+        .with_state(serving)
+}

@@ -1,0 +1,91 @@
+//! What every guarded request passes: key, number of requests, deadline, metrics.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::Request;
+use axum::http::header;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use sha2::{Digest, Sha256};
+use tokio::sync::Semaphore;
+
+use crate::Error;
+use crate::config::ApiRole;
+use crate::metrics::{self, Stopwatch};
+use crate::state::Serving;
+
+/// Shared by all guarded routes.
+pub(super) struct Gate {
+    serving: Arc<Serving>,
+    /// Digests of the keys: comparing digests takes the same time for every wrong key.
+    keys: Vec<([u8; 32], ApiRole)>,
+    requests: Semaphore,
+}
+
+impl Gate {
+    pub(super) fn new(serving: Arc<Serving>) -> Self {
+        let config = serving.config();
+        let keys = config.api_keys.iter().map(|key| (digest(&key.key), key.role)).collect();
+        Self { keys, requests: Semaphore::new(config.max_concurrent), serving }
+    }
+
+    fn check_key(&self, request: &Request, needed: ApiRole) -> Result<(), Error> {
+        if self.keys.is_empty() {
+            return Ok(());
+        }
+        let header = request.headers().get(header::AUTHORIZATION);
+        let text = header.and_then(|value| value.to_str().ok()).ok_or(Error::Unauthorized)?;
+        let (scheme, key) = text.split_once(' ').ok_or(Error::Unauthorized)?;
+        if !scheme.eq_ignore_ascii_case("bearer") {
+            return Err(Error::Unauthorized);
+        }
+        let given = digest(key.trim());
+        let role = self.keys.iter().find(|(digest, _)| *digest == given).map(|(_, role)| *role);
+        match role {
+            None => Err(Error::Unauthorized),
+            Some(role) if role < needed => Err(Error::Forbidden { role: needed.as_str() }),
+            Some(_) => Ok(()),
+        }
+    }
+
+    async fn pass(&self, role: ApiRole, request: Request, next: Next) -> Result<Response, Error> {
+        self.check_key(&request, role)?;
+        if self.serving.is_draining() {
+            return Err(Error::unavailable("the server is shutting down"));
+        }
+        let full = Error::Overloaded { what: "the server", retry_after: Duration::from_secs(1) };
+        let _permit = self.requests.try_acquire().map_err(|_| full)?;
+        let deadline = self.serving.config().deadline;
+        let answered = tokio::time::timeout(deadline, next.run(request)).await;
+        answered.map_err(|_| Error::unavailable("no answer within the deadline"))
+    }
+}
+
+fn digest(key: &str) -> [u8; 32] {
+    Sha256::digest(key.as_bytes()).into()
+}
+
+pub(super) async fn guard(gate: Arc<Gate>, role: ApiRole, request: Request, next: Next) -> Response {
+    let stopwatch = Stopwatch::start();
+    let route = route_name(request.uri().path());
+    let response = match gate.pass(role, request, next).await {
+        Ok(response) => response,
+        Err(error) => error.into_response(),
+    };
+    metrics::answered(route, response.status().as_u16(), stopwatch);
+    response
+}
+
+/// The label of a route: a short, closed list.
+fn route_name(path: &str) -> &'static str {
+    match path {
+        "/v1/chat/completions" => "chat",
+        "/v1/decide" => "decide",
+        "/v1/signals" => "signals",
+        "/v1/exposures" => "exposures",
+        "/metrics" => "metrics",
+        path if path.starts_with("/admin/") => "admin",
+        _ => "other",
+    }
+}

@@ -1,0 +1,193 @@
+//! What all requests share, and which policy serves whom.
+
+mod follow;
+mod snapshot;
+mod swap;
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use plaudit_event::{Clock, Event, Exposure, ExposureId, Seed, SignalId, Stream, UnitId};
+use plaudit_ingest::Intake;
+use plaudit_ingest::log::EventLog;
+use plaudit_policy::select::Thompson;
+
+use crate::config::Config;
+use crate::engine::Engine;
+use crate::readout::{Book, ExperimentReadout};
+use crate::rollout::{Journal, Rollout};
+use crate::{Error, metrics};
+
+pub(crate) use snapshot::{Routed, Snapshot};
+
+use follow::Follower;
+
+/// The components that serving works with.
+pub struct Parts {
+    /// The event log.
+    pub log: Arc<dyn EventLog>,
+    /// The front door of events; shares the log.
+    pub intake: Intake,
+    /// Event time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness of ids, sampling and selection.
+    pub seed: Seed,
+    /// Folder of policy checkpoints, one directory per policy id.
+    pub policies_dir: PathBuf,
+    /// Selection among candidates. It is folded from the log here; do not fold it elsewhere.
+    pub thompson: Arc<Thompson>,
+    /// Renders `/metrics`.
+    pub metrics: PrometheusHandle,
+}
+
+/// Serving: routes requests, owns the model thread, follows examples, moves policies through their life.
+///
+/// Made once and shared; every method may be called from any task.
+pub struct Serving {
+    config: Config,
+    parts: Parts,
+    engine: Engine,
+    journal: Journal,
+    snapshot: RwLock<Arc<Snapshot>>,
+    book: Mutex<Book>,
+    follower: tokio::sync::Mutex<Follower>,
+    /// Transitions take turns, so that the snapshot always matches the journal.
+    turn: tokio::sync::Mutex<()>,
+    ids: Mutex<Stream>,
+    is_draining: AtomicBool,
+}
+
+impl Serving {
+    /// Restores everything from the log and the policy directory: who serves, the experiment under way,
+    /// its readout, and what selection has learned.
+    ///
+    /// # Errors
+    /// Fails on an invalid configuration (listing all problems), an unreadable log, and a policy that is
+    /// on record but missing or altered on disk.
+    pub async fn open(config: Config, parts: Parts) -> Result<Arc<Self>, Error> {
+        let problems = config.validate();
+        if !problems.is_empty() {
+            return Err(Error::Config(problems));
+        }
+        metrics::describe();
+        let journal = Journal::open(Arc::clone(&parts.log), Arc::clone(&parts.clock)).await?;
+        let engine = Engine::start(config.engine.clone())?;
+        let serving = Self {
+            snapshot: RwLock::new(Arc::new(Snapshot::empty())),
+            book: Mutex::new(Book::new(config.readout.clone())),
+            follower: tokio::sync::Mutex::new(Follower::default()),
+            turn: tokio::sync::Mutex::new(()),
+            ids: Mutex::new(parts.seed.stream("serving-ids")),
+            is_draining: AtomicBool::new(false),
+            journal,
+            engine,
+            config,
+            parts,
+        };
+        serving.restore().await?;
+        serving.catch_up().await?;
+        Ok(Arc::new(serving))
+    }
+
+    /// The configuration in force.
+    #[must_use]
+    pub const fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Who serves whom, with the history of every policy.
+    #[must_use]
+    pub fn rollout(&self) -> Rollout {
+        self.journal.state()
+    }
+
+    /// The readouts of the running experiments.
+    #[must_use]
+    pub fn readouts(&self) -> Vec<ExperimentReadout> {
+        self.book().readouts()
+    }
+
+    /// The last readouts of experiments that ended since the start of this process.
+    #[must_use]
+    pub fn finished(&self) -> Vec<ExperimentReadout> {
+        self.book().finished()
+    }
+
+    /// Whether it can answer: the model thread lives, somebody is champion, and it is not shutting down.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.engine.is_alive() && !self.is_draining() && self.snapshot().champion().is_some()
+    }
+
+    /// Requests that wait for the model thread or occupy it.
+    #[must_use]
+    pub fn num_generating(&self) -> usize {
+        self.engine.num_inside()
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.is_draining.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn drain(&self) {
+        self.is_draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Finishes what the model thread holds and ends it. Nothing is served afterwards.
+    ///
+    /// # Errors
+    /// Fails when the thread had died.
+    pub async fn shutdown(&self) -> Result<(), Error> {
+        self.drain();
+        self.engine.shutdown().await
+    }
+
+    pub(crate) const fn parts(&self) -> &Parts {
+        &self.parts
+    }
+
+    pub(crate) const fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.snapshot.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn book(&self) -> MutexGuard<'_, Book> {
+        // A panic between two sums would leave numbers that are off by one exposure: still worth showing.
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn new_exposure_id(&self) -> ExposureId {
+        ExposureId::generate(self.parts.clock.now(), &mut *self.ids())
+    }
+
+    pub(crate) fn new_signal_id(&self) -> SignalId {
+        SignalId::generate(self.parts.clock.now(), &mut *self.ids())
+    }
+
+    /// A unit for a caller who gave none: never seen before, never seen again.
+    pub(crate) fn new_unit_id(&self) -> Result<UnitId, Error> {
+        let id = format!("anonymous-{}", self.new_exposure_id());
+        UnitId::new(id).map_err(|error| Error::invalid("user", error.to_string()))
+    }
+
+    fn ids(&self) -> MutexGuard<'_, Stream> {
+        self.ids.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes `exposure` durable. When this returns, a crash cannot lose it.
+    pub(crate) async fn expose(&self, exposure: Exposure) -> Result<(), Error> {
+        let outcomes = self.parts.intake.events(vec![Event::Exposure(exposure)]).await?;
+        match outcomes.first().map(|outcome| outcome.refusal()) {
+            Some(None) => Ok(()),
+            Some(Some(refusal)) => {
+                Err(Error::Exposure(format!("{} `{}` {}", refusal.reason, refusal.field, refusal.detail)))
+            }
+            None => Err(Error::Exposure("intake gave no outcome".to_owned())),
+        }
+    }
+}

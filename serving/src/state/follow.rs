@@ -1,0 +1,121 @@
+//! Following topic `examples`: readouts and selection are folds of it.
+
+use std::sync::Arc;
+
+use plaudit_event::{Envelope, Event};
+use plaudit_ingest::log::Topic;
+use tokio::sync::watch;
+
+use super::Serving;
+use crate::config::Autopilot;
+use crate::readout::{StopReason, Verdict};
+use crate::rollout::{LifecycleEvent, Rollout};
+use crate::{Error, metrics};
+
+/// Records read at once.
+const READ_BATCH: usize = 2_000;
+
+/// Where the fold stands. It is not stored: the fold starts at the beginning of the topic with each
+/// process, because what it builds lives in memory.
+#[derive(Debug, Default)]
+pub(super) struct Follower {
+    next: u64,
+}
+
+impl Serving {
+    /// Folds every example that is in the log now; returns how many were new.
+    ///
+    /// # Errors
+    /// Fails when the log cannot be read; what was folded before stays folded.
+    pub async fn catch_up(&self) -> Result<usize, Error> {
+        let mut follower = self.follower.lock().await;
+        let log = &self.parts.log;
+        let mut total = 0;
+        loop {
+            let batch = log.read(Topic::Examples, follower.next, READ_BATCH).await?;
+            let Some(last) = batch.last() else { break };
+            let next = last.offset + 1;
+            for stored in &batch {
+                match Envelope::decode(&stored.value).map(|envelope| envelope.event) {
+                    Ok(Event::Example(example)) => {
+                        self.book().fold(&example);
+                        self.parts.thompson.fold(&example);
+                    }
+                    Ok(_) => tracing::warn!(offset = stored.offset, "record of topic examples is no example"),
+                    Err(error) => {
+                        tracing::warn!(offset = stored.offset, error = %error, "example cannot be read");
+                    }
+                }
+            }
+            follower.next = next;
+            total += batch.len();
+            metrics::folded(batch.len(), log.tail(Topic::Examples).await?.saturating_sub(next));
+            // Folding is work on this thread; let requests in between batches.
+            tokio::task::yield_now().await;
+        }
+        Ok(total)
+    }
+
+    /// Acts on the verdict of the rolling experiment: promotes or rolls back, with the readout as evidence.
+    /// Nothing when it says to continue, or no run is under way.
+    ///
+    /// # Errors
+    /// Fails when the transition cannot be recorded.
+    pub async fn act_on_verdict(&self) -> Result<Option<LifecycleEvent>, Error> {
+        let Some(treatment) = self.journal.state().treatment().cloned() else {
+            return Ok(None);
+        };
+        let Some(readout) = self.book().readout(&treatment.experiment) else {
+            return Ok(None);
+        };
+        let is_promotion = match &readout.verdict {
+            Verdict::Continue { .. } => return Ok(None),
+            Verdict::Promote => true,
+            Verdict::Stop { .. } => false,
+        };
+        let decide = move |rollout: &Rollout| {
+            let name = if is_promotion { "promoted" } else { "rolled_back" };
+            // Somebody else may have ended the run since the verdict was read.
+            if rollout.treatment() != Some(&treatment) {
+                let reason = format!("experiment `{}` has ended", treatment.experiment);
+                return Err(Error::Transition { event: name, reason });
+            }
+            match &readout.verdict {
+                Verdict::Stop { reasons } => {
+                    let reasons: Vec<&str> = reasons.iter().copied().map(StopReason::as_str).collect();
+                    rollout.rollback(reasons.join(", "))
+                }
+                _ => Ok(LifecycleEvent::Promoted {
+                    policy_id: treatment.policy_id,
+                    experiment: Some(treatment.experiment),
+                    evidence: serde_json::to_value(&readout).unwrap_or_default(),
+                }),
+            }
+        };
+        self.transition(decide).await.map(Some)
+    }
+
+    /// Folds and, with the autopilot on, acts, until `shutdown` turns true. A failure is logged and tried
+    /// again at the next turn.
+    pub async fn follow(self: Arc<Self>, mut shutdown: watch::Receiver<bool>) {
+        while !*shutdown.borrow() {
+            if let Err(error) = self.look().await {
+                tracing::warn!(error = %error, "following examples failed, trying again");
+            }
+            let pause = tokio::time::sleep(self.config.poll);
+            tokio::select! {
+                () = pause => {}
+                changed = shutdown.changed() => if changed.is_err() { return },
+            }
+        }
+    }
+
+    async fn look(&self) -> Result<(), Error> {
+        self.catch_up().await?;
+        self.parts.metrics.run_upkeep();
+        if self.config.autopilot == Autopilot::On {
+            self.act_on_verdict().await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,177 @@
+//! One consistent view of who serves whom. Replaced as a whole; requests keep the view they began with.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use plaudit_event::{Assignment, PolicyId, UnitId, VariantId};
+use plaudit_policy::generate::GeneratePolicy;
+
+use crate::Error;
+use crate::engine::Model;
+use crate::experiment::{LayerConfig, Plan, PolicyRef, Run};
+use crate::rollout::Rollout;
+
+/// Names under which a request may ask for "whoever serves me".
+const ROUTED_NAMES: [&str; 2] = ["plaudit", "default"];
+
+/// A loaded policy.
+pub(crate) struct Served {
+    pub(crate) policy: GeneratePolicy,
+    pub(crate) model: Arc<Model>,
+}
+
+impl Served {
+    pub(crate) fn new(policy: GeneratePolicy) -> Self {
+        let model = Model { policy_id: policy.id().clone(), decoder: Arc::clone(policy.decoder()) };
+        Self { policy, model: Arc::new(model) }
+    }
+
+    pub(crate) const fn id(&self) -> &PolicyId {
+        self.policy.id()
+    }
+}
+
+/// Where a request goes.
+pub(crate) struct Routed {
+    pub(crate) served: Arc<Served>,
+    /// One per layer that enrolled the unit.
+    pub(crate) assignments: Vec<Assignment>,
+    /// The variant whose policy answers, when an experiment decided.
+    pub(crate) variant: Option<VariantId>,
+}
+
+/// Who serves whom at one moment.
+pub(crate) struct Snapshot {
+    plan: Plan,
+    champion: Option<PolicyId>,
+    previous: Option<PolicyId>,
+    treatment: Option<PolicyId>,
+    policies: BTreeMap<PolicyId, Arc<Served>>,
+}
+
+impl Snapshot {
+    pub(crate) fn empty() -> Self {
+        Self { plan: Plan::default(), champion: None, previous: None, treatment: None, policies: BTreeMap::new() }
+    }
+
+    /// The view that `rollout` and the configuration prescribe; `policies` holds everything [`needed`].
+    pub(crate) fn new(layers: &[LayerConfig], rollout: &Rollout, policies: BTreeMap<PolicyId, Arc<Served>>) -> Self {
+        let treatment = rollout.treatment();
+        let run =
+            treatment.map(|treatment| Run { template: treatment.template.clone(), id: treatment.experiment.clone() });
+        Self {
+            plan: Plan::compile(layers, run.as_ref()),
+            champion: rollout.champion().cloned(),
+            previous: rollout.previous().cloned(),
+            treatment: treatment.map(|treatment| treatment.policy_id.clone()),
+            policies,
+        }
+    }
+
+    pub(crate) const fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    pub(crate) const fn policies(&self) -> &BTreeMap<PolicyId, Arc<Served>> {
+        &self.policies
+    }
+
+    pub(crate) fn champion(&self) -> Option<&Arc<Served>> {
+        self.resolve(&PolicyRef::Champion)
+    }
+
+    fn resolve(&self, reference: &PolicyRef) -> Option<&Arc<Served>> {
+        let id = match reference {
+            PolicyRef::Champion => self.champion.as_ref()?,
+            PolicyRef::Treatment => self.treatment.as_ref()?,
+            PolicyRef::Previous => self.previous.as_ref()?,
+            PolicyRef::Fixed(name) => {
+                let mut ids = self.policies.keys();
+                ids.find(|id| id.as_str() == name)?
+            }
+        };
+        self.policies.get(id)
+    }
+
+    /// Finds who answers `unit`. Without a `model`, or with a routed name, experiments decide: the first
+    /// layer that enrols the unit picks the policy, and all its assignments are recorded. A role or a policy
+    /// id asks for that policy alone, outside every experiment.
+    ///
+    /// # Errors
+    /// Fails on a name that does not exist, listing those that do, and when nobody serves yet.
+    pub(crate) fn route(&self, unit: &UnitId, model: Option<&str>) -> Result<Routed, Error> {
+        match model.filter(|name| !ROUTED_NAMES.contains(name)) {
+            Some(name) => self.named(name),
+            None => self.assigned(unit),
+        }
+    }
+
+    /// Who answers callers that no experiment may count.
+    pub(crate) fn unassigned(&self) -> Result<Routed, Error> {
+        self.named("champion")
+    }
+
+    fn named(&self, name: &str) -> Result<Routed, Error> {
+        let reference = PolicyRef::from(name.to_owned());
+        if let Some(served) = self.resolve(&reference) {
+            return Ok(Routed { served: Arc::clone(served), assignments: Vec::new(), variant: None });
+        }
+        if reference == PolicyRef::Champion {
+            return Err(no_champion());
+        }
+        Err(Error::NotFound { what: "model", name: name.to_owned(), known: self.names() })
+    }
+
+    fn assigned(&self, unit: &UnitId) -> Result<Routed, Error> {
+        let mut assignments = Vec::new();
+        let mut decided = None;
+        for arm in self.plan.arms(unit) {
+            assignments.push(arm.assignment.clone());
+            if decided.is_none() {
+                let served = self.resolve(&arm.policy);
+                decided = served.map(|served| (Arc::clone(served), arm.assignment.variant.clone()));
+            }
+        }
+        let (served, variant) = match decided {
+            Some((served, variant)) => (served, Some(variant)),
+            None => (Arc::clone(self.champion().ok_or_else(no_champion)?), None),
+        };
+        Ok(Routed { served, assignments, variant })
+    }
+
+    /// Every name that a request may ask for.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = ROUTED_NAMES.iter().map(ToString::to_string).collect();
+        for role in [PolicyRef::Champion, PolicyRef::Treatment, PolicyRef::Previous] {
+            if self.resolve(&role).is_some() {
+                names.push(role.into());
+            }
+        }
+        names.extend(self.policies.keys().map(ToString::to_string));
+        names
+    }
+}
+
+/// The policies that must be loaded for `rollout` and the configuration.
+pub(crate) fn needed(layers: &[LayerConfig], rollout: &Rollout) -> Result<Vec<PolicyId>, Error> {
+    let treatment = rollout.treatment().map(|treatment| &treatment.policy_id);
+    let roles = [rollout.champion(), rollout.previous(), treatment];
+    let mut ids: Vec<PolicyId> = roles.into_iter().flatten().cloned().collect();
+    for layer in layers {
+        for experiment in &layer.experiments {
+            for variant in &experiment.variants {
+                if let PolicyRef::Fixed(name) = &variant.policy {
+                    let id = PolicyId::new(name.clone());
+                    ids.push(id.map_err(|error| Error::invalid("policy", error.to_string()))?);
+                }
+            }
+        }
+    }
+    ids.sort();
+    ids.dedup();
+    Ok(ids)
+}
+
+fn no_champion() -> Error {
+    Error::unavailable("no policy serves yet: register one and promote it")
+}

@@ -1,0 +1,196 @@
+//! Moving policies through their life without failing a request.
+//!
+//! The order is always: read and verify the checkpoint and build its generator, off the request path;
+//! make the transition durable; replace the snapshot in one step; let go of what nobody needs any more.
+//! A crash between any two steps restores to the journal's state, which is the one that counts.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, PoisonError};
+
+use plaudit_event::{ExperimentId, PolicyId};
+use plaudit_policy::generate::GeneratePolicy;
+use serde_json::{Map, Value};
+
+use super::Serving;
+use super::snapshot::{Served, Snapshot, needed};
+use crate::rollout::{LifecycleEvent, Origin, Rollout};
+use crate::{Error, metrics};
+
+impl Serving {
+    /// Puts a checkpoint on record. Its directory must be below the policy directory; it is verified.
+    ///
+    /// # Errors
+    /// Fails when the checkpoint is missing or altered, or registered already.
+    pub async fn register(
+        &self,
+        policy_id: &PolicyId,
+        parent: Option<&PolicyId>,
+        origin: Origin,
+        lineage: Map<String, Value>,
+    ) -> Result<(), Error> {
+        let policy = self.load(policy_id).await?;
+        drop(policy);
+        let event =
+            LifecycleEvent::Registered { policy_id: policy_id.clone(), parent: parent.cloned(), origin, lineage };
+        self.transition(move |_| Ok(event)).await?;
+        Ok(())
+    }
+
+    /// Records that a policy passed the gate.
+    ///
+    /// # Errors
+    /// Fails when it is not registered, or further than that.
+    pub async fn gated(&self, policy_id: &PolicyId, evidence: Value) -> Result<(), Error> {
+        let event = LifecycleEvent::Gated { policy_id: policy_id.clone(), evidence };
+        self.transition(move |_| Ok(event)).await?;
+        Ok(())
+    }
+
+    /// Records that a policy will never serve.
+    ///
+    /// # Errors
+    /// Fails without a reason, and when the policy serves or has served.
+    pub async fn refuse(&self, policy_id: &PolicyId, reasons: Vec<String>, evidence: Value) -> Result<(), Error> {
+        let event = LifecycleEvent::Refused { policy_id: policy_id.clone(), reasons, evidence };
+        self.transition(move |_| Ok(event)).await?;
+        Ok(())
+    }
+
+    /// Makes the very first champion, without an experiment.
+    ///
+    /// # Errors
+    /// Fails when there is a champion, or the policy is not registered.
+    pub async fn crown(&self, policy_id: &PolicyId, evidence: Value) -> Result<(), Error> {
+        let event = LifecycleEvent::Promoted { policy_id: policy_id.clone(), experiment: None, evidence };
+        self.transition(move |_| Ok(event)).await?;
+        Ok(())
+    }
+
+    /// Lets a gated policy serve the treatment variant of the rolling experiment; returns the run.
+    ///
+    /// # Errors
+    /// Fails when the configuration has no rolling experiment, one is under way, there is no champion, or
+    /// the policy is not gated or cannot be loaded.
+    pub async fn start_experiment(&self, policy_id: &PolicyId) -> Result<ExperimentId, Error> {
+        let mut experiments = self.config.layers.iter().flat_map(|layer| &layer.experiments);
+        let template = experiments.find(|experiment| experiment.is_rolling());
+        let Some(template) = template.map(|experiment| experiment.id.clone()) else {
+            let reason = "no experiment of the configuration has a variant with policy `treatment`".to_owned();
+            return Err(Error::Transition { event: "experiment_started", reason });
+        };
+        let treatment = policy_id.clone();
+        let decide = move |rollout: &Rollout| {
+            let control = rollout.champion().cloned();
+            let reason = "there is no champion to compare with".to_owned();
+            Ok(LifecycleEvent::ExperimentStarted {
+                experiment: rollout.next_run(&template)?,
+                template,
+                control: control.ok_or(Error::Transition { event: "experiment_started", reason })?,
+                treatment,
+            })
+        };
+        match self.transition(decide).await? {
+            LifecycleEvent::ExperimentStarted { experiment, .. } => Ok(experiment),
+            other => Err(Error::Transition { event: other.name(), reason: "unexpected".to_owned() }),
+        }
+    }
+
+    /// Makes the treatment the champion.
+    ///
+    /// # Errors
+    /// Fails when no experiment is under way.
+    pub async fn promote(&self, evidence: Value) -> Result<LifecycleEvent, Error> {
+        let decide = move |rollout: &Rollout| {
+            let reason = "no experiment is under way".to_owned();
+            let treatment = rollout.treatment().ok_or(Error::Transition { event: "promoted", reason })?;
+            Ok(LifecycleEvent::Promoted {
+                policy_id: treatment.policy_id.clone(),
+                experiment: Some(treatment.experiment.clone()),
+                evidence,
+            })
+        };
+        self.transition(decide).await
+    }
+
+    /// Undoes the newest step: a treatment under test leaves; else the champion gives way to the previous
+    /// one. Calling it again undoes the step before.
+    ///
+    /// # Errors
+    /// Fails when there is nothing to return to.
+    pub async fn rollback(&self, reason: String) -> Result<LifecycleEvent, Error> {
+        self.transition(move |rollout| rollout.rollback(reason)).await
+    }
+
+    /// Loads what the journal prescribes, at the start.
+    pub(super) async fn restore(&self) -> Result<(), Error> {
+        let rollout = self.journal.state();
+        let policies = self.ready(&rollout).await?;
+        self.commit(&rollout, policies);
+        Ok(())
+    }
+
+    pub(super) async fn transition(
+        &self,
+        decide: impl FnOnce(&Rollout) -> Result<LifecycleEvent, Error> + Send,
+    ) -> Result<LifecycleEvent, Error> {
+        let _turn = self.turn.lock().await;
+        let before = self.journal.state();
+        let event = decide(&before)?;
+        let after = self.journal.preview(&before, &event)?;
+        let policies = self.ready(&after).await?;
+        let event = self.journal.record(event).await?;
+        metrics::transition(event.name());
+        let keep = policies.keys().cloned().collect();
+        self.commit(&after, policies);
+        self.engine.retain(keep).await?;
+        Ok(event)
+    }
+
+    /// Everything that `rollout` needs, loaded, verified and installed.
+    async fn ready(&self, rollout: &Rollout) -> Result<BTreeMap<PolicyId, Arc<Served>>, Error> {
+        let now = self.snapshot();
+        let mut policies = BTreeMap::new();
+        for id in needed(&self.config.layers, rollout)? {
+            let served = match now.policies().get(&id) {
+                Some(served) => Arc::clone(served),
+                None => {
+                    let served = Arc::new(Served::new(self.load(&id).await?));
+                    self.engine.install(Arc::clone(&served.model)).await?;
+                    served
+                }
+            };
+            policies.insert(id, served);
+        }
+        Ok(policies)
+    }
+
+    fn commit(&self, rollout: &Rollout, policies: BTreeMap<PolicyId, Arc<Served>>) {
+        let snapshot = Snapshot::new(&self.config.layers, rollout, policies);
+        self.book().track(snapshot.plan().running());
+        *self.snapshot.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(snapshot);
+    }
+
+    async fn load(&self, id: &PolicyId) -> Result<GeneratePolicy, Error> {
+        let dir = self.parts.policies_dir.join(id.as_str());
+        if !dir.is_dir() {
+            let known = list_policies(&self.parts.policies_dir);
+            return Err(Error::NotFound { what: "policy", name: id.to_string(), known });
+        }
+        let loaded = tokio::task::spawn_blocking(move || GeneratePolicy::load(&dir)).await;
+        let policy = loaded.map_err(|error| Error::Engine(error.to_string()))??;
+        if policy.id() != id {
+            let reason = format!("directory `{id}` holds policy `{}`", policy.id());
+            return Err(Error::invalid("policy", reason));
+        }
+        Ok(policy)
+    }
+}
+
+fn list_policies(dir: &Path) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(dir) else { return Vec::new() };
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let mut names: Vec<String> = names.collect();
+    names.sort();
+    names
+}

@@ -1,0 +1,170 @@
+//! `/admin/v1/…`, `/metrics`, restarts.
+
+use plaudit_event::{Assignment, Example, ExperimentId, LayerId, VariantId};
+use plaudit_serving::readout::ReadoutConfig;
+use plaudit_serving::rollout::Stage;
+use plaudit_serving::{Autopilot, Config};
+use serde_json::{Value, json};
+
+use crate::support::{World, error_of, example, question, with_champion};
+
+fn manual() -> Config {
+    Config { autopilot: Autopilot::Off, ..Config::default() }
+}
+
+/// `units` units per variant with ten exposures each, of which `loves` are loved.
+fn evidence(run: &str, units: usize, loves: [usize; 2]) -> Vec<Example> {
+    let mut examples = Vec::new();
+    for (variant, loves) in ["control", "treatment"].into_iter().zip(loves) {
+        for unit in 0..units {
+            for index in 0..10 {
+                let assignment = Assignment {
+                    layer: LayerId::new("generation").unwrap(),
+                    experiment: ExperimentId::new(run).unwrap(),
+                    variant: VariantId::new(variant).unwrap(),
+                };
+                let love = f32::from(u8::from((index + unit) % 10 < loves));
+                let help = f32::from(u8::from((index * 7 + unit) % 10 < 7));
+                let name = format!("{variant}-{unit}");
+                let labels = [("love", love), ("helpfulness", help)];
+                examples.push(example(&format!("{run}-{name}-{index}"), &name, vec![assignment], &labels));
+            }
+        }
+    }
+    // Interleaved, as units arrive.
+    examples.sort_by_key(|example| example.unit_id.as_str().split('-').nth(1).unwrap().parse::<usize>().unwrap());
+    examples
+}
+
+/// As [`evidence`], with some labels turned over, so that units differ and variances are real.
+fn varied(run: &str, units: usize, loves: [usize; 2]) -> Vec<Example> {
+    let mut examples = evidence(run, units, loves);
+    for (index, example) in examples.iter_mut().enumerate() {
+        for (objective, period) in [("love", 17), ("helpfulness", 13)] {
+            if index % period == 0 {
+                let label = example.labels.get_mut(objective).unwrap();
+                label.value = 1.0 - label.value;
+            }
+        }
+    }
+    examples
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn experiments_show_what_was_folded() {
+    let (world, server, _champion) = with_champion(manual()).await;
+    let empty: Value = server.get("/admin/v1/experiments").send().await.unwrap().json().await.unwrap();
+    assert_eq!(empty, json!({"experiments": [], "finished": []}));
+    let run = server.treat(&world.policy(2)).await;
+    world.attribute(varied(&run, 50, [1, 2])).await;
+    server.serving.catch_up().await.unwrap();
+    let path = format!("/admin/v1/experiments/{run}");
+    let readout: Value = server.get(&path).send().await.unwrap().json().await.unwrap();
+    assert_eq!((&readout["experiment"], &readout["control"]), (&json!(run), &json!("control")));
+    assert_eq!((&readout["variants"][1]["exposures"], &readout["variants"][1]["units"]), (&json!(500), &json!(50)));
+    assert!(readout["comparisons"][0]["lift"]["value"].as_f64().unwrap() > 0.3);
+    assert_eq!(readout["verdict"]["decision"], "continue");
+    assert_eq!(readout["sample_ratio"]["ok"], true);
+    let error = error_of(server.get("/admin/v1/experiments/nothing").send().await.unwrap(), 404).await;
+    assert!(error["message"].as_str().unwrap().contains(&run), "{error}");
+    server.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clear_win_is_promoted_with_its_evidence_and_can_be_rolled_back() {
+    let (world, server, champion) = with_champion(manual()).await;
+    let candidate = world.policy(2);
+    let run = server.treat(&candidate).await;
+    world.attribute(varied(&run, 600, [1, 3])).await;
+    server.serving.catch_up().await.unwrap();
+    let event = server.serving.act_on_verdict().await.unwrap().expect("a verdict");
+    assert_eq!(event.name(), "promoted", "{:?}", server.serving.readouts());
+    let policies: Value = server.get("/admin/v1/policies").send().await.unwrap().json().await.unwrap();
+    assert_eq!(policies["champion"], candidate.id().as_str());
+    assert_eq!(policies["previous"], champion.id().as_str());
+    let record = &server.serving.rollout().policies()[candidate.id()].clone();
+    assert_eq!(record.stage, Stage::Champion);
+    assert!(record.evidence["comparisons"][0]["lift"]["lower"].as_f64().unwrap() > 0.0);
+    let answer = server.ask("/v1/chat/completions", &question("hi")).await;
+    assert_eq!(answer["plaudit"]["policy_id"], candidate.id().as_str());
+
+    let rollback = "/admin/v1/policies/rollback";
+    assert_eq!(server.refused(rollback, &json!({"reason": " "}), 400).await["field"], "reason");
+    let undone = server.ask(rollback, &json!({"reason": "users complain"})).await;
+    assert_eq!((&undone["rolled_back"], &undone["champion"]), (&json!(candidate.id()), &json!(champion.id())));
+    let answer = server.ask("/v1/chat/completions", &question("hi")).await;
+    assert_eq!(answer["plaudit"]["policy_id"], champion.id().as_str());
+    let error = server.refused(rollback, &json!({"reason": "again"}), 409).await;
+    assert_eq!(error["type"], "conflict");
+    server.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn harm_rolls_the_treatment_back_on_its_own() {
+    let config = Config { poll: std::time::Duration::from_millis(5), ..Config::default() };
+    let (world, server, champion) = with_champion(config).await;
+    let candidate = world.policy(2);
+    let run = server.treat(&candidate).await;
+    world.attribute(varied(&run, 600, [4, 1])).await;
+    while server.serving.rollout().treatment().is_some() {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    let rollout = server.serving.rollout();
+    assert_eq!(rollout.champion(), Some(champion.id()));
+    assert_eq!(rollout.policies()[candidate.id()].reasons, ["love_worse"]);
+    assert_eq!(server.serving.finished()[0].experiment.as_str(), run);
+    server.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_changes_nothing() {
+    let (world, server, champion) = with_champion(manual()).await;
+    let candidate = world.policy(2);
+    let run = server.treat(&candidate).await;
+    world.attribute(varied(&run, 60, [1, 2])).await;
+    server.serving.catch_up().await.unwrap();
+    let (rollout, readouts) = (server.serving.rollout(), server.serving.readouts());
+    server.stop().await.unwrap();
+    let again = world.start(manual()).await;
+    assert_eq!(again.serving.rollout(), rollout);
+    assert_eq!(again.serving.readouts(), readouts);
+    let mut ask = question("hi");
+    ask["model"] = json!("treatment");
+    assert_eq!(again.ask("/v1/chat/completions", &ask).await["plaudit"]["policy_id"], candidate.id().as_str());
+    assert_eq!(rollout.champion(), Some(champion.id()));
+    again.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_altered_checkpoint_never_serves() {
+    let (world, server, champion) = with_champion(manual()).await;
+    let candidate = world.policy(2);
+    let weights = world.policies_dir().join(candidate.id().as_str()).join("model.safetensors");
+    let mut bytes = std::fs::read(&weights).unwrap();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    std::fs::write(&weights, bytes).unwrap();
+    let register =
+        |id| server.serving.register(id, None, plaudit_serving::rollout::Origin::Learned, serde_json::Map::new());
+    let error = register(candidate.id()).await.unwrap_err();
+    let chain = format!("{error}: {}", std::error::Error::source(&error).unwrap());
+    let cause = std::error::Error::source(&error).and_then(std::error::Error::source).map(ToString::to_string);
+    assert!(format!("{chain}{cause:?}").contains("model.safetensors"), "{chain} {cause:?}");
+    assert!(!server.serving.rollout().policies().contains_key(candidate.id()));
+    let nobody = plaudit_event::PolicyId::new("gen-nobody").unwrap();
+    let error = register(&nobody).await.unwrap_err().to_string();
+    assert!(error.contains("gen-nobody") && error.contains(champion.id().as_str()), "{error}");
+    server.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_count_requests_by_route_and_status() {
+    let world = World::new();
+    let readout = ReadoutConfig::default();
+    let server = world.start(Config { readout, ..Config::default() }).await;
+    server.refused("/v1/signals", &json!({"signals": []}), 400).await;
+    let text = server.get("/metrics").send().await.unwrap().text().await.unwrap();
+    let line = "plaudit_serving_requests_total{route=\"signals\",status=\"400\"}";
+    assert!(text.lines().any(|metric| metric.starts_with(line)), "{text}");
+    server.stop().await.unwrap();
+}

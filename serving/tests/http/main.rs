@@ -1,0 +1,10 @@
+//! The HTTP contract, against a real server on a free port: memory log, real engine, tiny random weights.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
+
+mod admin;
+mod chat;
+mod decide;
+mod events;
+mod limits;
+mod support;
+mod swap;

@@ -1,0 +1,236 @@
+//! A server on a free port, and the policies it serves.
+
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use plaudit_event::{
+    Assignment, Context, Envelope, Event, Example, Exposure, ExposureId, Label, Labels, ManualClock, Objective,
+    PolicyId, Seed, Surface, Timestamp, UnitId,
+};
+use plaudit_ingest::Intake;
+use plaudit_ingest::log::{EventLog, MemoryLog, Record, Topic};
+use plaudit_nn::decoder::{Config as DecoderConfig, Decoder};
+use plaudit_nn::tokenizer::Tokenizer;
+use plaudit_policy::generate::{GeneratePolicy, Lineage, Sampling};
+use plaudit_policy::select::Thompson;
+use plaudit_serving::rollout::Origin;
+use plaudit_serving::{Config, Listener, Parts, Serving, serve};
+use reqwest::{Client, RequestBuilder, Response};
+use serde_json::{Map, Value, json};
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+pub(crate) const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+
+/// What outlives a server: the log and the folder.
+#[derive(Clone)]
+pub(crate) struct World {
+    pub(crate) log: Arc<dyn EventLog>,
+    pub(crate) clock: Arc<ManualClock>,
+    dir: Arc<TempDir>,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        let clock = Arc::new(ManualClock::new(START));
+        let log = Arc::new(MemoryLog::new(clock.clone()));
+        Self { log, clock, dir: Arc::new(TempDir::new().unwrap()) }
+    }
+
+    pub(crate) fn policies_dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Writes a policy with weights drawn from `seed`; returns it.
+    pub(crate) fn policy(&self, seed: u64) -> GeneratePolicy {
+        let policy = make_policy(seed);
+        policy.save(self.policies_dir(), candle_core::DType::F32).unwrap();
+        policy
+    }
+
+    pub(crate) async fn open(&self, config: Config) -> Result<Arc<Serving>, plaudit_serving::Error> {
+        let clock: Arc<ManualClock> = Arc::clone(&self.clock);
+        let intake = Intake::open(self.log.clone(), clock.clone(), &plaudit_ingest::Config::default()).await.unwrap();
+        let parts = Parts {
+            log: self.log.clone(),
+            intake,
+            clock,
+            seed: Seed::new(7),
+            policies_dir: self.policies_dir().to_owned(),
+            thompson: Arc::new(Thompson::new(plaudit_policy::select::Config::default()).unwrap()),
+            metrics: recorder(),
+        };
+        Serving::open(config, parts).await
+    }
+
+    /// Starts a server.
+    pub(crate) async fn start(&self, config: Config) -> Server {
+        let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let url = format!("http://{}", listener.address());
+        let serving = self.open(config).await.unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let shutdown = async move {
+            let _ = stopped.await;
+        };
+        let task = tokio::spawn(serve(Arc::clone(&serving), listener, shutdown));
+        Server { url, client: Client::new(), serving, stop, task }
+    }
+
+    pub(crate) async fn exposures(&self) -> Vec<Exposure> {
+        let records = self.log.read(Topic::Exposures, 0, 100_000).await.unwrap();
+        let events = records.iter().map(|record| Envelope::decode(&record.value).unwrap().event);
+        events
+            .map(|event| match event {
+                Event::Exposure(exposure) => exposure,
+                other => panic!("not an exposure: {other:?}"),
+            })
+            .collect()
+    }
+
+    /// Appends examples as attribution would.
+    pub(crate) async fn attribute(&self, examples: Vec<Example>) {
+        let record = |example: Example| Record {
+            key: example.exposure_id.to_string(),
+            value: Envelope::new(Event::Example(example)).encode(),
+        };
+        let records = examples.into_iter().map(record).collect();
+        self.log.append(Topic::Examples, records).await.unwrap();
+    }
+}
+
+/// One recorder for all tests of this process: the library allows one.
+fn recorder() -> PrometheusHandle {
+    static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
+    RECORDER.get_or_init(|| PrometheusBuilder::new().install_recorder().unwrap()).clone()
+}
+
+fn make_policy(seed: u64) -> GeneratePolicy {
+    let texts = ["how do i boil an egg", "boil it for eight minutes and cool it", "thanks a lot, take care"];
+    let tokenizer = Tokenizer::train(texts, 280).unwrap();
+    let config = DecoderConfig {
+        hidden: 32,
+        layers: 2,
+        heads: 2,
+        kv_heads: 1,
+        ffn: 64,
+        max_positions: 256,
+        ..DecoderConfig::tiny(tokenizer.vocab_size())
+    };
+    let decoder = Decoder::init(&config, &mut Seed::new(seed).stream("init")).unwrap();
+    let sampling = Sampling { max_new_tokens: 24, ..Sampling::default() };
+    let lineage = Lineage { seed, ..Lineage::default() };
+    GeneratePolicy::from_parts(decoder, Arc::new(tokenizer), sampling, &lineage, candle_core::DType::F32).unwrap()
+}
+
+/// A server under test.
+pub(crate) struct Server {
+    pub(crate) url: String,
+    pub(crate) client: Client,
+    pub(crate) serving: Arc<Serving>,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<Result<(), plaudit_serving::Error>>,
+}
+
+impl Server {
+    pub(crate) fn get(&self, path: &str) -> RequestBuilder {
+        self.client.get(format!("{}{path}", self.url))
+    }
+
+    pub(crate) fn post(&self, path: &str) -> RequestBuilder {
+        self.client.post(format!("{}{path}", self.url))
+    }
+
+    pub(crate) async fn send(&self, path: &str, body: &Value) -> Response {
+        self.post(path).json(body).send().await.unwrap()
+    }
+
+    /// Sends `body` and expects 200.
+    pub(crate) async fn ask(&self, path: &str, body: &Value) -> Value {
+        let response = self.send(path, body).await;
+        let status = response.status();
+        let answer: Value = response.json().await.unwrap();
+        assert_eq!(status, 200, "{answer}");
+        answer
+    }
+
+    /// Sends `body` and expects an error of `status`; returns its inner object.
+    pub(crate) async fn refused(&self, path: &str, body: &Value, status: u16) -> Value {
+        error_of(self.send(path, body).await, status).await
+    }
+
+    /// Registers `policy`, and makes it champion when there is none.
+    pub(crate) async fn crown(&self, policy: &GeneratePolicy) {
+        self.register(policy).await;
+        self.serving.crown(policy.id(), json!({"first": true})).await.unwrap();
+    }
+
+    pub(crate) async fn register(&self, policy: &GeneratePolicy) {
+        self.serving.register(policy.id(), None, Origin::Learned, Map::new()).await.unwrap();
+    }
+
+    /// Brings `policy` into the treatment variant; returns the run.
+    pub(crate) async fn treat(&self, policy: &GeneratePolicy) -> String {
+        self.register(policy).await;
+        self.serving.gated(policy.id(), json!({})).await.unwrap();
+        self.serving.start_experiment(policy.id()).await.unwrap().to_string()
+    }
+
+    pub(crate) async fn stop(self) -> Result<(), plaudit_serving::Error> {
+        let _ = self.stop.send(());
+        self.task.await.unwrap()
+    }
+}
+
+pub(crate) async fn error_of(response: Response, status: u16) -> Value {
+    let got = response.status();
+    let answer: Value = response.json().await.unwrap();
+    assert_eq!(got, status, "{answer}");
+    assert!(answer["error"]["message"].is_string() && answer["error"]["type"].is_string(), "{answer}");
+    answer["error"].clone()
+}
+
+/// A server with one champion; returns it too.
+pub(crate) async fn with_champion(config: Config) -> (World, Server, GeneratePolicy) {
+    let world = World::new();
+    let champion = world.policy(1);
+    let server = world.start(config).await;
+    server.crown(&champion).await;
+    (world, server, champion)
+}
+
+pub(crate) fn question(text: &str) -> Value {
+    json!({"messages": [{"role": "user", "content": text}]})
+}
+
+/// What `policy` answers to `question(text)` with `seed`.
+pub(crate) fn expected(policy: &GeneratePolicy, text: &str, seed: u64) -> String {
+    let request = policy.request(&Context::of_user(text), Seed::new(seed));
+    let decoder = Arc::clone(policy.decoder());
+    let mut generator = plaudit_nn::generate::Generator::new(decoder, 1).unwrap();
+    let output = generator.run(vec![request]).unwrap().remove(0);
+    policy.response(output).text
+}
+
+/// A closed exposure of `unit`.
+pub(crate) fn example(id: &str, unit: &str, assignments: Vec<Assignment>, labels: &[(&str, f32)]) -> Example {
+    let label = |(name, value): &(&str, f32)| (Objective::new(*name), Label { value: *value, weight: 1.0 });
+    Example {
+        exposure_id: ExposureId::new(id).unwrap(),
+        revision: 0,
+        unit_id: UnitId::new(unit).unwrap(),
+        surface: Surface::Chat,
+        context: Context::of_user("how do i boil an egg"),
+        response: "boil it for eight minutes".to_owned(),
+        item_id: "response".to_owned(),
+        position: 0,
+        policy_id: PolicyId::new("gen-1").unwrap(),
+        propensity: None,
+        assignments,
+        attributes: Map::new(),
+        labels: labels.iter().map(label).collect::<Labels>(),
+        exposure_ts: START,
+        ts: START,
+    }
+}
