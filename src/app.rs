@@ -1,0 +1,198 @@
+//! One process: opens the backends, starts the roles, and stops them in order.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use metrics_exporter_prometheus::PrometheusHandle;
+use plaudit_event::{Clock, Seed};
+use plaudit_ingest::log::EventLog;
+use plaudit_ingest::service::{AttributionService, StoreSink};
+use plaudit_ingest::store::EventStore;
+use plaudit_ingest::{Intake, log, store};
+use plaudit_policy::select::Thompson;
+use plaudit_reward_model::{RewardHandle, RewardService};
+use plaudit_serving::rollout::Origin;
+use plaudit_serving::{Listener, Parts, Serving, serve};
+use tokio::sync::{Mutex, watch};
+use tokio::task::JoinSet;
+
+use crate::config::{Config, Role};
+use crate::learner::{Learner, LearnerStatus};
+use crate::shipped;
+
+/// A running process.
+pub(crate) struct App {
+    /// Where it answers, such as `http://127.0.0.1:8080`; nothing without the role `serve`.
+    pub(crate) url: Option<String>,
+    /// The front door of events.
+    pub(crate) intake: Intake,
+    /// Who serves whom; nothing without the role `serve`.
+    pub(crate) serving: Option<Arc<Serving>>,
+    /// The reward model; nothing without the role `learn`.
+    pub(crate) reward: Option<Arc<RewardHandle>>,
+    /// What the policy learner does.
+    pub(crate) learner: watch::Receiver<LearnerStatus>,
+    stop: watch::Sender<bool>,
+    tasks: Mutex<JoinSet<anyhow::Result<()>>>,
+}
+
+/// What every role works with.
+struct Backends {
+    log: Arc<dyn EventLog>,
+    store: Arc<dyn EventStore>,
+    intake: Intake,
+    clock: Arc<dyn Clock>,
+}
+
+impl App {
+    /// Opens everything and starts the roles of `config`.
+    ///
+    /// # Errors
+    /// Fails when a backend cannot be opened, the address is taken, or a checkpoint is damaged. Nothing keeps
+    /// running then.
+    pub(crate) async fn start(
+        config: &Config,
+        clock: Arc<dyn Clock>,
+        metrics: PrometheusHandle,
+    ) -> anyhow::Result<Self> {
+        std::fs::create_dir_all(&config.data_dir)
+            .with_context(|| format!("failed to create data directory `{}`", config.data_dir.display()))?;
+        let listener = match config.has(Role::Serve) {
+            true => Some(Listener::bind(config.serving.listen).await?),
+            false => None,
+        };
+        let log = log::open(&config.event_log_uri(), Arc::clone(&clock))?;
+        let store = store::open(&config.event_store_uri())?;
+        let intake = Intake::open(Arc::clone(&log), Arc::clone(&clock), &config.ingest).await?;
+        let backends = Backends { log, store, intake: intake.clone(), clock };
+        let (stop, stopped) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        if config.has(Role::Ingest) {
+            start_ingest(&mut tasks, config, &backends, &stopped);
+        }
+        let url = listener.as_ref().map(|listener| format!("http://{}", listener.address()));
+        let serving = match listener {
+            Some(listener) => Some(start_serving(&mut tasks, config, &backends, listener, metrics, &stopped).await?),
+            None => None,
+        };
+        let (status, learner) = watch::channel(LearnerStatus::default());
+        let reward = match config.has(Role::Learn) {
+            true => Some(start_reward(config, &backends)?),
+            false => None,
+        };
+        if let (Some(reward), Some(serving)) = (&reward, &serving) {
+            let learner = Learner {
+                config: config.clone(),
+                serving: Arc::clone(serving),
+                reward: Arc::clone(reward),
+                store: Arc::clone(&backends.store),
+                clock: Arc::clone(&backends.clock),
+                status,
+            };
+            tasks.spawn(learner.run(stopped));
+        }
+        Ok(Self { url, intake, serving, reward, learner, stop, tasks: Mutex::new(tasks) })
+    }
+
+    /// Waits until a role fails; never returns while all is well.
+    ///
+    /// # Errors
+    /// Gives the failure.
+    pub(crate) async fn failure(&self) -> anyhow::Error {
+        let mut tasks = self.tasks.lock().await;
+        loop {
+            match tasks.join_next().await {
+                Some(Ok(Ok(()))) => {}
+                Some(Ok(Err(error))) => return error,
+                Some(Err(error)) => return anyhow::Error::new(error).context("a role ended in a panic"),
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    /// Stops taking requests, finishes those under way, and lets every role write what it holds.
+    ///
+    /// # Errors
+    /// Gives the first failure; all roles are stopped in any case.
+    pub(crate) async fn stop(self) -> anyhow::Result<()> {
+        // No receiver left means that every role has ended already.
+        let _ = self.stop.send(true);
+        let mut result = Ok(());
+        let mut tasks = self.tasks.into_inner();
+        while let Some(ended) = tasks.join_next().await {
+            let ended = ended.context("a role ended in a panic").and_then(|ended| ended);
+            result = result.and(ended);
+        }
+        if let Some(reward) = self.reward {
+            result = result.and(reward.shutdown().await.context("the reward model stopped"));
+        }
+        result
+    }
+}
+
+fn start_ingest(
+    tasks: &mut JoinSet<anyhow::Result<()>>,
+    config: &Config,
+    backends: &Backends,
+    stopped: &watch::Receiver<bool>,
+) {
+    let mut attribution = AttributionService::new(Arc::clone(&backends.log), config.ingest.clone());
+    let mut sink = StoreSink::new(Arc::clone(&backends.log), Arc::clone(&backends.store), &config.ingest);
+    let (for_attribution, for_sink) = (stopped.clone(), stopped.clone());
+    tasks.spawn(async move { attribution.run(for_attribution).await.context("attribution stopped") });
+    tasks.spawn(async move { sink.run(for_sink).await.context("the store sink stopped") });
+}
+
+async fn start_serving(
+    tasks: &mut JoinSet<anyhow::Result<()>>,
+    config: &Config,
+    backends: &Backends,
+    listener: Listener,
+    metrics: PrometheusHandle,
+    stopped: &watch::Receiver<bool>,
+) -> anyhow::Result<Arc<Serving>> {
+    let policies_dir = policies_dir(config);
+    let parts = Parts {
+        log: Arc::clone(&backends.log),
+        intake: backends.intake.clone(),
+        clock: Arc::clone(&backends.clock),
+        // Ids must differ between starts of one configuration: the clock is part of this seed.
+        seed: Seed::new(config.seed).derive("start", u64::try_from(backends.clock.now().as_millis()).unwrap_or(0)),
+        policies_dir: policies_dir.clone(),
+        thompson: Arc::new(Thompson::new(config.policy.select.clone())?),
+        metrics,
+    };
+    let serving = Serving::open(config.serving.clone(), parts).await?;
+    if serving.rollout().champion().is_none() {
+        let source = config.initial_policy.clone();
+        let install = move || shipped::install(source.as_deref(), &policies_dir);
+        let policy = tokio::task::spawn_blocking(install).await??;
+        serving.register(policy.id(), None, Origin::Pretrained, serde_json::Map::new()).await?;
+        serving.crown(policy.id(), serde_json::json!({"reason": "first policy of this data directory"})).await?;
+    }
+    let mut stopped = stopped.clone();
+    let shutdown = async move {
+        // An error means that the sender is gone, which is a reason to stop too.
+        let _ = stopped.wait_for(|stop| *stop).await;
+    };
+    let server = serve(Arc::clone(&serving), listener, shutdown);
+    tasks.spawn(async move { server.await.context("serving stopped") });
+    Ok(serving)
+}
+
+fn start_reward(config: &Config, backends: &Backends) -> anyhow::Result<Arc<RewardHandle>> {
+    let handle = RewardService::spawn(
+        Arc::clone(&backends.log),
+        config.reward_model.clone(),
+        config.data_dir.join("rewards"),
+        Arc::clone(&backends.clock),
+        Seed::new(config.seed).derive("reward", 0),
+    )?;
+    Ok(Arc::new(handle))
+}
+
+/// Folder of the policy checkpoints.
+pub(crate) fn policies_dir(config: &Config) -> PathBuf {
+    config.data_dir.join("policies")
+}

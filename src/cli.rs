@@ -1,0 +1,236 @@
+//! The command line: what can be asked, and which file answers.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) mod config;
+pub(crate) mod demo;
+pub(crate) mod evaluate;
+pub(crate) mod export;
+pub(crate) mod pretrain;
+pub(crate) mod remote;
+pub(crate) mod replay;
+pub(crate) mod up;
+
+/// Online learning for LLM and search products from implicit user reactions.
+#[derive(Debug, Parser)]
+#[command(name = "plaudit", version, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    /// What to log on standard error, such as `info` or `plaudit_ingest=debug`.
+    #[arg(long, global = true, default_value = "warn")]
+    pub(crate) log: String,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the whole loop on this machine with simulated users and report what was learned.
+    Demo(Demo),
+    /// Start the server on the embedded backends.
+    Up(Up),
+    /// Write stored rows as JSON lines to standard output.
+    Export(Export),
+    /// Feed a file of events (JSON envelopes, one per line) into a data directory.
+    Replay(Replay),
+    /// Train the reward model on a public data set in one pass and score its test split.
+    Evaluate(Evaluate),
+    /// Train the small built-in decoder and its tokenizer from scratch.
+    Pretrain(Pretrain),
+    /// Look at the experiments of a running server.
+    Experiment(Remote),
+    /// Look at the policies of a running server, or roll back.
+    #[command(subcommand)]
+    Policy(Policy),
+    /// Print, check or document the configuration.
+    #[command(subcommand)]
+    Config(Config),
+}
+
+/// Arguments of `demo`.
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// Root of all randomness: users, prompts, sampling, training.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Keep everything in this directory instead of a temporary one; it must not hold data yet.
+    #[arg(long)]
+    pub(crate) data: Option<PathBuf>,
+    /// Print the report as one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Switch the judges and the closing guardrail off: shows what a learner does that may exploit users' reactions.
+    #[arg(long)]
+    pub(crate) no_judges: bool,
+    /// `demo` (5 % love), `sparse` (1 % love, longer), or a scenario file.
+    #[arg(long, default_value = "demo")]
+    pub(crate) scenario: String,
+}
+
+/// Arguments of `up`.
+#[derive(Debug, Args)]
+pub(crate) struct Up {
+    #[command(flatten)]
+    pub(crate) files: Files,
+    /// Address to listen on; port 0 takes a free one. Default: `serving.listen`.
+    #[arg(long)]
+    pub(crate) listen: Option<SocketAddr>,
+}
+
+/// Where configuration and data are.
+#[derive(Debug, Args)]
+pub(crate) struct Files {
+    /// Configuration file; see `deploy/embedded.toml`.
+    #[arg(long)]
+    pub(crate) config: Option<PathBuf>,
+    /// Data directory. Default: `data_dir` of the configuration.
+    #[arg(long)]
+    pub(crate) data: Option<PathBuf>,
+}
+
+/// What can be exported.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Rows {
+    /// What was shown.
+    Exposures,
+    /// Reactions.
+    Signals,
+    /// Attributed exposures with labels.
+    Examples,
+}
+
+/// Arguments of `export`.
+#[derive(Debug, Args)]
+pub(crate) struct Export {
+    /// Which rows.
+    pub(crate) rows: Rows,
+    #[command(flatten)]
+    pub(crate) files: Files,
+}
+
+/// Arguments of `replay`.
+#[derive(Debug, Args)]
+pub(crate) struct Replay {
+    /// The file: one envelope per line; `-` is standard input.
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) files: Files,
+    /// How fast.
+    #[arg(long, value_enum, default_value_t = Speed::Full)]
+    pub(crate) speed: Speed,
+    /// Stamp each record with its own time instead of the present, and close every window at the end.
+    /// The data directory must not hold newer records.
+    #[arg(long)]
+    pub(crate) event_time: bool,
+    /// Print the counts as one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// How fast a file is replayed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Speed {
+    /// As fast as it goes.
+    Full,
+    /// With the pauses between the recorded times.
+    Recorded,
+}
+
+/// Arguments of `evaluate`.
+#[derive(Debug, Args)]
+pub(crate) struct Evaluate {
+    /// Directory of the public data sets.
+    #[arg(long, env = "PLAUDIT_DATA")]
+    pub(crate) datasets: PathBuf,
+    /// Root of all randomness.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Print the report as one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Arguments of `pretrain`.
+#[derive(Debug, Args)]
+pub(crate) struct Pretrain {
+    /// Where to write the model; must not exist.
+    #[arg(long)]
+    pub(crate) out: PathBuf,
+    /// Question and answer pairs to generate.
+    #[arg(long, default_value_t = 120_000)]
+    pub(crate) pairs: usize,
+    /// Tokens to train on, counting each pass over the pairs anew.
+    #[arg(long, default_value_t = 3_000_000)]
+    pub(crate) tokens: u64,
+    /// Root of all randomness.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+}
+
+/// How to reach a running server.
+#[derive(Debug, Args)]
+pub(crate) struct Remote {
+    /// Base address of the server.
+    #[arg(long, default_value = "http://127.0.0.1:8080")]
+    pub(crate) server: String,
+    /// Bearer key, when the server asks for one.
+    #[arg(long, env = "PLAUDIT_API_KEY", hide_env_values = true)]
+    pub(crate) key: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Verbs of `policy`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Policy {
+    /// List policies and their stage.
+    List(Remote),
+    /// Stop the running treatment, or return to the policy that served before the last promotion.
+    Rollback {
+        #[command(flatten)]
+        remote: Remote,
+        /// Kept in the audit trail.
+        #[arg(long)]
+        reason: String,
+    },
+}
+
+/// Verbs of `config`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Config {
+    /// Print the effective configuration.
+    Print(Files),
+    /// Check a configuration and report every problem.
+    Check(Files),
+    /// Print the JSON Schema of the event envelope.
+    Schema,
+}
+
+impl Files {
+    /// The effective configuration: defaults, file, environment, then `flags`.
+    ///
+    /// # Errors
+    /// Fails with every problem of the configuration.
+    pub(crate) fn load(
+        &self,
+        mut flags: Vec<(String, toml::Value)>,
+    ) -> Result<crate::config::Config, crate::config::Error> {
+        if let Some(data) = &self.data {
+            flags.push(("data_dir".to_owned(), toml::Value::String(data.display().to_string())));
+        }
+        crate::config::Config::load(self.config.as_deref(), std::env::vars(), &flags)
+    }
+}
+
+/// Writes to standard output. A reader that has gone away, as with `| head`, is no failure.
+fn print(text: &str) -> anyhow::Result<()> {
+    match std::io::Write::write_all(&mut std::io::stdout().lock(), text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,85 @@
+//! `plaudit experiment` and `plaudit policy`: questions to a running server.
+
+use anyhow::Context as _;
+use serde_json::{Value, json};
+
+use super::{Policy, Remote, print};
+
+/// Shows the experiments.
+pub(crate) async fn experiments(remote: &Remote) -> anyhow::Result<()> {
+    let answer = ask(remote, "/admin/v1/experiments", None).await?;
+    if remote.json {
+        return print(&(serde_json::to_string_pretty(&answer)? + "\n"));
+    }
+    let mut text = String::new();
+    for (key, state) in [("experiments", "running"), ("finished", "finished")] {
+        for readout in answer[key].as_array().into_iter().flatten() {
+            text += &describe(readout, state);
+        }
+    }
+    print(if text.is_empty() { "no experiment has run since the server started\n" } else { &text })
+}
+
+fn describe(readout: &Value, state: &str) -> String {
+    let percent = |value: &Value| value.as_f64().map_or("–".to_owned(), |value| format!("{:.2} %", 100.0 * value));
+    let interval = |value: &Value| {
+        format!("{} [{}, {}]", percent(&value["value"]), percent(&value["lower"]), percent(&value["upper"]))
+    };
+    let mut text = format!("{} ({state})\n", readout["experiment"].as_str().unwrap_or("?"));
+    for variant in readout["variants"].as_array().into_iter().flatten() {
+        let name = variant["variant"].as_str().unwrap_or("?");
+        let (units, love) = (&variant["units"], interval(&variant["love"]));
+        let (help, closings) = (interval(&variant["helpfulness"]), percent(&variant["tripwires"]["closing"]));
+        text += &format!("  {name:<10} {units:>7} units  love {love}  helpfulness {help}  closings {closings}\n");
+    }
+    for comparison in readout["comparisons"].as_array().into_iter().flatten() {
+        let name = comparison["variant"].as_str().unwrap_or("?");
+        let decision = comparison["verdict"]["decision"].as_str().unwrap_or("?");
+        text += &format!("  {name}: love lift {}, verdict {decision}\n", interval(&comparison["lift"]));
+    }
+    let ratio = &readout["sample_ratio"];
+    text + &format!(
+        "  sample ratio: p {}, {}\n",
+        ratio["sequential_p"],
+        if ratio["ok"] == true { "fine" } else { "MISMATCH" }
+    )
+}
+
+/// Lists policies or rolls back.
+pub(crate) async fn policy(verb: &Policy) -> anyhow::Result<()> {
+    let (remote, answer) = match verb {
+        Policy::List(remote) => (remote, ask(remote, "/admin/v1/policies", None).await?),
+        Policy::Rollback { remote, reason } => {
+            let body = json!({"reason": reason});
+            (remote, ask(remote, "/admin/v1/policies/rollback", Some(body)).await?)
+        }
+    };
+    if remote.json {
+        return print(&(serde_json::to_string_pretty(&answer)? + "\n"));
+    }
+    let mut text = String::new();
+    for policy in answer["policies"].as_array().into_iter().flatten() {
+        let (id, stage) = (policy["policy_id"].as_str().unwrap_or("?"), policy["stage"].as_str().unwrap_or("?"));
+        let reasons: Vec<&str> = policy["reasons"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        text += &format!("{id}  {stage:<11} {}\n", reasons.join("; "));
+    }
+    print(&text)
+}
+
+async fn ask(remote: &Remote, path: &str, body: Option<Value>) -> anyhow::Result<Value> {
+    let url = format!("{}{path}", remote.server.trim_end_matches('/'));
+    let client = reqwest::Client::new();
+    let mut request = match &body {
+        Some(body) => client.post(&url).json(body),
+        None => client.get(&url),
+    };
+    if let Some(key) = &remote.key {
+        request = request.bearer_auth(key);
+    }
+    let response = request.send().await.with_context(|| format!("no answer from {url}; is `plaudit up` running?"))?;
+    let status = response.status();
+    let answer: Value = response.json().await.with_context(|| format!("{url} did not answer with JSON"))?;
+    let message = answer["error"]["message"].as_str().unwrap_or("no reason given");
+    anyhow::ensure!(status.is_success(), "{url} answered {status}: {message}");
+    Ok(answer)
+}

@@ -1,0 +1,92 @@
+//! The configuration of the demo: the product's defaults with times of seconds instead of minutes, and traffic
+//! sized by a power calculation.
+
+use std::path::Path;
+use std::time::Duration;
+
+use plaudit_serving::stats::anytime_units_per_arm;
+use plaudit_simulator::Scenario;
+
+use super::Options;
+use crate::config::Config;
+
+/// The lift that the experiment must be able to find: the one that RLUF reports.
+const LIFT: f64 = 0.28;
+/// With this probability.
+const POWER: f64 = 0.8;
+/// The attribution window is at least this long.
+const SHORTEST_WINDOW: Duration = Duration::from_millis(2_500);
+/// Loves that the reward model has seen before the first candidate.
+const LOVES: f64 = 2_000.0;
+
+/// Everything the demo decides beforehand.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    /// Of the product.
+    pub(crate) config: Config,
+    /// Seed of product and users.
+    pub(crate) seed: u64,
+    /// Users who wait for an answer at the same time.
+    pub(crate) concurrency: usize,
+    /// Units per variant that the experiment is planned for.
+    pub(crate) units_per_variant: u64,
+    /// Exposures before the first candidate.
+    pub(crate) first_after: u64,
+    /// Exposures that the promoted policy serves before the demo ends.
+    pub(crate) exposures_after: u64,
+    /// Time after the last signal until every window has closed and is folded.
+    pub(crate) close: Duration,
+    /// The demo ends after this long, whatever has happened: on a machine that is busy with other things.
+    pub(crate) longest: Duration,
+}
+
+impl Settings {
+    pub(super) fn new(options: &Options, scenario: &Scenario, dir: &Path) -> Self {
+        let base = scenario.expected_love;
+        let mut config = Config { data_dir: dir.to_owned(), seed: options.seed, ..options.config.clone() };
+        let units = anytime_units_per_arm(base, LIFT, config.serving.readout.alpha, POWER).ceil();
+        let first_after = (LOVES / base).ceil() as u64;
+        config.serving.listen.set_port(0);
+        config.ingest.window = window(scenario);
+        config.ingest.grace = Duration::from_millis(500);
+        config.ingest.slack = Duration::from_secs(1);
+        config.ingest.early_slack = Duration::from_secs(5);
+        config.ingest.correction_horizon = Duration::from_secs(30);
+        config.ingest.poll = Duration::from_millis(100);
+        config.learn.first_after = first_after;
+        config.learn.every = first_after / 2;
+        config.serving.readout.min_units = units as u64;
+        config.serving.readout.horizon_units = 2 * units as u64;
+        config.reward_model.metrics_window = 50_000;
+        if !options.judges {
+            without_judges(&mut config);
+        }
+        Self {
+            seed: options.seed,
+            concurrency: 48,
+            units_per_variant: units as u64,
+            first_after,
+            exposures_after: 1_500,
+            close: config.ingest.window + config.ingest.grace + Duration::from_secs(1),
+            longest: Duration::from_secs(if base < 0.03 { 3_600 } else { 480 }),
+            config,
+        }
+    }
+}
+
+/// Long enough for nearly all reactions: what an operator would read off the delays of the past.
+fn window(scenario: &Scenario) -> Duration {
+    let delays = &scenario.delays;
+    let late_but_usual = delays.median_ms * (2.5 * delays.sigma).exp();
+    Duration::from_millis((2.0 * late_but_usual).round() as u64).max(SHORTEST_WINDOW)
+}
+
+/// Everything that stands between an exploit and the users is switched to reporting only: the learner's judges,
+/// the gate's rule for closings (which follows the judges) and for helpfulness, and the experiment's guardrails.
+fn without_judges(config: &mut Config) {
+    config.policy.judges.enabled = false;
+    config.policy.gate.helpfulness_margin = 1.0;
+    config.serving.readout.max_closing_ratio = 100.0;
+    config.serving.readout.helpfulness_margin = 1.0;
+    config.serving.readout.helpfulness_harm = 1.0;
+}

@@ -1,0 +1,215 @@
+//! `kill -9` during load: nothing acknowledged is lost, nothing is there twice, and the examples are those of a run
+//! that nobody interrupted.
+
+#[path = "support/command.rs"]
+mod command;
+#[path = "support/server.rs"]
+mod server;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use command::succeed;
+use plaudit_event::{Clock, Envelope, Event, ManualClock, Seed};
+use plaudit_ingest::log::{BoxFuture, EventLog, MemoryLog, Record, Stored, Topic};
+use plaudit_ingest::service::AttributionService;
+use plaudit_ingest::{Config, Error};
+use rand::Rng;
+use serde_json::{Value, json};
+use server::Server;
+
+/// Crashes in one run.
+const KILLS: usize = 20;
+/// Windows short enough that most exposures close while the load runs, corrections included.
+const CONFIG: &str = "[learn]\nenabled = false\n[ingest]\nwindow = \"400ms\"\ngrace = \"100ms\"\nearly_slack = \"400ms\"\n\
+                      slack = \"200ms\"\ncorrection_horizon = \"2s\"\npoll = \"20ms\"\n";
+
+/// What the clients were promised.
+#[derive(Default)]
+struct Promised {
+    exposures: BTreeSet<String>,
+    signals: BTreeSet<String>,
+}
+
+/// One client until the server dies: answers, exposures of its own, and signals, some of them sent twice.
+async fn client(url: String, round: usize, number: usize) -> Promised {
+    let http = reqwest::Client::new();
+    let mut promised = Promised::default();
+    for turn in 0.. {
+        let name = format!("r{round}-c{number}-t{turn}");
+        let Some(exposure) = ask(&http, &url, &name, turn % 3 == 0).await else { break };
+        promised.exposures.insert(exposure.clone());
+        let signal = json!({"signal_id": format!("s-{name}"), "exposure_id": exposure, "kind": "love", "ts": now()});
+        let copy = json!({"signal_id": format!("k-{name}"), "exposure_id": exposure, "kind": "copy", "ts": now()});
+        let body = json!({"signals": [signal, copy, signal]});
+        let Some(answer) = post(&http, &format!("{url}/v1/signals"), &body).await else { break };
+        for outcome in answer["outcomes"].as_array().expect("outcomes") {
+            assert!(outcome["outcome"] == "accepted" || outcome["outcome"] == "duplicate", "{outcome}");
+            promised.signals.insert(outcome["signal_id"].as_str().expect("an id").to_owned());
+        }
+    }
+    promised
+}
+
+/// An exposure that was acknowledged; nothing when the server is gone.
+async fn ask(http: &reqwest::Client, url: &str, name: &str, chat: bool) -> Option<String> {
+    if chat {
+        let body = json!({"user": name, "messages": [{"role": "user", "content": "how long to boil eggs?"}]});
+        let answer = post(http, &format!("{url}/v1/chat/completions"), &body).await?;
+        return Some(answer["plaudit"]["exposure_id"].as_str().expect("an id").to_owned());
+    }
+    let exposure = json!({"exposure_id": format!("e-{name}"), "unit_id": name, "surface": "chat", "policy_id": "elsewhere",
+        "context": {"messages": [{"role": "user", "content": "hi"}]}, "ts": now(),
+        "slate": [{"item_id": "response", "position": 0, "content": "hello"}]});
+    let answer = post(http, &format!("{url}/v1/exposures"), &json!({"exposures": [exposure]})).await?;
+    assert_eq!(answer["outcomes"][0]["outcome"], "accepted", "{answer}");
+    Some(format!("e-{name}"))
+}
+
+async fn post(http: &reqwest::Client, url: &str, body: &Value) -> Option<Value> {
+    let answer = http.post(url).json(body).send().await.ok()?;
+    let status = answer.status();
+    let body: Value = answer.json().await.ok()?;
+    assert!(status.is_success(), "{url}: {status} {body}");
+    Some(body)
+}
+
+#[expect(clippy::disallowed_methods, reason = "a client outside of the product stamps its events")]
+fn now() -> i64 {
+    let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+    i64::try_from(since_epoch.as_millis()).expect("before the year 292277026")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn twenty_crashes_lose_nothing_and_double_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (config, data) = (dir.path().join("plaudit.toml"), dir.path().join("data"));
+    std::fs::write(&config, CONFIG).unwrap();
+    let mut rng = Seed::new(20).stream("moments");
+    let mut promised = Promised::default();
+    for round in 0..KILLS {
+        let server = Server::start(&config, &data);
+        let clients: Vec<_> = (0..4).map(|number| tokio::spawn(client(server.url.clone(), round, number))).collect();
+        tokio::time::sleep(Duration::from_millis(rng.random_range(30..600))).await;
+        drop(server);
+        for client in clients {
+            let more = client.await.unwrap();
+            promised.exposures.extend(more.exposures);
+            promised.signals.extend(more.signals);
+        }
+    }
+    // One quiet run closes the last windows.
+    let server = Server::start(&config, &data);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    server.stop();
+    assert!(promised.exposures.len() > KILLS && promised.signals.len() > KILLS, "the load was real");
+
+    let data = data.to_str().unwrap();
+    let exposures = exported("exposures", data);
+    let signals = exported("signals", data);
+    for (what, promised, present) in
+        [("exposure", &promised.exposures, &exposures), ("signal", &promised.signals, &signals)]
+    {
+        for id in promised {
+            assert_eq!(present.get(id), Some(&1), "{what} {id}");
+        }
+        assert!(present.values().all(|count| *count == 1), "no {what} twice");
+    }
+    assert_eq!(exported("examples", data).len(), exposures.len(), "one example per exposure");
+    same_examples_without_crashes(Path::new(data)).await;
+}
+
+/// Exported rows: id → how often.
+fn exported(rows: &str, data: &str) -> BTreeMap<String, u32> {
+    let mut counts = BTreeMap::new();
+    for line in succeed(&["export", rows, "--data", data]).lines() {
+        let id = match Envelope::decode(line.as_bytes()).expect("an envelope").event {
+            Event::Exposure(exposure) => exposure.exposure_id.to_string(),
+            Event::Signal(signal) => signal.signal_id.to_string(),
+            Event::Example(example) => example.exposure_id.to_string(),
+        };
+        *counts.entry(id).or_default() += 1;
+    }
+    counts
+}
+
+/// Attributes the very log that the crashes left, from its beginning and in one go, into another topic of examples.
+async fn same_examples_without_crashes(data: &Path) {
+    let clock = Arc::new(ManualClock::default());
+    let uri = format!("sqlite:{}", data.join("plaudit.db").display());
+    let log = plaudit_ingest::log::open(&uri, Arc::clone(&clock) as Arc<dyn Clock>).expect("the log opens");
+    let left: Vec<Vec<u8>> = everything(&*log, Topic::Examples).await;
+    let config: Config = {
+        let table: toml::Table = CONFIG.parse().expect("TOML");
+        table["ingest"].clone().try_into().expect("an ingest section")
+    };
+    let examples = MemoryLog::new(clock as Arc<dyn Clock>);
+    let replay = Arc::new(Replay { source: log, examples });
+    AttributionService::new(Arc::clone(&replay) as Arc<dyn EventLog>, config)
+        .catch_up()
+        .await
+        .expect("attribution runs");
+    let again = everything(&*replay, Topic::Examples).await;
+    let read = |values: &[Vec<u8>]| -> Vec<Envelope> {
+        values.iter().map(|value| Envelope::decode(value).expect("an example")).collect()
+    };
+    let (left, again) = (read(&left), read(&again));
+    assert!(again.len() >= left.len(), "the uninterrupted run sees at least as far");
+    assert_eq!(left[..], again[..left.len()]);
+}
+
+async fn everything(log: &dyn EventLog, topic: Topic) -> Vec<Vec<u8>> {
+    let mut values = Vec::new();
+    loop {
+        let batch: Vec<Stored> = log.read(topic, values.len() as u64, 1_000).await.expect("readable");
+        if batch.is_empty() {
+            return values;
+        }
+        values.extend(batch.into_iter().map(|stored| stored.value));
+    }
+}
+
+/// The exposures and signals of one log, with a topic of examples of its own.
+struct Replay {
+    source: Arc<dyn EventLog>,
+    examples: MemoryLog,
+}
+
+impl Replay {
+    fn of(&self, topic: Topic) -> &dyn EventLog {
+        if topic == Topic::Examples { &self.examples } else { &*self.source }
+    }
+}
+
+impl EventLog for Replay {
+    fn append(&self, topic: Topic, records: Vec<Record>) -> BoxFuture<'_, Result<Vec<u64>, Error>> {
+        assert_eq!(topic, Topic::Examples, "a replay writes nothing else");
+        self.examples.append(topic, records)
+    }
+
+    fn read(&self, topic: Topic, from: u64, max: usize) -> BoxFuture<'_, Result<Vec<Stored>, Error>> {
+        self.of(topic).read(topic, from, max)
+    }
+
+    fn tail(&self, topic: Topic) -> BoxFuture<'_, Result<u64, Error>> {
+        self.of(topic).tail(topic)
+    }
+
+    fn seek(&self, topic: Topic, from: plaudit_event::Timestamp) -> BoxFuture<'_, Result<u64, Error>> {
+        self.of(topic).seek(topic, from)
+    }
+
+    fn horizon(&self) -> BoxFuture<'_, Result<plaudit_event::Timestamp, Error>> {
+        self.source.horizon()
+    }
+
+    fn commit<'a>(&'a self, group: &'a str, topic: Topic, next: u64) -> BoxFuture<'a, Result<(), Error>> {
+        self.of(topic).commit(group, topic, next)
+    }
+
+    fn committed<'a>(&'a self, group: &'a str, topic: Topic) -> BoxFuture<'a, Result<u64, Error>> {
+        self.of(topic).committed(group, topic)
+    }
+}
