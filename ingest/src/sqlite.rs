@@ -33,8 +33,7 @@ pub(crate) struct Format {
 
 /// The right to be the only process on a database; given back on drop.
 pub(crate) struct Lock {
-    /// Unlocked when closed.
-    _file: File,
+    file: File,
 }
 
 impl Lock {
@@ -46,9 +45,19 @@ impl Lock {
         options.write(true).create(true).truncate(false);
         let file = options.open(&path).map_err(|error| Error::io("open", &path, error))?;
         match file.try_lock() {
-            Ok(()) => Ok(Self { _file: file }),
+            Ok(()) => Ok(Self { file }),
             Err(TryLockError::WouldBlock) => Err(Error::Locked { path }),
             Err(TryLockError::Error(error)) => Err(Error::io("lock", &path, error)),
+        }
+    }
+}
+
+impl Drop for Lock {
+    /// Unlocks by name: closing is not enough while a child that is being started still has a copy
+    /// of the descriptor, between its fork and its exec.
+    fn drop(&mut self) {
+        if let Err(error) = self.file.unlock() {
+            tracing::warn!(%error, "could not unlock a database");
         }
     }
 }
@@ -155,4 +164,22 @@ pub(crate) fn to_sql(offset: u64) -> i64 {
 /// The reverse of [`to_sql`].
 pub(crate) fn from_sql(offset: i64) -> u64 {
     u64::try_from(offset).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_is_given_back_although_a_copy_of_its_descriptor_lives() {
+        let directory = tempfile::tempdir().unwrap();
+        let database = directory.path().join("log.db");
+        let lock = Lock::take(&database).unwrap();
+        let inherited = lock.file.try_clone().unwrap();
+        assert!(matches!(Lock::take(&database), Err(Error::Locked { .. })), "it is held");
+        drop(lock);
+        let again = Lock::take(&database);
+        assert!(again.is_ok(), "it was given back");
+        drop(inherited);
+    }
 }
