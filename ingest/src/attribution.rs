@@ -22,7 +22,7 @@ mod shown;
 
 use std::collections::{HashMap, VecDeque};
 
-use plaudit_event::{Signal, Timestamp};
+use plaudit_event::{Labels, Signal, Timestamp};
 
 use crate::Config;
 use crate::config::millis;
@@ -199,6 +199,7 @@ impl Joiner {
                 exposure_offset: shown.offset,
                 revision: shown.revision,
                 labels,
+                replaced: before,
                 closed: self.closed,
             });
         }
@@ -217,6 +218,7 @@ impl Joiner {
                 exposure_offset: shown.offset,
                 revision: 0,
                 labels: shown.labels(&self.rules),
+                replaced: Labels::new(),
                 closed: self.closed,
             });
         }

@@ -41,6 +41,7 @@ mod config;
 mod error;
 mod fingerprint;
 mod intake;
+mod location;
 pub mod log;
 pub mod metrics;
 mod outcome;

@@ -13,7 +13,6 @@ mod sqlite;
 pub mod conformance;
 
 use std::future::Future;
-use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -22,6 +21,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
+use crate::location::{self, Location};
 
 pub use memory::MemoryLog;
 pub use sqlite::SqliteLog;
@@ -35,6 +35,8 @@ pub const READ_BYTES: usize = 8 << 20;
 pub const APPEND_RECORDS: usize = 100_000;
 /// Largest value of a record: an event of 1 MiB with the frame of a dead letter around it, escaped.
 pub const RECORD_BYTES: usize = 4 << 20;
+/// The scheme of the logs that this build does not contain.
+const DISTRIBUTED: &str = "kafka";
 
 /// The topics of the log. Every topic has one partition on one machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -146,14 +148,18 @@ pub trait EventLog: Send + Sync {
 /// Fails when the location names no backend of this build, or when the backend cannot be opened:
 /// locked, damaged, foreign, or of a newer format. Nothing is written in these cases.
 pub fn open(location: &str, clock: Arc<dyn Clock>) -> Result<Arc<dyn EventLog>, Error> {
-    if location == "memory:" {
-        return Ok(Arc::new(MemoryLog::new(clock)));
+    match location::parse(location, DISTRIBUTED)? {
+        Location::Memory => Ok(Arc::new(MemoryLog::new(clock))),
+        Location::Sqlite(path) => Ok(Arc::new(SqliteLog::open(path, clock)?)),
     }
-    match location.split_once(':') {
-        Some(("sqlite", path)) if !path.is_empty() => Ok(Arc::new(SqliteLog::open(Path::new(path), clock)?)),
-        Some(("kafka", _)) => Err(Error::NotBuilt { location: location.to_owned(), backend: "kafka" }),
-        _ => Err(Error::Location { location: location.to_owned(), allowed: "`memory:` or `sqlite:PATH`" }),
-    }
+}
+
+/// Whether [`open`] knows the backend at `location`; opens nothing.
+///
+/// # Errors
+/// Fails when the location names no backend of this build.
+pub fn check_location(location: &str) -> Result<(), Error> {
+    location::parse(location, DISTRIBUTED).map(drop)
 }
 
 /// Reads the data of an envelope whose kind the topic tells: cheaper than to look at the kind first.

@@ -7,12 +7,12 @@ pub mod conformance;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::path::Path;
 use std::sync::Arc;
 
 use plaudit_event::{Context, Example, Exposure, Seed, Signal, Timestamp};
 
 use crate::Error;
+use crate::location::{self, Location};
 use crate::log::{BoxFuture, Topic};
 use crate::outcome::{DeadLetter, Reason};
 
@@ -20,6 +20,8 @@ pub use sqlite::SqliteStore;
 
 /// Most rows that one scan returns.
 pub const SCAN_ROWS: usize = 10_000;
+/// The scheme of the stores that this build does not contain.
+const DISTRIBUTED: &str = "clickhouse";
 
 /// Rows of one topic, each with its offset in the log.
 #[derive(Debug, Clone, PartialEq)]
@@ -113,12 +115,16 @@ pub trait EventStore: Send + Sync {
 /// Fails when the location names no backend of this build, or when the backend cannot be opened:
 /// locked, damaged, foreign, or of a newer format. Nothing is written in these cases.
 pub fn open(location: &str) -> Result<Arc<dyn EventStore>, Error> {
-    if location == "memory:" {
-        return Ok(Arc::new(SqliteStore::in_memory()?));
+    match location::parse(location, DISTRIBUTED)? {
+        Location::Memory => Ok(Arc::new(SqliteStore::in_memory()?)),
+        Location::Sqlite(path) => Ok(Arc::new(SqliteStore::open(path)?)),
     }
-    match location.split_once(':') {
-        Some(("sqlite", path)) if !path.is_empty() => Ok(Arc::new(SqliteStore::open(Path::new(path))?)),
-        Some(("clickhouse", _)) => Err(Error::NotBuilt { location: location.to_owned(), backend: "clickhouse" }),
-        _ => Err(Error::Location { location: location.to_owned(), allowed: "`memory:` or `sqlite:PATH`" }),
-    }
+}
+
+/// Whether [`open`] knows the backend at `location`; opens nothing.
+///
+/// # Errors
+/// Fails when the location names no backend of this build.
+pub fn check_location(location: &str) -> Result<(), Error> {
+    location::parse(location, DISTRIBUTED).map(drop)
 }

@@ -84,6 +84,9 @@ pub struct Example {
     pub attributes: Map<String, Value>,
     /// What it was worth, by objective.
     pub labels: Labels,
+    /// The labels of the revision before, which `labels` replaces; empty for revision 0.
+    #[serde(default, skip_serializing_if = "Labels::is_empty")]
+    pub replaced: Labels,
     /// When it was shown.
     pub exposure_ts: Timestamp,
     /// When this revision came about: the close of the window, or the arrival of the correction.

@@ -38,6 +38,8 @@ pub struct Emission {
     pub revision: u32,
     /// The labels as they are now.
     pub labels: Labels,
+    /// The labels of the revision before; empty at the close.
+    pub replaced: Labels,
     /// Every exposure below this offset has been closed, or was one that was known already.
     pub closed: u64,
 }
@@ -63,6 +65,7 @@ impl Emission {
             assignments: exposure.assignments,
             attributes: exposure.attributes,
             labels: self.labels.clone(),
+            replaced: self.replaced.clone(),
             exposure_ts: exposure.ts,
             ts: self.order.at,
         }

@@ -84,6 +84,7 @@ fn example(id: &str, revision: u32, exposure_ts: i64) -> Example {
         assignments: Vec::new(),
         attributes: serde_json::Map::new(),
         labels: BTreeMap::from([(Objective::new("love"), label)]),
+        replaced: Default::default(),
         exposure_ts: at(exposure_ts),
         ts: at(exposure_ts + 10),
     }

@@ -317,8 +317,10 @@ proptest! {
             if let Some(before) = last.insert(emission.exposure_offset, emission) {
                 prop_assert_eq!(emission.revision, before.revision + 1);
                 prop_assert_ne!(&emission.labels, &before.labels, "a correction corrects");
+                prop_assert_eq!(&emission.replaced, &before.labels, "and says what it replaces");
             } else {
                 prop_assert_eq!(emission.revision, 0);
+                prop_assert!(emission.replaced.is_empty());
             }
         }
     }

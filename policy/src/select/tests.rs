@@ -20,6 +20,7 @@ fn example(exposure: u32, item: &str, revision: u32, label: Option<f32>) -> Exam
         assignments: Vec::new(),
         attributes,
         labels: labels.into_iter().collect(),
+        replaced: Default::default(),
         exposure_ts: Timestamp::from_millis(0),
         ts: Timestamp::from_millis(0),
     }

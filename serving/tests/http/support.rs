@@ -230,6 +230,7 @@ pub(crate) fn example(id: &str, unit: &str, assignments: Vec<Assignment>, labels
         assignments,
         attributes: Map::new(),
         labels: labels.iter().map(label).collect::<Labels>(),
+        replaced: Default::default(),
         exposure_ts: START,
         ts: START,
     }

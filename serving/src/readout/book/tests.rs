@@ -61,6 +61,7 @@ fn example(row: &Row<'_>) -> Example {
         }],
         attributes: Map::new(),
         labels,
+        replaced: Labels::new(),
         exposure_ts: Timestamp::from_millis(0),
         ts: Timestamp::from_millis(1),
     }
