@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Check;
 use crate::{Candidate, Decision, Error, Policy};
+use prompt::Room;
 
 /// Kind of checkpoint in the manifest.
 pub const KIND: &str = "generate";
@@ -104,6 +105,7 @@ pub struct GeneratePolicy {
     manifest: Manifest,
     decoder: Arc<Decoder>,
     tokenizer: Arc<Tokenizer>,
+    longest_token: usize,
     sampling: Sampling,
 }
 
@@ -127,11 +129,13 @@ impl GeneratePolicy {
         let params = plaudit_nn::Params::from_bytes(weights, &Device::Cpu)?;
         let sampling = serde_json::from_slice(checkpoint.file(SAMPLING_FILE)?)
             .map_err(|error| Error::directory(dir, format!("`{SAMPLING_FILE}`: {error}")))?;
+        let tokenizer = Arc::new(Tokenizer::from_bytes(checkpoint.file(TOKENIZER_FILE)?)?);
         let policy = Self {
             id,
             manifest,
             decoder: Arc::new(Decoder::from_params(config, params)?),
-            tokenizer: Arc::new(Tokenizer::from_bytes(checkpoint.file(TOKENIZER_FILE)?)?),
+            longest_token: prompt::longest_token(&tokenizer),
+            tokenizer,
             sampling,
         };
         policy.check_parts().map_err(|reason| Error::directory(dir, reason))?;
@@ -152,7 +156,8 @@ impl GeneratePolicy {
         let manifest = draft(&decoder, &tokenizer, sampling, lineage, dtype)?.manifest(PREFIX);
         let id =
             PolicyId::new(manifest.id.as_str()).map_err(|error| Error::invalid("policy id", "a valid id", error))?;
-        let policy = Self { id, manifest, decoder: Arc::new(decoder), tokenizer, sampling };
+        let longest_token = prompt::longest_token(&tokenizer);
+        let policy = Self { id, manifest, decoder: Arc::new(decoder), tokenizer, longest_token, sampling };
         match policy.check_parts() {
             Ok(()) => Ok(policy),
             Err(reason) => Err(Error::invalid("policy", "made of fitting parts", reason)),
@@ -203,12 +208,14 @@ impl GeneratePolicy {
     }
 
     /// The prompt of `context` in tokens. Of a conversation that leaves no room for a response, the oldest
-    /// messages go first; of one that is still too long, the start of its last message.
+    /// messages go first; of one that is still too long, the start of its last message. The work is bounded by
+    /// the positions of the model, not by the length of the conversation.
     #[must_use]
     pub fn prompt(&self, context: &Context) -> Vec<u32> {
         let room = self.decoder.config().max_positions;
-        let most = room.saturating_sub(self.sampling.max_new_tokens).max(2);
-        prompt::encode(&self.tokenizer, context, most)
+        let tokens = room.saturating_sub(self.sampling.max_new_tokens).max(2);
+        let room = Room { tokens, bytes_per_token: self.longest_token };
+        prompt::encode(context, room, |messages| self.tokenizer.encode_chat(messages))
     }
 
     /// What to ask of a [`Generator`] for `context`.
