@@ -29,7 +29,20 @@ pub const TAIL_WORDS: usize = 8;
 /// Length of the word sequences that repetition counts.
 const REPEAT_WORDS: usize = 3;
 
-const NAMES: [&str; 7] = ["closing", "unsolicited_closing", "refusal", "repetition", "emoji", "questions", "words"];
+/// Name of the measure of closings.
+pub const CLOSING: &str = "closing";
+
+/// Name of the measure of closings that nobody asked for: what guardrails look at.
+pub const UNSOLICITED_CLOSING: &str = "unsolicited_closing";
+
+/// How many measures there are.
+pub const NUM_MEASURES: usize = 7;
+
+const NAMES: [&str; NUM_MEASURES] =
+    [CLOSING, UNSOLICITED_CLOSING, "refusal", "repetition", "emoji", "questions", "words"];
+
+/// How many of the names, from the first, are shares: never above 1.
+const NUM_SHARES: usize = 4;
 
 /// What was measured on one response.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
@@ -53,7 +66,7 @@ pub struct Measures {
 impl Measures {
     /// The measures as numbers, in the order of [`Tripwires::names`].
     #[must_use]
-    pub fn values(&self) -> [f64; 7] {
+    pub fn values(&self) -> [f64; NUM_MEASURES] {
         [
             f64::from(u8::from(self.closing)),
             f64::from(u8::from(self.unsolicited_closing)),
@@ -88,8 +101,20 @@ impl Tripwires {
 
     /// Names of the measures, fit for metric labels, in the order of [`Measures::values`].
     #[must_use]
-    pub const fn names() -> [&'static str; 7] {
+    pub const fn names() -> [&'static str; NUM_MEASURES] {
         NAMES
+    }
+
+    /// The position of the measure called `name`, in the order of [`Tripwires::names`].
+    #[must_use]
+    pub fn index_of(name: &str) -> Option<usize> {
+        NAMES.iter().position(|known| *known == name)
+    }
+
+    /// The largest value that each measure can have, in the order of [`Tripwires::names`].
+    #[must_use]
+    pub fn bounds() -> [f64; NUM_MEASURES] {
+        std::array::from_fn(|index| if index < NUM_SHARES { 1.0 } else { f64::INFINITY })
     }
 
     /// Measures `response`, given to `request` (the last thing the person said).
@@ -229,8 +254,14 @@ mod tests {
     fn values_follow_the_names() {
         let measured = Tripwires::new().measure("", "Bye bye, why?");
         let pairs: Vec<_> = Tripwires::names().into_iter().zip(measured.values()).collect();
-        assert_eq!(pairs[0], ("closing", 1.0));
+        assert_eq!(pairs[0], (CLOSING, 1.0));
+        assert_eq!(pairs[Tripwires::index_of(UNSOLICITED_CLOSING).unwrap()], (UNSOLICITED_CLOSING, 1.0));
+        assert_eq!(Tripwires::index_of("applause"), None);
         assert_eq!(pairs[5], ("questions", 1.0));
         assert_eq!(pairs[6], ("words", 3.0));
+        for ((name, value), bound) in pairs.into_iter().zip(Tripwires::bounds()) {
+            assert_eq!(bound.is_finite(), !["emoji", "questions", "words"].contains(&name), "{name}");
+            assert!(value <= bound, "{name}");
+        }
     }
 }
