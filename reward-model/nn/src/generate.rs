@@ -58,7 +58,8 @@ pub struct Step {
     /// The token; the stop token is reported too.
     pub token: u32,
     /// Log-probability under the distribution it was drawn from, temperature included. At
-    /// temperature 0 that distribution is certain: the log-probability is 0.
+    /// temperature 0 that distribution is certain: the log-probability is 0. NaN when a logit of the
+    /// model is not finite.
     pub logprob: f32,
     /// Set on the last token of a request.
     pub finished: Option<Finish>,

@@ -21,8 +21,13 @@ impl Sampler {
         Self { temperature, stream: seed.stream("generate"), weights: Vec::new() }
     }
 
-    /// A token and its log-probability under `softmax(logits / temperature)`.
+    /// A token and its log-probability under `softmax(logits / temperature)`; NaN unless every logit is finite.
     pub(super) fn sample(&mut self, logits: &[f32]) -> (u32, f32) {
+        let (token, logprob) = self.draw(logits);
+        (token, if all_finite(logits) { logprob } else { f32::NAN })
+    }
+
+    fn draw(&mut self, logits: &[f32]) -> (u32, f32) {
         if self.temperature == 0.0 {
             return (most_probable(logits) as u32, 0.0);
         }
@@ -32,6 +37,11 @@ impl Sampler {
             vectorize(Draw { logits, weights: &mut self.weights, scale: 1.0 / self.temperature, uniform });
         (token as u32, logprob)
     }
+}
+
+/// Without an early return, so that it vectorises.
+fn all_finite(logits: &[f32]) -> bool {
+    logits.iter().fold(true, |all, logit| all & logit.is_finite())
 }
 
 /// The first of the largest logits.
@@ -70,7 +80,8 @@ impl Kernel for Draw<'_> {
         let token = find(weights, self.uniform * total);
         let token = token.unwrap_or_else(|| most_probable(self.logits));
         let logprob = (self.logits[token] - top) * self.scale - total.ln() as f32;
-        (token, logprob.min(0.0))
+        // Not `min`, which would make certainty of what is not a number.
+        (token, if logprob > 0.0 { 0.0 } else { logprob })
     }
 }
 
@@ -140,6 +151,18 @@ mod tests {
     fn temperature_zero_takes_the_first_of_the_largest() {
         let mut sampler = Sampler::new(0.0, Seed::new(1));
         assert_eq!(sampler.sample(&[0.5, 2.0, 2.0, -1.0]), (1, 0.0));
+    }
+
+    #[test]
+    fn one_logit_that_is_not_finite_shows_in_every_logprob() {
+        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            for (temperature, place) in [(0.0, 0), (0.0, 39), (0.7, 0), (0.7, 39)] {
+                let mut logits = vec![0.5; 40];
+                logits[place] = bad;
+                let (token, logprob) = Sampler::new(temperature, Seed::new(1)).sample(&logits);
+                assert!(token < 40 && logprob.is_nan(), "{bad} at {place}, {temperature}: {logprob}");
+            }
+        }
     }
 
     #[test]

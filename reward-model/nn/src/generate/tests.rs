@@ -158,6 +158,22 @@ fn temperature_zero_follows_the_largest_logit() {
 }
 
 #[test]
+fn weights_that_are_not_numbers_show_in_the_logprobs() {
+    for value in [f32::NAN, f32::INFINITY] {
+        let decoder = decoder(true);
+        let norm = decoder.params().get("model.norm.weight").unwrap();
+        norm.set(&Tensor::full(value, norm.dims(), &Device::Cpu).unwrap()).unwrap();
+        for mut generator in [Generator::new(Arc::clone(&decoder), 1).unwrap(), recompute(&decoder, 1)] {
+            for temperature in [0.0, 1.0] {
+                let request = Request { temperature, ..request(1, 4, 3) };
+                let output = generator.run(vec![request]).unwrap().remove(0);
+                assert!(output.logprobs.iter().all(|logprob| logprob.is_nan()), "{temperature}: {output:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn requests_join_and_leave_between_steps() {
     let decoder = decoder(true);
     let mut generator = Generator::new(Arc::clone(&decoder), 2).unwrap();
