@@ -65,3 +65,16 @@ impl Error {
         Self::Invalid { field, reason: reason.into() }
     }
 }
+
+/// An error with all its causes on one line.
+#[must_use]
+pub fn describe(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

@@ -17,6 +17,6 @@ pub mod runtime;
 pub mod schedule;
 pub mod tokenizer;
 
-pub use error::Error;
+pub use error::{Error, describe};
 pub use init::{constant, normal, ones, uniform, zeros};
 pub use params::Params;

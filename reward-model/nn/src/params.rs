@@ -5,7 +5,7 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Tensor, Var};
 
-use crate::Error;
+use crate::{Error, describe};
 
 /// Trainable tensors by name, in the order of their names.
 ///
@@ -148,7 +148,7 @@ impl Params {
     /// Fails when the file cannot be read or is not safetensors.
     pub fn load(path: &Path, device: &Device) -> Result<Self, Error> {
         let bytes = std::fs::read(path).map_err(Error::io(path))?;
-        Self::from_bytes(&bytes, device).map_err(|error| Error::corrupt(path, error.to_string()))
+        Self::from_bytes(&bytes, device).map_err(|error| Error::corrupt(path, describe(&error)))
     }
 
     fn map(&self, convert: impl Fn(&Tensor) -> Result<Tensor, Error>) -> Result<Self, Error> {
@@ -219,5 +219,8 @@ mod tests {
         std::fs::write(&path, b"no tensors here").unwrap();
         let corrupt = Params::load(&path, &Device::Cpu).unwrap_err();
         assert!(matches!(corrupt, Error::Corrupt { .. }), "{corrupt}");
+        let text = corrupt.to_string();
+        let (start, cause) = text.split_once("tensor operation failed: ").expect("the cause is told");
+        assert!(start.contains("model.safetensors") && cause.to_lowercase().contains("header"), "{text}");
     }
 }
