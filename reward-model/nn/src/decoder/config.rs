@@ -83,7 +83,7 @@ impl Config {
                 return Err(Error::invalid(field, "must be at least 1, got 0"));
             }
         }
-        if !self.hidden.is_multiple_of(2 * self.heads) {
+        if !self.hidden.is_multiple_of(self.heads.saturating_mul(2)) {
             let reason = format!("must be a multiple of twice the {} heads, got {}", self.heads, self.hidden);
             return Err(Error::invalid("hidden_size", reason));
         }
@@ -110,7 +110,8 @@ impl Config {
 
     /// Reads `config.json` text; `path` is named in errors.
     ///
-    /// Keys that do not change what is computed are ignored. A model that needs a feature this
+    /// Keys that do not change what is computed are ignored. The base of the rotary frequencies is
+    /// read from `rope_parameters` where newer writers put it. A model that needs a feature this
     /// decoder lacks (biases, another activation, scaled rotary frequencies) is refused.
     ///
     /// # Errors
@@ -118,7 +119,13 @@ impl Config {
     pub fn from_json(text: &str, path: &Path) -> Result<Self, Error> {
         let corrupt = |error: serde_json::Error| Error::corrupt(path, error.to_string());
         let mut value: Value = serde_json::from_str(text).map_err(corrupt)?;
+        if !value.is_object() {
+            return Err(Error::corrupt(path, "must be a JSON object"));
+        }
         refuse_unsupported(&value, path)?;
+        if let Some(theta) = theta_of_parameters(&value, path)? {
+            value["rope_theta"] = theta;
+        }
         if value.get("num_key_value_heads").is_none_or(Value::is_null) {
             // Checkpoints from before grouped-query attention.
             value["num_key_value_heads"] = value["num_attention_heads"].clone();
@@ -210,8 +217,27 @@ fn refuse_unsupported(value: &Value, path: &Path) -> Result<(), Error> {
     Ok(())
 }
 
+/// `rope_theta` of `rope_parameters`, which replaces the key beside it.
+fn theta_of_parameters(value: &Value, path: &Path) -> Result<Option<Value>, Error> {
+    let Some(found) = value.get("rope_parameters").filter(|found| !found.is_null()) else {
+        return Ok(None);
+    };
+    let Some(parameters) = found.as_object() else {
+        return Err(Error::corrupt(path, format!("`rope_parameters` must be an object, got {found}")));
+    };
+    for (key, parameter) in parameters {
+        let is_known = key == "rope_theta" || (key == "rope_type" && parameter == "default");
+        if !is_known {
+            return Err(Error::corrupt(path, format!("`rope_parameters` with `{key}` {parameter} is not supported")));
+        }
+    }
+    Ok(parameters.get("rope_theta").cloned())
+}
+
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -236,12 +262,35 @@ mod tests {
     }
 
     #[test]
+    fn the_rotary_base_is_found_where_newer_writers_put_it() {
+        let mut value: Value = serde_json::from_str(&Config::tiny(64).to_json()).unwrap();
+        value["rope_parameters"] = json!({"rope_theta": 500_000.0, "rope_type": "default"});
+        let read = |value: &Value| Config::from_json(&value.to_string(), Path::new("config.json")).unwrap().rope_theta;
+        assert_eq!(read(&value), 500_000.0);
+        value["rope_parameters"] = Value::Null;
+        assert_eq!(read(&value), 10_000.0);
+    }
+
+    #[test]
+    fn text_that_is_no_object_is_refused() {
+        for text in ["[]", "1", "\"x\"", "null", "true", "{"] {
+            let error = Config::from_json(text, Path::new("config.json")).unwrap_err();
+            assert!(matches!(error, Error::Corrupt { .. }), "{text}: {error}");
+        }
+    }
+
+    #[test]
     fn what_the_decoder_lacks_is_refused() {
         let cases = [
             ("model_type", Value::from("gpt2"), "`model_type` must be"),
             ("hidden_act", Value::from("gelu"), "`hidden_act` must be"),
             ("attention_bias", Value::from(true), "`attention_bias`"),
-            ("rope_scaling", serde_json::json!({"factor": 2.0}), "`rope_scaling`"),
+            ("rope_scaling", json!({"factor": 2.0}), "`rope_scaling`"),
+            ("rope_parameters", json!({"rope_type": "llama3", "factor": 8.0}), "`rope_type` \"llama3\""),
+            ("rope_parameters", json!({"rope_type": "default", "partial_rotary_factor": 0.5}), "partial_rotary"),
+            ("rope_parameters", json!(7), "must be an object, got 7"),
+            ("rope_parameters", json!({"rope_theta": "high"}), "invalid type"),
+            ("num_attention_heads", Value::from(u64::MAX), "`hidden_size` must be a multiple"),
             ("head_dim", Value::from(64), "`head_dim` must be"),
             ("hidden_size", Value::from(130), "`hidden_size` must be a multiple"),
             ("num_key_value_heads", Value::from(3), "`num_key_value_heads` must divide"),
