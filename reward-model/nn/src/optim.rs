@@ -14,13 +14,14 @@ use crate::{Error, Params};
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AdamWConfig {
-    /// Learning rate α, above 0.
+    /// Learning rate α, at least 0.
     pub lr: f64,
     /// Decay of the first moment, in \[0, 1).
     pub beta1: f64,
     /// Decay of the second moment, in \[0, 1).
     pub beta2: f64,
-    /// Added to the root of the second moment, above 0.
+    /// Added to the root of the second moment, above 0 also in single precision: it keeps 0/0 from elements whose
+    /// gradient was never anything but 0.
     pub eps: f64,
     /// Decoupled weight decay λ, at least 0.
     pub weight_decay: f64,
@@ -38,9 +39,9 @@ impl Default for AdamWConfig {
 pub struct Group {
     /// Part of the name.
     pub pattern: String,
-    /// Multiplies the learning rate.
+    /// Multiplies the learning rate, at least 0.
     pub lr_scale: f64,
-    /// Replaces the weight decay.
+    /// Replaces the weight decay, at least 0.
     pub weight_decay: f64,
     /// Leaves elements with a gradient of exactly 0 alone, moments included. For embedding tables, where a step
     /// touches few rows and the others must neither drift nor decay.
@@ -84,9 +85,9 @@ impl AdamW {
     /// An optimiser of all of `params`, with moments of 0.
     ///
     /// # Errors
-    /// Fails when a number of `config` is outside its range or the device is out of memory.
+    /// Fails when a number of `config` or of a group is outside its range or the device is out of memory.
     pub fn new(params: &Params, config: AdamWConfig, groups: &[Group]) -> Result<Self, Error> {
-        check(&config)?;
+        check(&config, groups)?;
         let mut slots = BTreeMap::new();
         for (name, var) in params.iter() {
             let group = groups.iter().find(|group| name.contains(&group.pattern));
@@ -204,18 +205,27 @@ pub fn clip_grad_norm(grads: &mut GradStore, params: &Params, max_norm: f64) -> 
     Ok(norm)
 }
 
-fn check(config: &AdamWConfig) -> Result<(), Error> {
-    let at_least_zero = |field, value: f64| {
+fn check(config: &AdamWConfig, groups: &[Group]) -> Result<(), Error> {
+    let at_least_zero = |field, value: f64, of: &str| {
         if value.is_finite() && value >= 0.0 {
             Ok(())
         } else {
-            let reason = format!("must be finite and at least 0, got {value}");
+            let reason = format!("{of}must be finite and at least 0, got {value}");
             Err(Error::invalid(field, reason))
         }
     };
-    at_least_zero("lr", config.lr)?;
-    at_least_zero("eps", config.eps)?;
-    at_least_zero("weight_decay", config.weight_decay)?;
+    at_least_zero("lr", config.lr, "")?;
+    at_least_zero("weight_decay", config.weight_decay, "")?;
+    for group in groups {
+        let of = format!("of group `{}` ", group.pattern);
+        at_least_zero("lr_scale", group.lr_scale, &of)?;
+        at_least_zero("weight_decay", group.weight_decay, &of)?;
+    }
+    let smallest = f64::from(f32::MIN_POSITIVE);
+    if !(config.eps.is_finite() && config.eps >= smallest) {
+        let reason = format!("must be finite and at least {smallest:e}, got {}", config.eps);
+        return Err(Error::invalid("eps", reason));
+    }
     for (field, value) in [("beta1", config.beta1), ("beta2", config.beta2)] {
         if !(0.0..1.0).contains(&value) {
             let reason = format!("must be at least 0 and below 1, got {value}");

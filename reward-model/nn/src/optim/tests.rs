@@ -152,4 +152,18 @@ fn numbers_out_of_range_are_refused_by_name() {
     let wrong = AdamWConfig { beta2: 1.0, ..CONFIG };
     let error = AdamW::new(&problem(DType::F32), wrong, &[]).err().unwrap();
     assert_eq!(error.to_string(), "`beta2` must be at least 0 and below 1, got 1");
+    // 1e-50 is 0 in single precision.
+    for eps in [0.0, 1e-50, f64::NAN, f64::INFINITY] {
+        let error = AdamW::new(&problem(DType::F32), AdamWConfig { eps, ..CONFIG }, &[]).err().unwrap();
+        assert!(error.to_string().starts_with("`eps` must be finite and at least 1.17"), "{error}");
+    }
+    let refused = |change: fn(&mut Group)| {
+        let mut groups = bias_group();
+        change(&mut groups[0]);
+        AdamW::new(&problem(DType::F32), CONFIG, &groups).err().unwrap().to_string()
+    };
+    let scale = refused(|group| group.lr_scale = -1.0);
+    assert_eq!(scale, "`lr_scale` of group `b` must be finite and at least 0, got -1");
+    let decay = refused(|group| group.weight_decay = f64::NAN);
+    assert_eq!(decay, "`weight_decay` of group `b` must be finite and at least 0, got NaN");
 }
