@@ -2,12 +2,13 @@
 //!
 //! A checkpoint is written to a temporary directory next to its place, flushed to the disk and renamed, so that a
 //! crash leaves either the whole checkpoint or none. `manifest.json` names every file with its SHA-256 sum;
-//! [`load`] refuses a directory in which anything differs.
+//! [`load`] refuses a directory in which anything but the name of the parent differs. What a crash leaves unfinished
+//! [`sweep`] removes.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -35,7 +36,8 @@ pub struct Manifest {
     pub id: String,
     /// SHA-256 over everything but `id` and `parent`: equal training gives equal content, however it was interrupted.
     pub content: String,
-    /// The checkpoint that training went on from.
+    /// The checkpoint that training went on from. A hint that no hash covers: nothing may be decided by it that an
+    /// altered one could harm.
     pub parent: Option<String>,
     /// Offset in the log of the first record that has not been trained on.
     pub log_position: u64,
@@ -110,21 +112,24 @@ impl Draft {
 /// Writes `draft` below `root` as directory `{prefix}{first 16 digits of the content hash}`.
 ///
 /// When it returns, the checkpoint survives a crash of the machine. Writing the same content again changes nothing
-/// and gives the description of the first time.
+/// and gives the description of the first time; what is damaged in the place is replaced.
 ///
 /// # Errors
-/// Fails when a file cannot be written, or when a damaged directory stands in the place.
+/// Fails when a file cannot be written, or when what stands in the place cannot be read.
 pub fn write(root: &Path, prefix: &str, draft: &Draft) -> Result<Manifest, Error> {
     let manifest = draft.manifest(prefix);
     let target = root.join(&manifest.id);
-    if target.exists() {
-        return Ok(load(&target)?.manifest);
+    let occupied = fs::symlink_metadata(&target).is_ok();
+    if occupied {
+        match load(&target) {
+            Ok(found) if found.manifest.id == manifest.id => return Ok(found.manifest),
+            Err(error) if !is_damage(&error) => return Err(error),
+            _ => {}
+        }
     }
     fs::create_dir_all(root).map_err(Error::io(root))?;
     let temporary = root.join(format!("{TEMPORARY}{}", manifest.id));
-    if temporary.exists() {
-        fs::remove_dir_all(&temporary).map_err(Error::io(&temporary))?;
-    }
+    remove(&temporary)?;
     fs::create_dir(&temporary).map_err(Error::io(&temporary))?;
     for (name, bytes) in &draft.files {
         write_synced(&temporary.join(name), bytes)?;
@@ -132,9 +137,32 @@ pub fn write(root: &Path, prefix: &str, draft: &Draft) -> Result<Manifest, Error
     let text = serde_json::to_vec_pretty(&manifest).expect("a manifest has only string keys");
     write_synced(&temporary.join(MANIFEST), &text)?;
     sync_directory(&temporary)?;
+    let damaged = root.join(format!("{TEMPORARY}{}-damaged", manifest.id));
+    if occupied {
+        remove(&damaged)?;
+        fs::rename(&target, &damaged).map_err(Error::io(&target))?;
+    }
     fs::rename(&temporary, &target).map_err(Error::io(&target))?;
     sync_directory(root)?;
+    remove(&damaged)?;
     Ok(manifest)
+}
+
+/// Removes what crashes left unfinished of checkpoints with `prefix` below `root`, and returns how many there were.
+/// Nobody may be writing such a checkpoint meanwhile.
+///
+/// # Errors
+/// Fails when `root` exists but cannot be listed, or when something unfinished cannot be removed.
+pub fn sweep(root: &Path, prefix: &str) -> Result<usize, Error> {
+    let unfinished = format!("{TEMPORARY}{prefix}");
+    let mut swept = 0;
+    for path in entries(root)? {
+        if file_name(&path).is_some_and(|name| name.starts_with(&unfinished)) {
+            remove(&path)?;
+            swept += 1;
+        }
+    }
+    Ok(swept)
 }
 
 /// Reads the description of the checkpoint in `dir` without its files.
@@ -154,12 +182,19 @@ pub fn read_manifest(dir: &Path) -> Result<Manifest, Error> {
     serde_json::from_value(value).map_err(|e| Error::corrupt(&path, e.to_string()))
 }
 
-/// Reads the checkpoint in `dir` and verifies every byte of it.
+/// Reads the checkpoint in `dir` and verifies every byte of it but the name of the parent. The directory may have
+/// another name than the checkpoint: one that is to be installed lies anywhere.
 ///
 /// # Errors
 /// Fails, naming the file, when one is missing, unexpected or different from what was written.
 pub fn load(dir: &Path) -> Result<Checkpoint, Error> {
     let manifest = read_manifest(dir)?;
+    for path in entries(dir)? {
+        let expected = file_name(&path).is_some_and(|name| name == MANIFEST || manifest.files.contains_key(name));
+        if !expected {
+            return Err(Error::corrupt(&path, "not a file of this checkpoint"));
+        }
+    }
     let mut files = BTreeMap::new();
     for (name, expected) in &manifest.files {
         let path = dir.join(name);
@@ -175,7 +210,7 @@ pub fn load(dir: &Path) -> Result<Checkpoint, Error> {
         files.insert(name.clone(), bytes);
     }
     let content = content_hash(&manifest);
-    if content != manifest.content || !manifest.id.ends_with(&content[..16]) {
+    if content != manifest.content || !is_id(&manifest.id, &content) {
         let reason = "the description was changed after it was written";
         return Err(Error::corrupt(&dir.join(MANIFEST), reason));
     }
@@ -183,23 +218,17 @@ pub fn load(dir: &Path) -> Result<Checkpoint, Error> {
 }
 
 /// The checkpoints of kind `kind` below `root`, newest log position first; directories that cannot be read as
-/// checkpoints are left out. Only descriptions are read: [`load`] verifies.
+/// checkpoints, or are named otherwise than theirs, are left out. Only descriptions are read: [`load`] verifies.
 ///
 /// # Errors
 /// Fails when `root` exists but cannot be listed.
 pub fn list(root: &Path, kind: &str) -> Result<Vec<(PathBuf, Manifest)>, Error> {
-    if !root.exists() {
-        return Ok(Vec::new());
-    }
     let mut found = Vec::new();
-    for entry in fs::read_dir(root).map_err(Error::io(root))? {
-        let path = entry.map_err(Error::io(root))?.path();
-        let name = path.file_name().and_then(|name| name.to_str());
-        if name.is_none_or(|name| name.starts_with(TEMPORARY)) {
-            continue;
-        }
+    for path in entries(root)? {
         match read_manifest(&path) {
-            Ok(manifest) if manifest.kind == kind => found.push((path, manifest)),
+            Ok(manifest) if manifest.kind == kind && file_name(&path) == Some(&manifest.id) => {
+                found.push((path, manifest));
+            }
             _ => {}
         }
     }
@@ -229,6 +258,45 @@ pub fn sha256(bytes: &[u8]) -> String {
     text
 }
 
+/// Whether `id` is a prefix, fit for the name of a directory, and the first 16 digits of `content`.
+fn is_id(id: &str, content: &str) -> bool {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    id.strip_suffix(&content[..16]).is_some_and(|prefix| prefix.chars().all(is_plain))
+}
+
+/// Whether a checkpoint that failed to load with `error` is of no use any more; the system may fail for a moment.
+fn is_damage(error: &Error) -> bool {
+    match error {
+        Error::Io { source, .. } => {
+            matches!(source.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::IsADirectory)
+        }
+        error => matches!(error, Error::Corrupt { .. }),
+    }
+}
+
+/// The paths in directory `root`; none when it does not exist.
+fn entries(root: &Path) -> Result<Vec<PathBuf>, Error> {
+    let entries = match fs::read_dir(root) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(Error::io(root))?,
+    };
+    entries.map(|entry| Ok(entry.map_err(Error::io(root))?.path())).collect()
+}
+
+fn file_name(path: &Path) -> Option<&str> {
+    path.file_name().and_then(|name| name.to_str())
+}
+
+/// Removes the file or directory at `path`, if there is one.
+fn remove(path: &Path) -> Result<(), Error> {
+    let removed = match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Ok(found) if found.is_dir() => fs::remove_dir_all(path),
+        _ => fs::remove_file(path),
+    };
+    removed.map_err(Error::io(path))
+}
+
 fn content_hash(manifest: &Manifest) -> String {
     let fields =
         (manifest.format, &manifest.kind, manifest.log_position, &manifest.config_hash, manifest.seed, &manifest.files);
@@ -247,86 +315,4 @@ fn sync_directory(path: &Path) -> Result<(), Error> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn draft() -> Draft {
-        Draft {
-            kind: "reward".to_owned(),
-            parent: Some("rm-0".to_owned()),
-            log_position: 7,
-            config_hash: config_hash(&("lr", 0.5)),
-            seed: 3,
-            files: BTreeMap::from([("a.bin".to_owned(), vec![1, 2, 3]), ("b.bin".to_owned(), vec![])]),
-        }
-    }
-
-    #[test]
-    fn what_was_written_is_read_and_writing_again_changes_nothing() {
-        let root = tempfile::tempdir().unwrap();
-        let written = write(root.path(), "rm-", &draft()).unwrap();
-        assert!(written.id.starts_with("rm-") && written.id.len() == 19);
-        let read = load(&root.path().join(&written.id)).unwrap();
-        assert_eq!(read.manifest, written);
-        assert_eq!(read.files, draft().files);
-        assert_eq!(write(root.path(), "rm-", &draft()).unwrap(), written);
-        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1);
-        assert!(read.file("c.bin").is_err());
-    }
-
-    #[test]
-    fn the_id_follows_the_content_but_not_the_parent() {
-        let id = |change: fn(&mut Draft)| {
-            let mut draft = draft();
-            change(&mut draft);
-            draft.manifest("rm-").id
-        };
-        let same = id(|_| {});
-        assert_eq!(id(|draft| draft.parent = None), same);
-        assert_ne!(id(|draft| draft.log_position = 8), same);
-        assert_ne!(id(|draft| draft.seed = 4), same);
-        assert_ne!(id(|draft| draft.files.get_mut("a.bin").unwrap()[0] = 9), same);
-    }
-
-    #[test]
-    fn every_damage_is_found_and_names_the_file() {
-        let damage = |harm: fn(&Path)| {
-            let root = tempfile::tempdir().unwrap();
-            let id = write(root.path(), "rm-", &draft()).unwrap().id;
-            harm(&root.path().join(&id));
-            load(&root.path().join(&id)).unwrap_err().to_string()
-        };
-        let flipped = damage(|dir| fs::write(dir.join("a.bin"), [1, 2, 4]).unwrap());
-        assert!(flipped.contains("a.bin") && flipped.contains("content hash"), "{flipped}");
-        let missing = damage(|dir| fs::remove_file(dir.join("b.bin")).unwrap());
-        assert!(missing.contains("b.bin"), "{missing}");
-        let edited = damage(|dir| {
-            let path = dir.join(MANIFEST);
-            let text = fs::read_to_string(&path).unwrap();
-            fs::write(path, text.replace("\"log_position\": 7", "\"log_position\": 9")).unwrap();
-        });
-        assert!(edited.contains("changed after it was written"), "{edited}");
-        let newer = damage(|dir| {
-            let path = dir.join(MANIFEST);
-            let text = fs::read_to_string(&path).unwrap();
-            fs::write(path, text.replace("\"format\": 1", "\"format\": 2")).unwrap();
-        });
-        assert!(newer.contains("format must be 1, got 2"), "{newer}");
-    }
-
-    #[test]
-    fn the_list_is_newest_first_and_skips_what_is_unfinished() {
-        let root = tempfile::tempdir().unwrap();
-        assert!(list(&root.path().join("none"), "reward").unwrap().is_empty());
-        for position in [5, 9, 7] {
-            let draft = Draft { log_position: position, ..draft() };
-            write(root.path(), "rm-", &draft).unwrap();
-        }
-        fs::create_dir(root.path().join(".tmp-rm-1")).unwrap();
-        fs::create_dir(root.path().join("other")).unwrap();
-        let positions: Vec<u64> =
-            list(root.path(), "reward").unwrap().iter().map(|(_, manifest)| manifest.log_position).collect();
-        assert_eq!(positions, [9, 7, 5]);
-        assert!(list(root.path(), "generate").unwrap().is_empty());
-    }
-}
+mod tests;
