@@ -42,7 +42,7 @@ pub struct Report {
     pub units: usize,
     /// Share of positive labels.
     pub base_rate: f64,
-    /// Area under the ROC curve; absent unless both classes occur.
+    /// Area under the ROC curve; absent unless both classes occur and every probability is a number.
     pub auroc: Option<Estimate>,
     /// Mean negative log-likelihood, in nats.
     pub log_loss: Estimate,

@@ -12,7 +12,7 @@ pub struct Quality {
     pub n: usize,
     /// Share of positive labels.
     pub base_rate: f64,
-    /// Area under the ROC curve; absent while only one class has been seen.
+    /// Area under the ROC curve; absent while only one class has been seen, and when a probability is not a number.
     pub auroc: Option<f64>,
     /// Mean negative log-likelihood, in nats.
     pub log_loss: f64,
@@ -45,14 +45,14 @@ impl Quality {
 }
 
 /// Area under the ROC curve: the probability that a random positive scores above a random negative, ties counting
-/// half. A label is positive from 0.5 on. `None` unless both classes occur.
+/// half. A label is positive from 0.5 on. `None` unless both classes occur and every score is a number.
 #[must_use]
 pub fn auroc(scores: &[f64], labels: &[f64]) -> Option<f64> {
     let weights = vec![1; scores.len()];
     auroc_weighted(&order(scores), scores, labels, &weights)
 }
 
-/// The positions of `scores` in ascending order.
+/// The positions of `scores` in ascending order, what is not a number at the ends.
 pub(crate) fn order(scores: &[f64]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..scores.len()).collect();
     order.sort_by(|a, b| scores[*a].total_cmp(&scores[*b]));
@@ -61,6 +61,10 @@ pub(crate) fn order(scores: &[f64]) -> Vec<usize> {
 
 /// [`auroc`] with row `i` counted `counts[i]` times, given the [`order`] of the scores.
 pub(crate) fn auroc_weighted(order: &[usize], scores: &[f64], labels: &[f64], counts: &[u32]) -> Option<f64> {
+    let ends = [order.first()?, order.last()?];
+    if ends.iter().any(|row| scores[**row].is_nan()) {
+        return None;
+    }
     let (mut below, mut positives, mut wins) = (0.0, 0.0, 0.0);
     let mut at = 0;
     while at < order.len() {
@@ -166,6 +170,20 @@ mod tests {
         assert_eq!(auroc(&[0.1, 0.5, 0.5, 0.9], &[0.0, 0.0, 1.0, 1.0]), Some(0.875));
         assert_eq!(auroc(&[0.1, 0.2], &[1.0, 1.0]), None);
         assert_eq!(Quality::measure(&[], &[], &[]), None);
+    }
+
+    #[test]
+    fn scores_that_are_not_numbers_have_no_area() {
+        let labels = [0.0, 1.0, 0.0, 1.0];
+        for bad in [f64::NAN, -f64::NAN] {
+            for place in 0..4 {
+                let mut scores = [0.1, 0.2, 0.3, 0.4];
+                scores[place] = bad;
+                assert_eq!(auroc(&scores, &labels), None);
+            }
+        }
+        let infinite = [f64::NEG_INFINITY, f64::INFINITY, 0.0, f64::INFINITY];
+        assert_eq!(auroc(&infinite, &labels), Some(1.0));
     }
 
     #[test]
