@@ -24,8 +24,8 @@ pub struct Config {
     pub replay: ReplayConfig,
     /// How predictions are kept calibrated.
     pub calibration: CalibrationConfig,
-    /// Most examples of one unit per day that are trained on; the others are only predicted. Bounds what one
-    /// adversarial user can do.
+    /// Most examples of one unit per day that are trained on, corrections among them, at least 1. Of the others, new
+    /// ones are only predicted, and corrections only remove what they correct. Bounds what one adversarial user can do.
     pub max_examples_per_unit_day: u32,
     /// How many of the newest predictions quality is measured on, per objective.
     pub metrics_window: usize,
@@ -96,17 +96,17 @@ impl Default for EncoderConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LearnerConfig {
-    /// Learning rate α, above 0.
+    /// Learning rate α, 1e-6 to 1e6.
     pub alpha: f64,
-    /// Smoothing β of the per-coordinate rate `α / (β + √n)`, above 0.
+    /// Smoothing β of the per-coordinate rate `α / (β + √n)`, 1e-6 to 1e6.
     pub beta: f64,
-    /// L1 penalty λ₁, at least 0: coordinates with less evidence stay 0.
+    /// L1 penalty λ₁, 0 to 1e6: coordinates with less evidence stay 0.
     pub l1: f64,
-    /// L2 penalty λ₂, at least 0.
+    /// L2 penalty λ₂, 0 to 1e6.
     pub l2: f64,
-    /// Decay η of the weight average (Shamir & Zhang, ICML 2013), at least 0: larger forgets early weights faster.
+    /// Decay η of the weight average (Shamir & Zhang, ICML 2013), 0 to 1e6: larger forgets early weights faster.
     pub average_decay: f64,
-    /// Longest memory of the weight average in examples, at least 32.
+    /// Longest memory of the weight average in examples, 32 to 1e9.
     pub average_horizon: f64,
 }
 
@@ -139,13 +139,13 @@ impl Default for ReplayConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CalibrationConfig {
-    /// Variance by which the offset may wander per example.
+    /// Variance by which the offset may wander per example, 0 to 1e6.
     pub offset_drift: f64,
-    /// Variance by which the slope may wander per example.
+    /// Variance by which the slope may wander per example, 0 to 1e6.
     pub slope_drift: f64,
-    /// Variance of the offset before the first example.
+    /// Variance of the offset before the first example, 1e-6 to 1e6.
     pub offset_prior: f64,
-    /// Variance of the slope before the first example.
+    /// Variance of the slope before the first example, 0 to 1e6.
     pub slope_prior: f64,
 }
 
@@ -209,17 +209,18 @@ impl Config {
         }
         for (key, value, range, allowed) in self.numbers() {
             if !value.is_finite() || !range.contains(&value) {
-                add(key, format!("must be {allowed}, got {value}"));
+                add(key, format!("must be {allowed}, got {value:?}"));
             }
         }
         problems
     }
 
-    fn counts(&self) -> [(&'static str, usize); 6] {
+    fn counts(&self) -> [(&'static str, usize); 7] {
         [
             ("encoder.max_response_tokens", self.encoder.max_response_tokens),
             ("encoder.max_request_tokens", self.encoder.max_request_tokens),
             ("replay.capacity", self.replay.capacity),
+            ("max_examples_per_unit_day", self.max_examples_per_unit_day as usize),
             ("metrics_window", self.metrics_window),
             ("service.batch_examples", self.service.batch_examples),
             ("service.keep_checkpoints", self.service.keep_checkpoints),
@@ -228,11 +229,12 @@ impl Config {
 
     fn numbers(&self) -> [(&'static str, f64, RangeInclusive<f64>, &'static str); 11] {
         let (learner, calibration) = (&self.learner, &self.calibration);
-        let above_zero = (f64::MIN_POSITIVE..=f64::MAX, "above 0");
-        let not_negative = (0.0..=f64::MAX, "at least 0");
+        // Training computes in single precision, where smaller numbers become 0 and the largest ones infinite.
+        let above_zero = (1e-6..=1e6, "1e-6 to 1e6");
+        let not_negative = (0.0..=1e6, "0 to 1e6");
         let number =
             |key, value, (range, allowed): &(RangeInclusive<f64>, &'static str)| (key, value, range.clone(), *allowed);
-        let horizon = (32.0..=f64::MAX, "at least 32");
+        let horizon = (32.0..=1e9, "32 to 1e9");
         let share = (1e-6..=0.5, "above 0 and at most 0.5");
         [
             number("learner.alpha", learner.alpha, &above_zero),
@@ -284,13 +286,28 @@ mod tests {
         let mut wrong = Config::default();
         wrong.objectives.push(Objective::new("love"));
         wrong.encoder.buckets = 7;
-        wrong.learner.alpha = 0.0;
+        wrong.learner.alpha = 1e-50;
+        wrong.learner.beta = 1e300;
+        wrong.learner.l1 = -1.0;
+        wrong.learner.average_horizon = 31.0;
+        wrong.calibration.offset_prior = 0.0;
         wrong.learner.l2 = f64::NAN;
         wrong.replay.positive_share = 0.6;
         wrong.metrics_window = 0;
+        wrong.max_examples_per_unit_day = 0;
         let text = wrong.check().unwrap_err().to_string();
-        for key in ["objectives", "encoder.buckets", "learner.alpha", "learner.l2"] {
-            assert!(text.contains(key), "{text}");
+        for problem in [
+            "objectives",
+            "encoder.buckets",
+            "learner.alpha: must be 1e-6 to 1e6, got 1e-50",
+            "learner.beta: must be 1e-6 to 1e6, got 1e300",
+            "learner.l1: must be 0 to 1e6, got -1.0",
+            "learner.l2: must be 0 to 1e6, got NaN",
+            "learner.average_horizon: must be 32 to 1e9, got 31.0",
+            "calibration.offset_prior: must be 1e-6 to 1e6, got 0.0",
+            "max_examples_per_unit_day: must be at least 1, got 0",
+        ] {
+            assert!(text.contains(problem), "{problem} is not in {text}");
         }
         assert!(text.contains("replay.positive_share: must be above 0 and at most 0.5, got 0.6"));
         assert!(text.contains("metrics_window: must be at least 1, got 0"));
