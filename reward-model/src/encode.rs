@@ -305,8 +305,17 @@ mod tests {
     #[test]
     fn features_never_change_without_a_new_version() {
         // Trained weights are stored by feature number: if this fails, raise ENCODER_VERSION.
-        let features = encode("Where is Paris?", "Paris is in France!");
-        let hash = features.indices.iter().fold(0, |hash, index| mix(hash ^ u64::from(*index)));
-        assert_eq!((ENCODER_VERSION, hash), (1, 6_970_316_853_306_926_673));
+        let mut context = Context::of_user("Where is Paris?");
+        context.messages.insert(0, Message { role: Role::Assistant, content: "Paris? Never heard of it.".to_owned() });
+        let row = Row { context: &context, response: "Paris is in France! The capital of France is Paris 😀" };
+        let features = Encoder::new(&Config::default().encoder).encode(&row);
+        assert!(features.ends.windows(2).all(|two| two[0] < two[1]), "every group has a part in it");
+        let (mut hash, mut count) = (0, 0);
+        features.for_each(|index, value| {
+            let feature = (index as u64) << 32 | u64::from(value.to_bits());
+            hash = mix(hash ^ feature);
+            count += 1;
+        });
+        assert_eq!((ENCODER_VERSION, count, hash), (1, 56, 5_984_270_548_081_749_479));
     }
 }
