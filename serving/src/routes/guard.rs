@@ -8,7 +8,7 @@ use axum::http::header;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use sha2::{Digest, Sha256};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::Error;
 use crate::config::ApiRole;
@@ -49,13 +49,22 @@ impl Gate {
         }
     }
 
+    /// A place among the requests handled at once. Operators need none: they must see and stop what overloads
+    /// the server.
+    fn admit(&self, role: ApiRole) -> Result<Option<SemaphorePermit<'_>>, Error> {
+        if role != ApiRole::Write {
+            return Ok(None);
+        }
+        let full = Error::Overloaded { what: "the server", retry_after: Duration::from_secs(1) };
+        self.requests.try_acquire().map(Some).map_err(|_| full)
+    }
+
     async fn pass(&self, role: ApiRole, request: Request, next: Next) -> Result<Response, Error> {
         self.check_key(&request, role)?;
         if self.serving.is_draining() {
             return Err(Error::unavailable("the server is shutting down"));
         }
-        let full = Error::Overloaded { what: "the server", retry_after: Duration::from_secs(1) };
-        let _permit = self.requests.try_acquire().map_err(|_| full)?;
+        let _permit = self.admit(role)?;
         let deadline = self.serving.config().deadline;
         let answered = tokio::time::timeout(deadline, next.run(request)).await;
         answered.map_err(|_| Error::unavailable("no answer within the deadline"))

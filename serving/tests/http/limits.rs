@@ -83,6 +83,26 @@ async fn overload_is_429_with_retry_after_and_never_a_longer_queue() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn operators_get_in_when_the_server_is_full() {
+    let (_world, server, champion) = with_champion(Config { max_concurrent: 1, ..Config::default() }).await;
+    // A body that never ends keeps the only place.
+    let (_open, body) = futures::channel::mpsc::channel::<Result<Vec<u8>, std::io::Error>>(1);
+    let request = server.post("/v1/signals").header("content-type", "application/json");
+    let held = tokio::spawn(request.body(reqwest::Body::wrap_stream(body)).send());
+    while server.send("/v1/signals", &json!({"signals": []})).await.status() != 429 {
+        tokio::task::yield_now().await;
+    }
+    for path in ["/metrics", "/healthz", "/readyz", "/admin/v1/policies", "/admin/v1/experiments"] {
+        assert_eq!(server.get(path).send().await.unwrap().status(), 200, "{path}");
+    }
+    let rollback = json!({"reason": "the server is full"});
+    let error = server.refused("/admin/v1/policies/rollback", &rollback, 409).await;
+    assert!(error["message"].as_str().unwrap().contains("no previous champion"), "{error} {}", champion.id());
+    held.abort();
+    server.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_takes_too_long_is_given_up() {
     let engine = EngineConfig { slots: 1, ..EngineConfig::default() };
     let deadline = std::time::Duration::from_millis(1);
