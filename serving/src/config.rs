@@ -81,7 +81,7 @@ pub struct Config {
     pub max_body_bytes: usize,
     /// Most events in one `/v1/signals` or `/v1/exposures` request.
     pub max_events: usize,
-    /// Requests handled at once, over all routes; more get 429.
+    /// Requests for answers, and with events, handled at once; more get 429.
     pub max_concurrent: usize,
     /// An answer that takes longer is given up with 503.
     #[serde(with = "duration")]
@@ -199,6 +199,7 @@ mod tests {
         config.poll = Duration::ZERO;
         config.readout.alpha = 2.0;
         config.engine.slots = 0;
+        config.engine.max_new_tokens = 8_193;
         config.layers[0].experiments[0].share = 2.0;
         let paths: Vec<String> = config.validate().into_iter().map(|problem| problem.path).collect();
         let expected = [
@@ -209,6 +210,7 @@ mod tests {
             "layers[0].experiments[0].share",
             "readout.alpha",
             "engine.slots",
+            "engine.max_new_tokens",
         ];
         assert_eq!(paths, expected);
     }

@@ -21,7 +21,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use plaudit_event::{PolicyId, Seed};
-use plaudit_ingest::Problem;
+use plaudit_ingest::{MAX_TOKEN_LOGPROBS, Problem};
 use plaudit_nn::decoder::Decoder;
 use plaudit_nn::generate::{Finish, Generator, Output, Request};
 use serde::{Deserialize, Serialize};
@@ -67,7 +67,8 @@ impl EngineConfig {
         check("slots", self.slots, 4_096);
         check("max_requests", self.max_requests, 100_000);
         check("threads", self.threads, 1_024);
-        check("max_new_tokens", self.max_new_tokens, 100_000);
+        // More could not be logged.
+        check("max_new_tokens", self.max_new_tokens, MAX_TOKEN_LOGPROBS);
         problems
     }
 }
@@ -99,6 +100,11 @@ pub struct Generation {
 }
 
 impl Generation {
+    #[cfg(test)]
+    pub(crate) const fn of_test(tokens: mpsc::Receiver<Result<Token, Error>>) -> Self {
+        Self { tokens }
+    }
+
     /// The next token; nothing after the last one.
     ///
     /// # Errors
@@ -123,6 +129,33 @@ impl Generation {
             }
         }
         Err(Error::Engine("it left a request unanswered".to_owned()))
+    }
+}
+
+/// A place inside the engine.
+#[derive(Debug)]
+pub struct Admission<'a> {
+    engine: &'a Engine,
+    permit: OwnedSemaphorePermit,
+}
+
+impl Admission<'_> {
+    /// As [`Engine::generate`], which cannot be refused any more.
+    ///
+    /// # Errors
+    /// Fails when the thread has ended.
+    pub fn generate(self, model: &Arc<Model>, request: Request) -> Result<Generation, Error> {
+        let Self { engine, permit } = self;
+        // Room for every token, so that a caller who reads slowly never holds up the others.
+        let capacity = request.max_new_tokens.min(engine.config.max_new_tokens).max(1);
+        let request = Request { max_new_tokens: capacity, ..request };
+        let (tokens, receiver) = mpsc::channel(capacity + 1);
+        let job = Job { model: Arc::clone(model), request, tokens, queued: Stopwatch::start(), _permit: permit };
+        match engine.commands.try_send(Command::Generate(Box::new(job))) {
+            Ok(()) => Ok(Generation { tokens: receiver }),
+            Err(mpsc::error::TrySendError::Full(_)) => Err(full()),
+            Err(mpsc::error::TrySendError::Closed(_)) => Err(gone()),
+        }
     }
 }
 
@@ -197,23 +230,21 @@ impl Engine {
         retained.await.map_err(|_| gone())
     }
 
+    /// A place inside for one request, so that nothing is prepared for one that is refused.
+    ///
+    /// # Errors
+    /// Fails when too many requests are inside.
+    pub fn admit(&self) -> Result<Admission<'_>, Error> {
+        let permit = Arc::clone(&self.permits).try_acquire_owned().map_err(|_| full())?;
+        Ok(Admission { engine: self, permit })
+    }
+
     /// Starts generating; tokens arrive as they are made.
     ///
     /// # Errors
     /// Fails at once when too many requests are inside, or when the thread has ended.
     pub fn generate(&self, model: &Arc<Model>, request: Request) -> Result<Generation, Error> {
-        let full = || Error::Overloaded { what: "the generation queue", retry_after: Duration::from_secs(1) };
-        let permit = Arc::clone(&self.permits).try_acquire_owned().map_err(|_| full())?;
-        // Room for every token, so that a caller who reads slowly never holds up the others.
-        let capacity = request.max_new_tokens.min(self.config.max_new_tokens).max(1);
-        let request = Request { max_new_tokens: capacity, ..request };
-        let (tokens, receiver) = mpsc::channel(capacity + 1);
-        let job = Job { model: Arc::clone(model), request, tokens, queued: Stopwatch::start(), _permit: permit };
-        match self.commands.try_send(Command::Generate(Box::new(job))) {
-            Ok(()) => Ok(Generation { tokens: receiver }),
-            Err(mpsc::error::TrySendError::Full(_)) => Err(full()),
-            Err(mpsc::error::TrySendError::Closed(_)) => Err(gone()),
-        }
+        self.admit()?.generate(model, request)
     }
 
     /// Requests inside, waiting ones included.
@@ -260,6 +291,10 @@ fn try_out(model: &Model, slots: usize) -> Result<Generator, Error> {
         return Err(Error::invalid("policy", reason));
     }
     Ok(generator)
+}
+
+fn full() -> Error {
+    Error::Overloaded { what: "the generation queue", retry_after: Duration::from_secs(1) }
 }
 
 fn gone() -> Error {

@@ -2,7 +2,7 @@ use plaudit_nn::decoder::Config as DecoderConfig;
 
 use super::*;
 
-fn model(name: &str, seed: u64) -> Arc<Model> {
+pub(super) fn model(name: &str, seed: u64) -> Arc<Model> {
     let config = DecoderConfig {
         hidden: 16,
         layers: 2,
@@ -16,7 +16,7 @@ fn model(name: &str, seed: u64) -> Arc<Model> {
     Arc::new(Model { policy_id: PolicyId::new(name).unwrap(), decoder: Arc::new(decoder) })
 }
 
-fn request(seed: u64, max_new_tokens: usize) -> Request {
+pub(super) fn request(seed: u64, max_new_tokens: usize) -> Request {
     Request { prompt: vec![1, 2, 3], max_new_tokens, temperature: 1.0, stop: u32::MAX, seed: Seed::new(seed) }
 }
 
@@ -56,22 +56,6 @@ async fn overload_is_an_error_at_the_door() {
         tokio::task::yield_now().await;
     }
     engine.generate(&model, request(4, 5)).unwrap().collect().await.unwrap();
-}
-
-#[tokio::test]
-async fn work_for_a_caller_who_left_is_dropped() {
-    let engine = Engine::start(config(1, 8)).unwrap();
-    let model = model("a", 1);
-    let mut gone = engine.generate(&model, request(1, 100)).unwrap();
-    gone.next().await.unwrap().unwrap();
-    let waiting = engine.generate(&model, request(2, 100)).unwrap();
-    let kept = engine.generate(&model, request(3, 10)).unwrap();
-    drop(gone);
-    drop(waiting);
-    assert_eq!(kept.collect().await.unwrap().tokens.len(), 10);
-    while engine.permits.available_permits() < 8 {
-        tokio::task::yield_now().await;
-    }
 }
 
 #[tokio::test]

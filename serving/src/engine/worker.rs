@@ -206,3 +206,6 @@ impl Lane {
 fn fail(job: &Job, error: Error) {
     let _ = job.tokens.try_send(Err(error));
 }
+
+#[cfg(test)]
+mod tests;
