@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use plaudit_event::ExperimentId;
 use plaudit_ingest::{ErrorKind, Problem};
 
 /// What can go wrong while serving.
@@ -37,6 +38,16 @@ pub enum Error {
     TooLarge {
         /// The limit.
         limit: usize,
+    },
+    /// A field alone is larger than what an exposure can hold.
+    #[error("`{field}` must have at most {limit} bytes as JSON, got {bytes}")]
+    FieldTooLarge {
+        /// Path of the field.
+        field: &'static str,
+        /// The limit.
+        limit: usize,
+        /// What was given.
+        bytes: usize,
     },
     /// No key, or an unknown one.
     #[error("a valid API key is required: send `authorization: Bearer <key>`")]
@@ -82,6 +93,18 @@ pub enum Error {
         /// What stands in its way.
         reason: String,
     },
+    /// The configuration of the experiment under way is no longer the one that it was started with.
+    #[error(
+        "experiment `{experiment}` is running and its configuration was changed: {}; restore it, or roll the \
+         treatment back with the old configuration before changing it",
+        list(.problems)
+    )]
+    RunChanged {
+        /// The run.
+        experiment: ExperimentId,
+        /// What was changed.
+        problems: Vec<Problem>,
+    },
     /// A record of the audit trail cannot be read.
     #[error("record {offset} of topic checkpoints cannot be read: {detail}")]
     Lifecycle {
@@ -96,6 +119,14 @@ pub enum Error {
     /// The model thread is gone.
     #[error("the model thread ended: {0}")]
     Engine(String),
+    /// A task ended without a result.
+    #[error("{what} ended early: {detail}")]
+    Task {
+        /// What it did.
+        what: &'static str,
+        /// How it ended.
+        detail: String,
+    },
     /// The log or intake failed.
     #[error("the event log failed")]
     Ingest(#[from] plaudit_ingest::Error),
@@ -127,12 +158,14 @@ impl Error {
             | Self::Malformed(_)
             | Self::NotFound { .. }
             | Self::TooLarge { .. }
+            | Self::FieldTooLarge { .. }
+            | Self::RunChanged { .. }
             | Self::Unauthorized
             | Self::Forbidden { .. }
             | Self::Transition { .. } => ErrorKind::Invalid,
             Self::Overloaded { .. } | Self::Unavailable { .. } | Self::Listen { .. } => ErrorKind::Unavailable,
             Self::Lifecycle { .. } => ErrorKind::Data,
-            Self::Serve(_) | Self::Exposure(_) | Self::Engine(_) => ErrorKind::Internal,
+            Self::Serve(_) | Self::Exposure(_) | Self::Engine(_) | Self::Task { .. } => ErrorKind::Internal,
             Self::Ingest(source) => source.kind(),
             Self::Policy(source) => policy_kind(source),
             Self::Model(source) => model_kind(source),
@@ -146,7 +179,7 @@ impl Error {
             Self::NotFound { .. } => 404,
             Self::Unauthorized => 401,
             Self::Forbidden { .. } => 403,
-            Self::TooLarge { .. } => 413,
+            Self::TooLarge { .. } | Self::FieldTooLarge { .. } => 413,
             Self::Transition { .. } => 409,
             Self::Overloaded { .. } => 429,
             other => match other.kind() {
@@ -178,6 +211,7 @@ impl Error {
     pub fn field(&self) -> Option<&str> {
         match self {
             Self::Invalid { field, .. } => Some(field),
+            Self::FieldTooLarge { field, .. } => Some(field),
             Self::NotFound { what, .. } => Some(what),
             _ => None,
         }

@@ -14,17 +14,23 @@
 //!
 //! - *Sticky by construction*: the result depends on the unit and the configuration, on nothing else.
 //! - *A ramp moves nobody*: raising `share` appends positions at the end of the enrolled range; units that
-//!   were enrolled keep their variant. Weights stay fixed while an experiment runs, because moving them
-//!   would move units; [`check_change`] refuses such edits.
+//!   were enrolled keep their variant. Everything else stays fixed while a candidate is under test, because
+//!   moving it would move units: the layer is on record since the start, and a server whose configuration
+//!   differs by an edit that [`check_change`] names does not open.
 //! - *Successive experiments are independent*: each run of a rolling experiment has an id of its own,
 //!   which salts the second hash.
+//! - *One layer decides who answers*: variants name policies and a request has one answer, so the
+//!   configuration may have experiments in one layer only. A variant whose policy nobody serves, such as
+//!   `previous` before the first promotion, enrols nobody: the champion answers, outside the experiment.
 //!
 //! The hash is XXH3-64 of the unit id, seeded with the XXH3-64 of the salt; a position is its upper 32
 //! bits. Comparing a position with boundaries scaled to 2³² is the unbiased integer scheme of flagd's
 //! fractional operation (`(hash · total) >> 32`), at a granularity of 2⁻³².
 
+mod change;
 mod config;
 mod plan;
 
-pub use config::{ExperimentConfig, LayerConfig, PolicyRef, VariantConfig, check_change, validate};
+pub use change::check_change;
+pub use config::{ExperimentConfig, LayerConfig, PolicyRef, VariantConfig, validate};
 pub use plan::{Arm, Plan, Run, RunningExperiment};

@@ -2,10 +2,10 @@
 //!
 //! # Path of a request
 //! 1. [`router`] checks the key, the number of requests and the size of the body.
-//! 2. The unit is assigned in every layer ([`experiment::Plan`], a pure hash); the first assignment decides
-//!    which policy answers.
+//! 2. The unit is assigned ([`experiment::Plan`], a pure hash); its variant decides which policy answers.
 //! 3. The model thread ([`engine`]) generates, batched with whatever else is under way.
-//! 4. The exposure is appended to the log and synced; only then does the answer carry its `exposure_id`.
+//! 4. The exposure is appended to the log and synced before the answer leaves; of a streamed answer, before
+//!    its last chunk. A stream that its reader leaves is logged as far as it was sent.
 //!
 //! # Path of an example back
 //! [`Serving::follow`] folds topic `examples` into [`readout`]s per variant and into the posteriors of

@@ -10,6 +10,7 @@ mod events;
 mod extract;
 mod guard;
 mod health;
+mod limits;
 mod reply;
 mod stream;
 

@@ -16,11 +16,12 @@ use plaudit_policy::select::Thompson;
 
 use crate::config::Config;
 use crate::engine::Engine;
+use crate::experiment::check_change;
 use crate::readout::{Book, ExperimentReadout};
 use crate::rollout::{Journal, Rollout};
 use crate::{Error, metrics};
 
-pub(crate) use snapshot::{Routed, Snapshot};
+pub(crate) use snapshot::{Routed, Served, Snapshot};
 
 use follow::Follower;
 
@@ -55,6 +56,8 @@ pub struct Serving {
     follower: tokio::sync::Mutex<Follower>,
     /// Transitions take turns, so that the snapshot always matches the journal.
     turn: tokio::sync::Mutex<()>,
+    /// Shared by the writes that nobody waits for; shutdown takes it alone.
+    unattended: Arc<tokio::sync::RwLock<()>>,
     ids: Mutex<Stream>,
     is_draining: AtomicBool,
 }
@@ -64,8 +67,8 @@ impl Serving {
     /// its readout, and what selection has learned.
     ///
     /// # Errors
-    /// Fails on an invalid configuration (listing all problems), an unreadable log, and a policy that is
-    /// on record but missing or altered on disk.
+    /// Fails on an invalid configuration (listing all problems), one that changes the experiment under way, an
+    /// unreadable log, and a policy that must serve but is missing or altered on disk.
     pub async fn open(config: Config, parts: Parts) -> Result<Arc<Self>, Error> {
         let problems = config.validate();
         if !problems.is_empty() {
@@ -73,12 +76,14 @@ impl Serving {
         }
         metrics::describe();
         let journal = Journal::open(Arc::clone(&parts.log), Arc::clone(&parts.clock)).await?;
+        check_run(&config, &journal.state())?;
         let engine = Engine::start(config.engine.clone())?;
         let serving = Self {
             snapshot: RwLock::new(Arc::new(Snapshot::empty())),
             book: Mutex::new(Book::new(config.readout.clone())),
             follower: tokio::sync::Mutex::new(Follower::default()),
             turn: tokio::sync::Mutex::new(()),
+            unattended: Arc::default(),
             ids: Mutex::new(parts.seed.stream("serving-ids")),
             is_draining: AtomicBool::new(false),
             journal,
@@ -135,13 +140,16 @@ impl Serving {
         self.is_draining.store(true, Ordering::Relaxed);
     }
 
-    /// Finishes what the model thread holds and ends it. Nothing is served afterwards.
+    /// Finishes what the model thread holds and ends it, and what is being written. Nothing is served
+    /// afterwards.
     ///
     /// # Errors
     /// Fails when the thread had died.
     pub async fn shutdown(&self) -> Result<(), Error> {
         self.drain();
-        self.engine.shutdown().await
+        let ended = self.engine.shutdown().await;
+        let _none_left = self.unattended.write().await;
+        ended
     }
 
     pub(crate) const fn parts(&self) -> &Parts {
@@ -190,4 +198,28 @@ impl Serving {
             None => Err(Error::Exposure("intake gave no outcome".to_owned())),
         }
     }
+
+    /// As [`Serving::expose`], for a caller who is gone.
+    pub(crate) fn expose_unattended(self: &Arc<Self>, exposure: Exposure) {
+        // Without a runtime the process is ending, and nothing can be written any more.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let (serving, guard) = (Arc::clone(self), Arc::clone(&self.unattended).try_read_owned());
+        runtime.spawn(async move {
+            let _guard = guard;
+            if let Err(error) = serving.expose(exposure).await {
+                tracing::error!(error = %error, "exposure of an interrupted answer is lost");
+            }
+        });
+    }
+}
+
+/// The experiment under way must be the one that was started.
+fn check_run(config: &Config, rollout: &Rollout) -> Result<(), Error> {
+    let Some(run) = rollout.treatment() else { return Ok(()) };
+    let Some(layer) = &run.layer else { return Ok(()) };
+    let problems = check_change("layers", layer, &run.template, &config.layers);
+    if problems.is_empty() {
+        return Ok(());
+    }
+    Err(Error::RunChanged { experiment: run.experiment.clone(), problems })
 }

@@ -107,6 +107,12 @@ impl LayerConfig {
     pub fn salt(&self) -> &str {
         self.salt.as_deref().unwrap_or(self.id.as_str())
     }
+
+    /// The experiment that tests candidates one after the other, if any.
+    #[must_use]
+    pub fn rolling(&self) -> Option<&ExperimentConfig> {
+        self.experiments.iter().find(|experiment| experiment.is_rolling())
+    }
 }
 
 impl ExperimentConfig {
@@ -133,6 +139,7 @@ pub fn validate(prefix: &str, layers: &[LayerConfig]) -> Vec<Problem> {
     for (index, layer) in layers.iter().enumerate() {
         checker.layer(&format!("{prefix}[{index}]"), layer);
     }
+    checker.one_layer_decides(prefix, layers);
     if checker.num_rolling > 1 {
         let message = "at most one experiment may use the policy `treatment`".to_owned();
         checker.add(prefix, message);
@@ -182,11 +189,28 @@ impl Checker {
         }
     }
 
+    /// A request has one answer, so one layer can choose whose.
+    fn one_layer_decides(&mut self, prefix: &str, layers: &[LayerConfig]) {
+        let mut deciding = layers.iter().enumerate().filter(|(_, layer)| !layer.experiments.is_empty());
+        let Some((_, first)) = deciding.next() else { return };
+        for (index, layer) in deciding {
+            let message = format!(
+                "must be empty, got {}: one layer may have experiments, because their variants name policies, and \
+                 that is `{}`",
+                layer.experiments.len(),
+                first.id
+            );
+            self.add(&format!("{prefix}[{index}].experiments"), message);
+        }
+    }
+
     fn experiment(&mut self, path: &str, experiment: &ExperimentConfig) {
         if !self.experiments.insert(experiment.id.clone()) {
             self.add(&format!("{path}.id"), format!("duplicate experiment `{}`", experiment.id));
         }
-        self.num_rolling += usize::from(experiment.is_rolling());
+        if experiment.is_rolling() {
+            self.rolling(path, experiment);
+        }
         self.fraction(&format!("{path}.capacity"), experiment.capacity);
         self.fraction(&format!("{path}.share"), experiment.share);
         if experiment.share > experiment.capacity + ROUNDING {
@@ -211,6 +235,25 @@ impl Checker {
         }
     }
 
+    /// A candidate is compared with the champion, whose place it takes when it is better.
+    fn rolling(&mut self, path: &str, experiment: &ExperimentConfig) {
+        self.num_rolling += 1;
+        let treatments = experiment.variants.iter().filter(|variant| variant.policy == PolicyRef::Treatment);
+        let num_treatments = treatments.count();
+        if num_treatments > 1 {
+            let message = format!("exactly one may use the policy `treatment`, got {num_treatments}");
+            self.add(&format!("{path}.variants"), message);
+        }
+        let control = experiment.variants.iter().find(|variant| Some(&variant.id) == experiment.control());
+        if let Some(control) = control.filter(|control| control.policy != PolicyRef::Champion) {
+            let (id, policy) = (&control.id, String::from(control.policy.clone()));
+            let message = format!(
+                "must be a variant with the policy `champion` beside the policy `treatment`, got `{id}` with `{policy}`"
+            );
+            self.add(&format!("{path}.control"), message);
+        }
+    }
+
     fn variant(&mut self, path: &str, variant: &VariantConfig) {
         let weight = variant.weight;
         if !(weight.is_finite() && weight > 0.0 && weight <= 1e6) {
@@ -223,68 +266,4 @@ impl Checker {
             self.add(&format!("{path}.policy"), error.to_string());
         }
     }
-}
-
-/// Every edit from `old` to `new` that would move a unit out of the variant it has: a changed salt,
-/// order, capacity, variant set or weight, or a smaller share, of an experiment that enrols somebody.
-#[must_use]
-pub fn check_change(prefix: &str, old: &[LayerConfig], new: &[LayerConfig]) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    for (index, after) in new.iter().enumerate() {
-        let Some(before) = old.iter().find(|layer| layer.id == after.id) else {
-            continue;
-        };
-        let path = format!("{prefix}[{index}]");
-        let is_enrolling = before.experiments.iter().any(|experiment| experiment.share > 0.0);
-        if is_enrolling && before.salt() != after.salt() {
-            problems.push(moved(&format!("{path}.salt"), "the salt"));
-        }
-        for (position, experiment) in before.experiments.iter().enumerate() {
-            if experiment.share > 0.0 {
-                let path = format!("{path}.experiments[{position}]");
-                problems.extend(moves(&path, experiment, after.experiments.get(position)));
-            }
-        }
-        problems.extend(reserved_before(&path, before, after));
-    }
-    problems
-}
-
-fn moved(path: &str, what: &str) -> Problem {
-    let message = format!("changing {what} would move units that are already assigned");
-    Problem { path: path.to_owned(), message }
-}
-
-fn moves(path: &str, old: &ExperimentConfig, new: Option<&ExperimentConfig>) -> Vec<Problem> {
-    let Some(new) = new.filter(|new| new.id == old.id) else {
-        return vec![moved(path, "the order of experiments, or removing one,")];
-    };
-    let mut problems = Vec::new();
-    if new.share < old.share {
-        let message = format!("must not shrink below {}, got {}", old.share, new.share);
-        problems.push(Problem { path: format!("{path}.share"), message });
-    }
-    let weights = |experiment: &ExperimentConfig| -> Vec<(VariantId, u64)> {
-        let pairs = experiment.variants.iter();
-        pairs.map(|variant| (variant.id.clone(), variant.weight.to_bits())).collect()
-    };
-    if weights(old) != weights(new) {
-        problems.push(moved(&format!("{path}.variants"), "variants or weights"));
-    }
-    problems
-}
-
-/// A capacity may only change where no enrolled experiment lies behind it.
-fn reserved_before(path: &str, old: &LayerConfig, new: &LayerConfig) -> Vec<Problem> {
-    let last_enrolled = old.experiments.iter().rposition(|experiment| experiment.share > 0.0);
-    let mut problems = Vec::new();
-    for position in 0..last_enrolled.unwrap_or(0) {
-        let before = old.experiments.get(position).map(|experiment| experiment.capacity);
-        let after = new.experiments.get(position).map(|experiment| experiment.capacity);
-        if after.is_some() && before != after {
-            let path = format!("{path}.experiments[{position}].capacity");
-            problems.push(moved(&path, "a capacity"));
-        }
-    }
-    problems
 }

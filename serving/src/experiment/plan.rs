@@ -37,6 +37,8 @@ pub struct RunningExperiment {
     pub variants: Vec<(VariantId, f64)>,
     /// The variant that the others are compared with.
     pub control: VariantId,
+    /// The variant of the candidate under test, in a run of a rolling experiment.
+    pub treatment: Option<VariantId>,
 }
 
 /// Compiled layers. Immutable: a change makes a new plan.
@@ -90,13 +92,14 @@ impl Plan {
         self.layers.iter().filter_map(|layer| layer.arm(unit))
     }
 
-    /// The experiments that enrol units now.
+    /// The experiments that enrol units now. A variant that `is_served` by nobody enrols none: it is left
+    /// out, and with it an experiment that then has nothing to compare.
     #[must_use]
-    pub fn running(&self) -> Vec<RunningExperiment> {
+    pub fn running(&self, is_served: impl Fn(&PolicyRef) -> bool) -> Vec<RunningExperiment> {
         let mut running = Vec::new();
         for layer in &self.layers {
             for experiment in &layer.experiments {
-                running.push(experiment.describe(&layer.id));
+                running.extend(experiment.describe(&layer.id, &is_served));
             }
         }
         running
@@ -153,16 +156,30 @@ impl Experiment {
         Self { start: position(offset), end: position(offset + config.share), seed, control, arms }
     }
 
-    fn describe(&self, layer: &LayerId) -> RunningExperiment {
+    fn describe(&self, layer: &LayerId, is_served: impl Fn(&PolicyRef) -> bool) -> Option<RunningExperiment> {
         let mut variants = Vec::new();
-        let mut start = 0;
+        let (mut start, mut total, mut treatment) = (0, 0, None);
         for (end, arm) in &self.arms {
-            let probability = (end - start) as f64 / POSITIONS;
-            variants.push((arm.assignment.variant.clone(), probability));
+            let width = end - start;
             start = *end;
+            if !is_served(&arm.policy) {
+                continue;
+            }
+            total += width;
+            variants.push((arm.assignment.variant.clone(), width as f64));
+            if arm.policy == PolicyRef::Treatment {
+                treatment = Some(arm.assignment.variant.clone());
+            }
+        }
+        let has_control = variants.iter().any(|(variant, _)| *variant == self.control);
+        if variants.len() < 2 || !has_control {
+            return None;
+        }
+        for (_, width) in &mut variants {
+            *width /= total as f64;
         }
         let id = self.arms[0].1.assignment.experiment.clone();
-        RunningExperiment { id, layer: layer.clone(), variants, control: self.control.clone() }
+        Some(RunningExperiment { id, layer: layer.clone(), variants, control: self.control.clone(), treatment })
     }
 }
 

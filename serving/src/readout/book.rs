@@ -4,8 +4,9 @@ use plaudit_event::{Example, ExperimentId};
 use plaudit_policy::tripwire::Tripwires;
 
 use super::ReadoutConfig;
+use super::answer::ExperimentReadout;
 use super::fold::{ExperimentFold, Folded};
-use super::verdict::{ExperimentReadout, read};
+use super::verdict::read;
 use crate::experiment::RunningExperiment;
 
 /// Finished experiments whose last numbers are kept.

@@ -22,9 +22,9 @@ pub struct ReadoutConfig {
     pub helpfulness_margin: f64,
     /// Loss of helpfulness that the interval must exclude.
     pub helpfulness_harm: f64,
-    /// Closing rate of the treatment over that of control, at most.
+    /// Rate of unsolicited closings of the treatment over that of control, at most.
     pub max_closing_ratio: f64,
-    /// Closing rates below this are taken as this.
+    /// Rates of unsolicited closings below this are taken as this.
     pub closing_floor: f64,
     /// Level of the sequential sample-ratio check.
     pub srm_alpha: f64,

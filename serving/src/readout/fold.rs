@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use plaudit_event::{Example, Objective, VariantId};
-use plaudit_policy::tripwire::{Measures, Tripwires};
+use plaudit_policy::tripwire::{Measures, NUM_MEASURES, Tripwires, UNSOLICITED_CLOSING};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use super::ReadoutConfig;
@@ -34,7 +34,14 @@ struct Unit {
     exposures: f64,
     loves: Sum,
     helps: Sum,
-    closings: f64,
+    /// Sums of the tripwire measures, in the order of their names.
+    tripwires: [f32; NUM_MEASURES],
+}
+
+impl Unit {
+    fn measure(&self, index: usize) -> (f64, f64) {
+        (f64::from(self.tripwires[index]), self.exposures)
+    }
 }
 
 /// Labels of one objective: their sum and their number.
@@ -75,9 +82,16 @@ pub(crate) struct VariantFold {
     pub(crate) exposures: u64,
     pub(crate) love: RatioMoments,
     pub(crate) help: RatioMoments,
-    pub(crate) closing: RatioMoments,
-    /// Sums of the tripwire measures, in the order of their names.
-    pub(crate) tripwires: Vec<f64>,
+    /// The tripwire measures per exposure, in the order of their names.
+    pub(crate) tripwires: [RatioMoments; NUM_MEASURES],
+}
+
+impl VariantFold {
+    /// The measure of the closing guardrail: who says goodbye is answered with goodbye, and that is no harm.
+    pub(crate) fn unsolicited_closing(&self) -> &RatioMoments {
+        let index = Tripwires::index_of(UNSOLICITED_CLOSING).expect("it is a measure");
+        &self.tripwires[index]
+    }
 }
 
 /// Everything folded about one experiment.
@@ -101,8 +115,7 @@ impl ExperimentFold {
             exposures: 0,
             love: RatioMoments::default(),
             help: RatioMoments::default(),
-            closing: RatioMoments::default(),
-            tripwires: vec![0.0; Tripwires::names().len()],
+            tripwires: Default::default(),
         };
         let variants: Vec<VariantFold> = experiment.variants.iter().map(variant).collect();
         let weights: Vec<f64> = variants.iter().map(|variant| variant.probability).collect();
@@ -173,18 +186,16 @@ impl ExperimentFold {
         }
         let mut unit = known.unwrap_or(Unit { variant, ..Unit::default() });
         unit.exposures += 1.0;
-        unit.closings += f64::from(u8::from(measures.closing));
+        for (sum, value) in unit.tripwires.iter_mut().zip(measures.values()) {
+            *sum += value as f32;
+        }
         unit.loves.shift(counted.love, 1.0);
         unit.helps.shift(counted.help, 1.0);
         if known.is_none() {
             self.srm.observe(variant);
         }
         self.store(counted.unit, known, unit);
-        let sums = &mut self.variants[variant];
-        sums.exposures += 1;
-        for (sum, value) in sums.tripwires.iter_mut().zip(measures.values()) {
-            *sum += value;
-        }
+        self.variants[variant].exposures += 1;
         self.counted.insert(key, counted);
         self.order.push_back(key);
         if self.order.len() > config.max_corrections
@@ -207,17 +218,17 @@ impl ExperimentFold {
 
     fn store(&mut self, key: u64, old: Option<Unit>, new: Unit) {
         let variant = &mut self.variants[new.variant];
-        let closing = |unit: Unit| (unit.closings, unit.exposures);
+        let measures = variant.tripwires.iter_mut().enumerate();
         match old {
             None => {
                 variant.love.add(new.loves.pair());
                 variant.help.add(new.helps.pair());
-                variant.closing.add(closing(new));
+                measures.for_each(|(index, moments)| moments.add(new.measure(index)));
             }
             Some(old) => {
                 variant.love.replace(old.loves.pair(), new.loves.pair());
                 variant.help.replace(old.helps.pair(), new.helps.pair());
-                variant.closing.replace(closing(old), closing(new));
+                measures.for_each(|(index, moments)| moments.replace(old.measure(index), new.measure(index)));
             }
         }
         self.units.insert(key, new);

@@ -2,137 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use plaudit_event::{ExperimentId, LayerId, VariantId};
-use plaudit_policy::tripwire::Tripwires;
-use serde::Serialize;
+use plaudit_event::VariantId;
+use plaudit_policy::tripwire::{Tripwires, UNSOLICITED_CLOSING};
 
 use super::ReadoutConfig;
+use super::answer::{Comparison, ExperimentReadout, SampleRatio, StopReason, VariantReadout, Verdict};
 use super::fold::{ExperimentFold, VariantFold};
 use crate::stats::{Estimate, Interval, RatioMoments, asymp_cs, contrast, lift, srm_chi2, tuned_rho};
-
-/// Why an experiment must stop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum StopReason {
-    /// Units did not arrive in the promised proportions.
-    SampleRatioMismatch,
-    /// The objective is worse than control.
-    LoveWorse,
-    /// Helpfulness is worse than control by more than the margin.
-    HelpfulnessWorse,
-    /// Closings exceed their ratio to control.
-    ClosingsRose,
-    /// The largest size was reached without a decision.
-    Inconclusive,
-}
-
-impl StopReason {
-    /// The name on the wire.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::SampleRatioMismatch => "sample_ratio_mismatch",
-            Self::LoveWorse => "love_worse",
-            Self::HelpfulnessWorse => "helpfulness_worse",
-            Self::ClosingsRose => "closings_rose",
-            Self::Inconclusive => "inconclusive",
-        }
-    }
-}
-
-/// What to do now.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(tag = "decision", rename_all = "snake_case")]
-pub enum Verdict {
-    /// Not decided yet.
-    Continue {
-        /// What a promotion still needs.
-        missing: Vec<String>,
-    },
-    /// The treatment is better and harmless.
-    Promote,
-    /// The treatment must leave.
-    Stop {
-        /// Why; at least one.
-        reasons: Vec<StopReason>,
-    },
-}
-
-/// One variant.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct VariantReadout {
-    /// The variant.
-    pub variant: VariantId,
-    /// Exposures whose window has closed.
-    pub exposures: u64,
-    /// Units with at least one of them.
-    pub units: u64,
-    /// The deciding objective: sum of its labels.
-    pub loves: f64,
-    /// Its rate.
-    pub love: Option<Interval>,
-    /// Mean helpfulness among the labelled.
-    pub helpfulness: Option<Interval>,
-    /// Number of helpfulness labels.
-    pub helpfulness_labels: u64,
-    /// Mean of each tripwire measure.
-    pub tripwires: BTreeMap<&'static str, f64>,
-}
-
-/// A treatment against control.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Comparison {
-    /// The treatment variant.
-    pub variant: VariantId,
-    /// Relative lift of the objective.
-    pub lift: Option<Interval>,
-    /// Difference of the objective's rates.
-    pub difference: Option<Interval>,
-    /// Difference of mean helpfulness.
-    pub helpfulness: Option<Interval>,
-    /// Closing rate over that of control, both at least the floor.
-    pub closing_ratio: Option<f64>,
-    /// Closing rate minus the allowed multiple of control's.
-    pub closing_excess: Option<Interval>,
-    /// What to do.
-    pub verdict: Verdict,
-}
-
-/// The sample-ratio check.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct SampleRatio {
-    /// The p-value that may be watched; decisions use it.
-    pub sequential_p: f64,
-    /// Pearson's p-value: valid only for a single look.
-    pub chi2_p: Option<f64>,
-    /// Whether the proportions are credible.
-    pub ok: bool,
-}
-
-/// Everything about one experiment.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct ExperimentReadout {
-    /// The experiment, or the run of a rolling one.
-    pub experiment: ExperimentId,
-    /// Its layer.
-    pub layer: LayerId,
-    /// Whether it enrols units now.
-    pub running: bool,
-    /// The variant that the others are compared with.
-    pub control: VariantId,
-    /// Per variant, in the order of the configuration.
-    pub variants: Vec<VariantReadout>,
-    /// Per treatment variant.
-    pub comparisons: Vec<Comparison>,
-    /// The sample-ratio check.
-    pub sample_ratio: SampleRatio,
-    /// Units that were seen in two variants; their later exposures are left out.
-    pub crossed_units: u64,
-    /// Exposures left out because too many units are followed.
-    pub skipped_exposures: u64,
-    /// Promote when one treatment may be promoted, stop when all must leave.
-    pub verdict: Verdict,
-}
 
 /// Reads `fold` now.
 pub(crate) fn read(fold: &ExperimentFold, config: &ReadoutConfig, running: bool) -> ExperimentReadout {
@@ -160,12 +36,20 @@ pub(crate) fn read(fold: &ExperimentFold, config: &ReadoutConfig, running: bool)
         running,
         control: control_id.clone(),
         variants: variants.collect(),
-        verdict: overall(&comparisons),
+        verdict: match &fold.experiment.treatment {
+            Some(treatment) => about(treatment, &comparisons),
+            None => overall(&comparisons),
+        },
         comparisons,
         sample_ratio,
         crossed_units: fold.crossed,
         skipped_exposures: fold.skipped,
     }
+}
+
+fn about(treatment: &VariantId, comparisons: &[Comparison]) -> Verdict {
+    let own = comparisons.iter().find(|comparison| comparison.variant == *treatment);
+    own.map_or(Verdict::Continue { missing: Vec::new() }, |comparison| comparison.verdict.clone())
 }
 
 fn overall(comparisons: &[Comparison]) -> Verdict {
@@ -191,27 +75,31 @@ fn overall(comparisons: &[Comparison]) -> Verdict {
 
 fn describe(variant: &VariantFold, num_variants: usize, config: &ReadoutConfig) -> VariantReadout {
     let horizon = config.horizon_units as f64 / num_variants.max(1) as f64;
-    let exposures = variant.exposures.max(1) as f64;
-    let means = variant.tripwires.iter().map(|sum| sum / exposures);
+    let mut tripwires = BTreeMap::new();
+    for ((name, bound), moments) in Tripwires::names().into_iter().zip(Tripwires::bounds()).zip(&variant.tripwires) {
+        if let Some(interval) = rate(moments, config.alpha, horizon, bound) {
+            tripwires.insert(name, interval);
+        }
+    }
     VariantReadout {
         variant: variant.id.clone(),
         exposures: variant.exposures,
         units: variant.love.units(),
         loves: variant.love.numerator(),
-        love: rate(&variant.love, config.alpha, horizon),
-        helpfulness: rate(&variant.help, config.alpha, horizon),
+        love: rate(&variant.love, config.alpha, horizon, 1.0),
+        helpfulness: rate(&variant.help, config.alpha, horizon, 1.0),
         helpfulness_labels: variant.help.denominator() as u64,
-        tripwires: Tripwires::names().into_iter().zip(means).collect(),
+        tripwires,
     }
 }
 
-/// The confidence sequence of one rate, tightest at `horizon` units, within \[0, 1\].
-fn rate(moments: &RatioMoments, alpha: f64, horizon: f64) -> Option<Interval> {
+/// The confidence sequence of one rate, tightest at `horizon` units, within \[0, `bound`\].
+fn rate(moments: &RatioMoments, alpha: f64, horizon: f64, bound: f64) -> Option<Interval> {
     let estimate = moments.estimate()?;
     let deviation = estimate.variance.sqrt();
     let rho = (deviation > 0.0).then(|| tuned_rho(alpha, horizon) / deviation);
     let interval = asymp_cs(estimate.mean, estimate.variance, estimate.units, alpha, rho);
-    Some(Interval { lower: interval.lower.max(0.0), upper: interval.upper.min(1.0), ..interval })
+    Some(Interval { lower: interval.lower.max(0.0), upper: interval.upper.min(bound), ..interval })
 }
 
 /// A treatment against control.
@@ -231,7 +119,7 @@ impl Pair<'_> {
         let ratio = self.config.max_closing_ratio;
         let love = both(|variant| &variant.love);
         let help = both(|variant| &variant.help);
-        let closing = both(|variant| &variant.closing);
+        let closing = both(VariantFold::unsolicited_closing);
         let floor = self.config.closing_floor;
         let mut comparison = Comparison {
             variant: self.treatment.id.clone(),
@@ -314,7 +202,8 @@ impl Pair<'_> {
         }
         if comparison.closing_ratio.is_none_or(|ratio| ratio > config.max_closing_ratio) {
             let ratio = comparison.closing_ratio.unwrap_or(f64::NAN);
-            missing.push(format!("closings are {ratio:.2} times control, allowed are {}", config.max_closing_ratio));
+            let allowed = config.max_closing_ratio;
+            missing.push(format!("{UNSOLICITED_CLOSING} is {ratio:.2} times control, allowed are {allowed}"));
         }
         missing
     }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::Error;
+use crate::experiment::LayerConfig;
 
 /// The version written; also the newest one read.
 pub const LIFECYCLE_VERSION: u32 = 1;
@@ -68,6 +69,9 @@ pub enum LifecycleEvent {
         control: PolicyId,
         /// The policy under test.
         treatment: PolicyId,
+        /// The layer of the template as it was configured; records of before this field have none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        layer: Option<Box<LayerConfig>>,
     },
     /// It serves everybody.
     Promoted {
@@ -88,6 +92,9 @@ pub enum LifecycleEvent {
         to: PolicyId,
         /// Why.
         reason: String,
+        /// The readout of the run that ends with it, if any.
+        #[serde(default, skip_serializing_if = "Value::is_null")]
+        evidence: Value,
     },
 }
 

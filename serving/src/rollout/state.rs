@@ -7,61 +7,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::event::{Lifecycle, LifecycleEvent, Origin};
+use super::record::{EndedRun, PolicyRecord, RunOutcome, Stage, Treatment};
 use crate::Error;
-
-/// Where a policy stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Stage {
-    /// Exists, untested.
-    Registered,
-    /// Passed the gate, waits for an experiment.
-    Gated,
-    /// Failed the gate.
-    Refused,
-    /// Serves the treatment variant.
-    Treatment,
-    /// Serves everybody outside experiments.
-    Champion,
-    /// Was champion.
-    Retired,
-    /// Was taken out.
-    RolledBack,
-}
-
-/// What is known about one policy.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct PolicyRecord {
-    /// The policy.
-    pub policy_id: PolicyId,
-    /// What it was made from.
-    pub parent: Option<PolicyId>,
-    /// How it came about.
-    pub origin: Origin,
-    /// Where it stands.
-    pub stage: Stage,
-    /// Since when.
-    pub since: Timestamp,
-    /// Why, where there is a reason.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub reasons: Vec<String>,
-    /// What the last transition was based on.
-    #[serde(skip_serializing_if = "Value::is_null")]
-    pub evidence: Value,
-}
-
-/// The experiment under way.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Treatment {
-    /// Names the run.
-    pub experiment: ExperimentId,
-    /// The rolling experiment of the configuration.
-    pub template: ExperimentId,
-    /// The policy under test.
-    pub policy_id: PolicyId,
-    /// Since when.
-    pub since: Timestamp,
-}
 
 /// The state of all policies: a pure fold of the transitions.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -71,6 +18,8 @@ pub struct Rollout {
     former: Vec<PolicyId>,
     treatment: Option<Treatment>,
     num_runs: u64,
+    /// Oldest first.
+    ended: Vec<EndedRun>,
     policies: BTreeMap<PolicyId, PolicyRecord>,
 }
 
@@ -99,6 +48,12 @@ impl Rollout {
         &self.policies
     }
 
+    /// The experiments that are over, oldest first.
+    #[must_use]
+    pub fn ended(&self) -> &[EndedRun] {
+        &self.ended
+    }
+
     /// The id of the next run of the rolling experiment `template`.
     ///
     /// # Errors
@@ -108,20 +63,28 @@ impl Rollout {
         ExperimentId::new(id).map_err(|error| Error::invalid("experiment", error.to_string()))
     }
 
-    /// What a rollback would do now: the newest step is undone first, so a running treatment leaves
-    /// before the champion does.
+    /// What a rollback would do now. Without a `policy_id` the newest step is undone first, so a running
+    /// treatment leaves before the champion does; with one, that policy leaves.
     ///
     /// # Errors
-    /// Fails when there is nothing to return to.
-    pub fn rollback(&self, reason: String) -> Result<LifecycleEvent, Error> {
-        let champion = self.champion.clone().ok_or_else(|| illegal("rolled_back", "there is no champion"))?;
-        if let Some(treatment) = &self.treatment {
-            let policy_id = treatment.policy_id.clone();
-            return Ok(LifecycleEvent::RolledBack { policy_id, to: champion, reason });
-        }
-        let to = self.previous().cloned();
-        let to = to.ok_or_else(|| illegal("rolled_back", "there is no previous champion to return to"))?;
-        Ok(LifecycleEvent::RolledBack { policy_id: champion, to, reason })
+    /// Fails when `policy_id` is not running, and when there is nothing to return to.
+    pub fn rollback(&self, reason: String, policy_id: Option<&PolicyId>) -> Result<LifecycleEvent, Error> {
+        const EVENT: &str = "rolled_back";
+        let champion = self.champion.as_ref().ok_or_else(|| illegal(EVENT, "there is no champion"))?;
+        let treatment = self.treatment.as_ref().map(|treatment| &treatment.policy_id);
+        let leaves = policy_id.or(treatment).unwrap_or(champion);
+        let to = if treatment == Some(leaves) {
+            champion
+        } else if leaves == champion {
+            self.previous().ok_or_else(|| illegal(EVENT, "there is no previous champion to return to"))?
+        } else {
+            let treatment = treatment.map_or("nobody", PolicyId::as_str);
+            let reason =
+                format!("`{leaves}` is not running: the champion is `{champion}`, the treatment `{treatment}`");
+            return Err(illegal(EVENT, reason));
+        };
+        let (policy_id, to) = (leaves.clone(), to.clone());
+        Ok(LifecycleEvent::RolledBack { policy_id, to, reason, evidence: Value::Null })
     }
 
     /// Applies one transition.
@@ -140,19 +103,22 @@ impl Rollout {
                 Ok(())
             }
             LifecycleEvent::Refused { policy_id, reasons, evidence } => self.refuse(policy_id, reasons, evidence, at),
-            LifecycleEvent::ExperimentStarted { experiment, template, control, treatment } => {
+            LifecycleEvent::ExperimentStarted { experiment, template, control, treatment, layer } => {
                 let treatment = Treatment {
                     experiment: experiment.clone(),
                     template: template.clone(),
                     policy_id: treatment.clone(),
                     since: at,
+                    layer: layer.clone(),
                 };
                 self.start(treatment, control)
             }
             LifecycleEvent::Promoted { policy_id, experiment, evidence } => {
                 self.promote(policy_id, experiment.as_ref(), evidence, at)
             }
-            LifecycleEvent::RolledBack { policy_id, to, reason } => self.roll_back(policy_id, to, reason, at),
+            LifecycleEvent::RolledBack { policy_id, to, reason, evidence } => {
+                self.roll_back(policy_id, to, (reason, evidence), at)
+            }
         }
     }
 
@@ -203,6 +169,14 @@ impl Rollout {
             let champion = self.champion.as_ref().map_or("nobody", PolicyId::as_str);
             return Err(illegal(EVENT, format!("control `{control}` is not the champion `{champion}`")));
         }
+        let id = &treatment.policy_id;
+        let parent = self.policies.get(id).and_then(|record| record.parent.as_ref());
+        // Records without a layer are older than this rule.
+        if treatment.layer.is_some() && parent != Some(control) {
+            let parent = parent.map_or("nobody", PolicyId::as_str);
+            let reason = format!("policy `{id}` descends from `{parent}`, not from the champion `{control}`");
+            return Err(illegal(EVENT, reason));
+        }
         self.set(&treatment.policy_id, Stage::Treatment, treatment.since, &Value::Null);
         self.num_runs += 1;
         self.treatment = Some(treatment);
@@ -232,11 +206,17 @@ impl Rollout {
         self.set(id, Stage::Champion, at, evidence);
         self.former.push(champion);
         self.champion = Some(id.clone());
-        self.treatment = None;
+        self.end(RunOutcome::Promoted, (None, evidence), at);
         Ok(())
     }
 
-    fn roll_back(&mut self, id: &PolicyId, to: &PolicyId, reason: &str, at: Timestamp) -> Result<(), Error> {
+    fn roll_back(
+        &mut self,
+        id: &PolicyId,
+        to: &PolicyId,
+        (reason, evidence): (&str, &Value),
+        at: Timestamp,
+    ) -> Result<(), Error> {
         const EVENT: &str = "rolled_back";
         self.expect(EVENT, id, &[Stage::Treatment, Stage::Champion])?;
         let is_treatment = self.treatment.as_ref().is_some_and(|treatment| treatment.policy_id == *id);
@@ -246,18 +226,38 @@ impl Rollout {
             return Err(illegal(EVENT, format!("would return to `{target}`, not to `{to}`")));
         }
         if is_treatment {
-            self.treatment = None;
-        } else {
-            // A run compares with the champion that leaves, so it ends; its treatment may be tried again.
-            if let Some(treatment) = self.treatment.take() {
-                self.set(&treatment.policy_id, Stage::Gated, at, &Value::Null);
-            }
-            self.former.pop();
-            self.set(to, Stage::Champion, at, &Value::Null);
-            self.champion = Some(to.clone());
+            self.end(RunOutcome::RolledBack, (Some(reason), evidence), at);
+            self.set(id, Stage::RolledBack, at, evidence).reasons = vec![reason.to_owned()];
+            return Ok(());
         }
+        // A run compares with the champion that leaves, so it ends with it.
+        if let Some(treatment) = self.end(RunOutcome::ControlLeft, (Some(reason), evidence), at) {
+            self.set(&treatment.policy_id, Stage::Gated, at, &Value::Null);
+        }
+        self.former.pop();
+        self.set(to, Stage::Champion, at, &Value::Null);
+        self.champion = Some(to.clone());
         self.set(id, Stage::RolledBack, at, &Value::Null).reasons = vec![reason.to_owned()];
         Ok(())
+    }
+
+    /// Ends the run under way, if any.
+    fn end(
+        &mut self,
+        outcome: RunOutcome,
+        (reason, evidence): (Option<&str>, &Value),
+        at: Timestamp,
+    ) -> Option<Treatment> {
+        let treatment = self.treatment.take()?;
+        self.ended.push(EndedRun {
+            experiment: treatment.experiment.clone(),
+            policy_id: treatment.policy_id.clone(),
+            at,
+            outcome,
+            reason: reason.map(str::to_owned),
+            evidence: evidence.clone(),
+        });
+        Some(treatment)
     }
 
     fn expect(&self, event: &'static str, id: &PolicyId, stages: &[Stage]) -> Result<(), Error> {

@@ -6,35 +6,54 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
-use plaudit_event::ExperimentId;
+use plaudit_event::PolicyId;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::extract;
 use crate::Error;
-use crate::readout::ExperimentReadout;
-use crate::rollout::Rollout;
+use crate::rollout::{EndedRun, Rollout};
 use crate::state::Serving;
 
 /// Longest reason of a rollback, in bytes.
 const MAX_REASON_BYTES: usize = 4_096;
 
 pub(super) async fn experiments(State(serving): State<Arc<Serving>>) -> Json<Value> {
-    let (running, finished) = (serving.readouts(), serving.finished());
+    let running = serving.readouts();
+    let rollout = serving.rollout();
+    let finished: Vec<Value> = rollout.ended().iter().map(|run| ended(&serving, run)).collect();
     Json(json!({"experiments": running, "finished": finished}))
 }
 
 pub(super) async fn experiment(
     State(serving): State<Arc<Serving>>,
     Path(name): Path<String>,
-) -> Result<Json<ExperimentReadout>, Error> {
-    let id = ExperimentId::new(name.clone()).ok();
-    if let Some(readout) = id.and_then(|id| serving.book().readout(&id)) {
-        return Ok(Json(readout));
+) -> Result<Json<Value>, Error> {
+    let running = serving.readouts();
+    if let Some(readout) = running.iter().find(|readout| readout.experiment.as_str() == name) {
+        return Ok(Json(json!(readout)));
     }
-    let all = serving.readouts().into_iter().chain(serving.finished());
-    let known = all.map(|readout| readout.experiment.to_string()).collect();
+    let rollout = serving.rollout();
+    if let Some(run) = rollout.ended().iter().find(|run| run.experiment.as_str() == name) {
+        return Ok(Json(ended(&serving, run)));
+    }
+    let ended = rollout.ended().iter().map(|run| run.experiment.to_string());
+    let known = running.iter().map(|readout| readout.experiment.to_string()).chain(ended).collect();
     Err(Error::NotFound { what: "experiment", name, known })
+}
+
+/// The readout on which `run` was ended, or else the last one that this process knows, with how it ended.
+fn ended(serving: &Serving, run: &EndedRun) -> Value {
+    let mut answer = match run.evidence.get("experiment") {
+        Some(_) => run.evidence.clone(),
+        None => json!(serving.book().readout(&run.experiment)),
+    };
+    if !answer.is_object() {
+        answer = json!({"experiment": run.experiment});
+    }
+    answer["running"] = Value::from(false);
+    answer["ended"] = json!(run);
+    answer
 }
 
 pub(super) async fn policies(State(serving): State<Arc<Serving>>) -> Json<Value> {
@@ -45,6 +64,9 @@ pub(super) async fn policies(State(serving): State<Arc<Serving>>) -> Json<Value>
 #[serde(deny_unknown_fields)]
 pub(super) struct RollbackRequest {
     reason: String,
+    /// The policy to take out; whatever came last when absent.
+    #[serde(default)]
+    policy_id: Option<PolicyId>,
 }
 
 pub(super) async fn rollback(
@@ -58,7 +80,7 @@ pub(super) async fn rollback(
         let reason = format!("must have 1 to {MAX_REASON_BYTES} bytes, got {length}");
         return Err(Error::invalid("reason", reason));
     }
-    let event = serving.rollback(request.reason.trim().to_owned()).await?;
+    let event = serving.rollback(request.reason.trim().to_owned(), request.policy_id).await?;
     let mut answer = describe(&serving.rollout());
     answer["rolled_back"] = json!(event.policy_id());
     Ok(Json(answer))

@@ -12,7 +12,7 @@ use plaudit_policy::select::DECISION_ATTRIBUTE;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::extract;
+use super::{extract, limits};
 use crate::Error;
 use crate::state::Serving;
 
@@ -47,11 +47,14 @@ pub(super) async fn handle(
     body: Body,
 ) -> Result<Json<DecideAnswer>, Error> {
     let request: DecideRequest = extract::json(&headers, body, serving.config().max_body_bytes).await?;
-    let length = request.decision.trim().len();
+    let is_blank = request.decision.trim().is_empty();
+    let length = if is_blank { 0 } else { request.decision.len() };
     if length == 0 || length > MAX_DECISION_BYTES {
         let reason = format!("must have 1 to {MAX_DECISION_BYTES} bytes, got {length}");
         return Err(Error::invalid("decision", reason));
     }
+    limits::session("session_id", request.session_id.as_deref())?;
+    limits::decision(&request.context, &request.candidates)?;
     let exposure_id = serving.new_exposure_id();
     // The id names the stream, so that a decision can be drawn again from the log.
     let mut rng = serving.parts().seed.stream(exposure_id.as_str());

@@ -1,7 +1,10 @@
 //! Answers as server-sent events, in OpenAI's chunks.
 //!
-//! Text goes out as it is made. The exposure is made durable after the last token and before the final
-//! chunk: who saw `[DONE]` saw a logged exposure. An answer that nobody read to its end is no exposure.
+//! Text goes out as it is made, and its exposure is durable before the final chunk: who saw `[DONE]` saw a
+//! logged exposure. When the reader leaves, the deadline passes or the model fails before that, what was sent
+//! so far becomes an exposure with the attribute `interrupted`, written in the background: leaving early is a
+//! reaction, and an answer that is left must not be missing from the readout. An answer of which no text was
+//! sent is no exposure.
 
 use std::convert::Infallible;
 
@@ -19,80 +22,50 @@ use crate::metrics::Stopwatch;
 
 /// The events of `generation`.
 pub(super) fn events(turn: Turn, generation: Generation) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
-    let writer = Writer {
-        id: format!("chatcmpl-{}", turn.exposure_id),
-        model: turn.routed.served.id().to_string(),
-        created: turn.created,
-        started: Stopwatch::start(),
-        output: Output { tokens: Vec::new(), logprobs: Vec::new(), finish: Finish::Length },
-        sent: String::new(),
-        state: State::Begin(Box::new((turn, generation))),
-    };
-    Sse::new(unfold(writer, |mut writer| async move {
+    Sse::new(unfold(Writer::new(turn, generation), |mut writer| async move {
         let event = writer.next().await?;
         Some((Ok(event), writer))
     }))
 }
 
 /// What comes next.
+#[derive(Clone, Copy)]
 enum State {
     /// The chunk with the role.
-    Begin(Box<(Turn, Generation)>),
+    Begin,
     /// Text.
-    Text(Box<(Turn, Generation)>),
+    Text,
     /// `[DONE]`.
     Done,
     /// Nothing.
     End,
 }
 
-struct Writer {
-    id: String,
-    model: String,
-    created: i64,
-    started: Stopwatch,
+/// An answer under way. Dropped before its end, what was sent of it becomes an exposure.
+struct Reading {
+    /// Until the end.
+    turn: Option<Box<Turn>>,
+    generation: Generation,
     output: Output,
     /// What was sent of the answer.
     sent: String,
-    state: State,
+    /// How many tokens that took.
+    num_sent: usize,
 }
 
-impl Writer {
-    async fn next(&mut self) -> Option<Event> {
-        match std::mem::replace(&mut self.state, State::End) {
-            State::Begin(work) => {
-                self.state = State::Text(work);
-                Some(self.chunk(&json!({"role": "assistant", "content": ""}), None, None))
-            }
-            State::Text(work) => Some(self.text(work).await),
-            State::Done => Some(Event::default().data("[DONE]")),
-            State::End => None,
-        }
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.interrupt();
     }
+}
 
-    /// The next piece of text, or the final chunk, or the error that ends the stream.
-    async fn text(&mut self, mut work: Box<(Turn, Generation)>) -> Event {
-        loop {
-            let deadline = work.0.serving.config().deadline.saturating_sub(self.started.elapsed());
-            let received = tokio::time::timeout(deadline, work.1.next()).await;
-            let token = match received {
-                Err(_) => return failed(&Error::unavailable("no complete answer within the deadline")),
-                Ok(None) => return failed(&Error::Engine("it left a request unanswered".to_owned())),
-                Ok(Some(Err(error))) => return failed(&error),
-                Ok(Some(Ok(token))) => token,
-            };
-            self.push(token);
-            if token.finished.is_some() {
-                return self.finish(work.0).await;
-            }
-            let text = work.0.routed.served.policy.tokenizer().decode(&self.output.tokens);
-            if let Some(piece) = new_text(&self.sent, &text) {
-                let piece = piece.to_owned();
-                self.sent.push_str(&piece);
-                self.state = State::Text(work);
-                return self.chunk(&json!({"content": piece}), None, None);
-            }
-        }
+impl Reading {
+    fn interrupt(&mut self) {
+        let Some(turn) = self.turn.take().filter(|_| !self.sent.is_empty()) else { return };
+        let mut output = self.take_output();
+        output.tokens.truncate(self.num_sent);
+        output.logprobs.truncate(self.num_sent);
+        turn.interrupt(output, std::mem::take(&mut self.sent));
     }
 
     fn push(&mut self, token: Token) {
@@ -101,17 +74,99 @@ impl Writer {
         self.output.finish = token.finished.unwrap_or(self.output.finish);
     }
 
-    async fn finish(&mut self, turn: Turn) -> Event {
-        match turn.finish(self.output.clone()).await {
-            Ok(answered) => {
-                self.state = State::Done;
-                let rest = answered.text.strip_prefix(self.sent.as_str()).unwrap_or("");
-                let delta = if rest.is_empty() { json!({}) } else { json!({"content": rest}) };
-                let extra = json!({"usage": answered.usage, "plaudit": answered.plaudit});
-                self.chunk(&delta, Some(answered.finish_reason), Some(extra))
-            }
-            Err(error) => failed(&error),
+    /// The text that can be sent now.
+    fn piece(&mut self) -> Option<String> {
+        let turn = self.turn.as_ref()?;
+        let text = turn.routed.served.policy.tokenizer().decode(&self.output.tokens);
+        let piece = new_text(&self.sent, &text)?.to_owned();
+        self.sent.push_str(&piece);
+        self.num_sent = self.output.tokens.len();
+        Some(piece)
+    }
+
+    fn take_output(&mut self) -> Output {
+        let empty = Output { tokens: Vec::new(), logprobs: Vec::new(), finish: Finish::Length };
+        std::mem::replace(&mut self.output, empty)
+    }
+}
+
+struct Writer {
+    id: String,
+    model: String,
+    created: i64,
+    started: Stopwatch,
+    reading: Reading,
+    state: State,
+}
+
+impl Writer {
+    fn new(turn: Turn, generation: Generation) -> Self {
+        Self {
+            id: format!("chatcmpl-{}", turn.exposure_id),
+            model: turn.routed.served.id().to_string(),
+            created: turn.created,
+            started: Stopwatch::start(),
+            reading: Reading {
+                turn: Some(Box::new(turn)),
+                generation,
+                output: Output { tokens: Vec::new(), logprobs: Vec::new(), finish: Finish::Length },
+                sent: String::new(),
+                num_sent: 0,
+            },
+            state: State::Begin,
         }
+    }
+
+    async fn next(&mut self) -> Option<Event> {
+        match std::mem::replace(&mut self.state, State::End) {
+            State::Begin => {
+                self.state = State::Text;
+                Some(self.chunk(&json!({"role": "assistant", "content": ""}), None, None))
+            }
+            State::Text => match self.text().await {
+                Ok(event) => Some(event),
+                Err(error) => {
+                    self.reading.interrupt();
+                    Some(Event::default().data(error_body(&error).to_string()))
+                }
+            },
+            State::Done => Some(Event::default().data("[DONE]")),
+            State::End => None,
+        }
+    }
+
+    /// The next piece of text, or the final chunk.
+    async fn text(&mut self) -> Result<Event, Error> {
+        loop {
+            let token = self.token().await?;
+            self.reading.push(token);
+            if token.finished.is_some() {
+                return self.finish().await;
+            }
+            if let Some(piece) = self.reading.piece() {
+                self.state = State::Text;
+                return Ok(self.chunk(&json!({"content": piece}), None, None));
+            }
+        }
+    }
+
+    async fn token(&mut self) -> Result<Token, Error> {
+        let Some(turn) = &self.reading.turn else { return Err(unanswered()) };
+        let deadline = turn.serving.config().deadline.saturating_sub(self.started.elapsed());
+        match tokio::time::timeout(deadline, self.reading.generation.next()).await {
+            Err(_) => Err(Error::unavailable("no complete answer within the deadline")),
+            Ok(received) => received.unwrap_or_else(|| Err(unanswered())),
+        }
+    }
+
+    async fn finish(&mut self) -> Result<Event, Error> {
+        let Some(turn) = self.reading.turn.take() else { return Err(unanswered()) };
+        let answered = turn.finish(self.reading.take_output()).await?;
+        self.state = State::Done;
+        let rest = answered.text.strip_prefix(self.reading.sent.as_str()).unwrap_or("");
+        let delta = if rest.is_empty() { json!({}) } else { json!({"content": rest}) };
+        let extra = json!({"usage": answered.usage, "plaudit": answered.plaudit});
+        Ok(self.chunk(&delta, Some(answered.finish_reason), Some(extra)))
     }
 
     fn chunk(&self, delta: &Value, finish_reason: Option<&str>, extra: Option<Value>) -> Event {
@@ -129,8 +184,8 @@ impl Writer {
     }
 }
 
-fn failed(error: &Error) -> Event {
-    Event::default().data(error_body(error).to_string())
+fn unanswered() -> Error {
+    Error::Engine("it left a request unanswered".to_owned())
 }
 
 /// What of `text` can be sent after `sent`: without blanks at the ends, which the final text lacks too,
@@ -141,19 +196,4 @@ fn new_text<'a>(sent: &str, text: &'a str) -> Option<&'a str> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::new_text;
-
-    #[test]
-    fn pieces_add_up_to_the_trimmed_text() {
-        let growing = [" ", " Boil", " Boil ", " Boil it\u{fffd}", " Boil it é", " Boil it é now "];
-        let mut sent = String::new();
-        for text in growing {
-            if let Some(piece) = new_text(&sent, text) {
-                sent.push_str(piece);
-            }
-        }
-        assert_eq!(sent, "Boil it é now");
-        assert_eq!(new_text("other", "text"), None);
-    }
-}
+mod tests;

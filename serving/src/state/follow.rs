@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use super::Serving;
 use crate::config::Autopilot;
 use crate::readout::{StopReason, Verdict};
-use crate::rollout::{LifecycleEvent, Rollout};
+use crate::rollout::{LifecycleEvent, Rollout, Treatment};
 use crate::{Error, metrics};
 
 /// Records read at once.
@@ -56,12 +56,12 @@ impl Serving {
         Ok(total)
     }
 
-    /// Acts on the verdict of the rolling experiment: promotes or rolls back, with the readout as evidence.
+    /// Acts on the verdict about the treatment: promotes it or rolls it back, with the readout as evidence.
     /// Nothing when it says to continue, or no run is under way.
     ///
     /// # Errors
     /// Fails when the transition cannot be recorded.
-    pub async fn act_on_verdict(&self) -> Result<Option<LifecycleEvent>, Error> {
+    pub async fn act_on_verdict(self: &Arc<Self>) -> Result<Option<LifecycleEvent>, Error> {
         let Some(treatment) = self.journal.state().treatment().cloned() else {
             return Ok(None);
         };
@@ -80,17 +80,17 @@ impl Serving {
                 let reason = format!("experiment `{}` has ended", treatment.experiment);
                 return Err(Error::Transition { event: name, reason });
             }
-            match &readout.verdict {
-                Verdict::Stop { reasons } => {
-                    let reasons: Vec<&str> = reasons.iter().copied().map(StopReason::as_str).collect();
-                    rollout.rollback(reasons.join(", "))
-                }
-                _ => Ok(LifecycleEvent::Promoted {
-                    policy_id: treatment.policy_id,
-                    experiment: Some(treatment.experiment),
-                    evidence: serde_json::to_value(&readout).unwrap_or_default(),
-                }),
+            let proof = serde_json::to_value(&readout).unwrap_or_default();
+            let Verdict::Stop { reasons } = &readout.verdict else {
+                let Treatment { policy_id, experiment, .. } = treatment;
+                return Ok(LifecycleEvent::Promoted { policy_id, experiment: Some(experiment), evidence: proof });
+            };
+            let reasons: Vec<&str> = reasons.iter().copied().map(StopReason::as_str).collect();
+            let mut event = rollout.rollback(reasons.join(", "), Some(&treatment.policy_id))?;
+            if let LifecycleEvent::RolledBack { evidence, .. } = &mut event {
+                *evidence = proof;
             }
+            Ok(event)
         };
         self.transition(decide).await.map(Some)
     }
@@ -110,7 +110,7 @@ impl Serving {
         }
     }
 
-    async fn look(&self) -> Result<(), Error> {
+    async fn look(self: &Arc<Self>) -> Result<(), Error> {
         self.catch_up().await?;
         self.parts.metrics.run_upkeep();
         if self.config.autopilot == Autopilot::On {

@@ -8,7 +8,7 @@ use plaudit_policy::generate::GeneratePolicy;
 
 use crate::Error;
 use crate::engine::Model;
-use crate::experiment::{LayerConfig, Plan, PolicyRef, Run};
+use crate::experiment::{LayerConfig, Plan, PolicyRef, Run, RunningExperiment};
 use crate::rollout::Rollout;
 
 /// Names under which a request may ask for "whoever serves me".
@@ -34,10 +34,15 @@ impl Served {
 /// Where a request goes.
 pub(crate) struct Routed {
     pub(crate) served: Arc<Served>,
-    /// One per layer that enrolled the unit.
+    /// The assignment that decided, when an experiment did.
     pub(crate) assignments: Vec<Assignment>,
+}
+
+impl Routed {
     /// The variant whose policy answers, when an experiment decided.
-    pub(crate) variant: Option<VariantId>,
+    pub(crate) fn variant(&self) -> Option<&VariantId> {
+        self.assignments.first().map(|assignment| &assignment.variant)
+    }
 }
 
 /// Who serves whom at one moment.
@@ -68,8 +73,9 @@ impl Snapshot {
         }
     }
 
-    pub(crate) const fn plan(&self) -> &Plan {
-        &self.plan
+    /// The experiments that enrol units now, each with the variants that somebody serves.
+    pub(crate) fn running(&self) -> Vec<RunningExperiment> {
+        self.plan.running(|policy| self.resolve(policy).is_some())
     }
 
     pub(crate) const fn policies(&self) -> &BTreeMap<PolicyId, Arc<Served>> {
@@ -93,9 +99,9 @@ impl Snapshot {
         self.policies.get(id)
     }
 
-    /// Finds who answers `unit`. Without a `model`, or with a routed name, experiments decide: the first
-    /// layer that enrols the unit picks the policy, and all its assignments are recorded. A role or a policy
-    /// id asks for that policy alone, outside every experiment.
+    /// Finds who answers `unit`. Without a `model`, or with a routed name, experiments decide, and the
+    /// assignment that did is recorded; where nobody serves the variant, the champion answers outside every
+    /// experiment. A role or a policy id asks for that policy alone, outside every experiment.
     ///
     /// # Errors
     /// Fails on a name that does not exist, listing those that do, and when nobody serves yet.
@@ -114,7 +120,7 @@ impl Snapshot {
     fn named(&self, name: &str) -> Result<Routed, Error> {
         let reference = PolicyRef::from(name.to_owned());
         if let Some(served) = self.resolve(&reference) {
-            return Ok(Routed { served: Arc::clone(served), assignments: Vec::new(), variant: None });
+            return Ok(Routed { served: Arc::clone(served), assignments: Vec::new() });
         }
         if reference == PolicyRef::Champion {
             return Err(no_champion());
@@ -123,20 +129,13 @@ impl Snapshot {
     }
 
     fn assigned(&self, unit: &UnitId) -> Result<Routed, Error> {
-        let mut assignments = Vec::new();
-        let mut decided = None;
         for arm in self.plan.arms(unit) {
-            assignments.push(arm.assignment.clone());
-            if decided.is_none() {
-                let served = self.resolve(&arm.policy);
-                decided = served.map(|served| (Arc::clone(served), arm.assignment.variant.clone()));
+            if let Some(served) = self.resolve(&arm.policy) {
+                return Ok(Routed { served: Arc::clone(served), assignments: vec![arm.assignment.clone()] });
             }
         }
-        let (served, variant) = match decided {
-            Some((served, variant)) => (served, Some(variant)),
-            None => (Arc::clone(self.champion().ok_or_else(no_champion)?), None),
-        };
-        Ok(Routed { served, assignments, variant })
+        let champion = self.champion().ok_or_else(no_champion)?;
+        Ok(Routed { served: Arc::clone(champion), assignments: Vec::new() })
     }
 
     /// Every name that a request may ask for.
@@ -152,10 +151,10 @@ impl Snapshot {
     }
 }
 
-/// The policies that must be loaded for `rollout` and the configuration.
+/// The policies without which `rollout` and the configuration cannot be served.
 pub(crate) fn needed(layers: &[LayerConfig], rollout: &Rollout) -> Result<Vec<PolicyId>, Error> {
     let treatment = rollout.treatment().map(|treatment| &treatment.policy_id);
-    let roles = [rollout.champion(), rollout.previous(), treatment];
+    let roles = [rollout.champion(), treatment];
     let mut ids: Vec<PolicyId> = roles.into_iter().flatten().cloned().collect();
     for layer in layers {
         for experiment in &layer.experiments {

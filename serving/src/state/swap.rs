@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 
 use super::Serving;
 use super::snapshot::{Served, Snapshot, needed};
+use crate::experiment::LayerConfig;
 use crate::rollout::{LifecycleEvent, Origin, Rollout};
 use crate::{Error, metrics};
 
@@ -23,7 +24,7 @@ impl Serving {
     /// # Errors
     /// Fails when the checkpoint is missing or altered, or registered already.
     pub async fn register(
-        &self,
+        self: &Arc<Self>,
         policy_id: &PolicyId,
         parent: Option<&PolicyId>,
         origin: Origin,
@@ -41,7 +42,7 @@ impl Serving {
     ///
     /// # Errors
     /// Fails when it is not registered, or further than that.
-    pub async fn gated(&self, policy_id: &PolicyId, evidence: Value) -> Result<(), Error> {
+    pub async fn gated(self: &Arc<Self>, policy_id: &PolicyId, evidence: Value) -> Result<(), Error> {
         let event = LifecycleEvent::Gated { policy_id: policy_id.clone(), evidence };
         self.transition(move |_| Ok(event)).await?;
         Ok(())
@@ -51,7 +52,12 @@ impl Serving {
     ///
     /// # Errors
     /// Fails without a reason, and when the policy serves or has served.
-    pub async fn refuse(&self, policy_id: &PolicyId, reasons: Vec<String>, evidence: Value) -> Result<(), Error> {
+    pub async fn refuse(
+        self: &Arc<Self>,
+        policy_id: &PolicyId,
+        reasons: Vec<String>,
+        evidence: Value,
+    ) -> Result<(), Error> {
         let event = LifecycleEvent::Refused { policy_id: policy_id.clone(), reasons, evidence };
         self.transition(move |_| Ok(event)).await?;
         Ok(())
@@ -61,7 +67,7 @@ impl Serving {
     ///
     /// # Errors
     /// Fails when there is a champion, or the policy is not registered.
-    pub async fn crown(&self, policy_id: &PolicyId, evidence: Value) -> Result<(), Error> {
+    pub async fn crown(self: &Arc<Self>, policy_id: &PolicyId, evidence: Value) -> Result<(), Error> {
         let event = LifecycleEvent::Promoted { policy_id: policy_id.clone(), experiment: None, evidence };
         self.transition(move |_| Ok(event)).await?;
         Ok(())
@@ -71,11 +77,12 @@ impl Serving {
     ///
     /// # Errors
     /// Fails when the configuration has no rolling experiment, one is under way, there is no champion, or
-    /// the policy is not gated or cannot be loaded.
-    pub async fn start_experiment(&self, policy_id: &PolicyId) -> Result<ExperimentId, Error> {
-        let mut experiments = self.config.layers.iter().flat_map(|layer| &layer.experiments);
-        let template = experiments.find(|experiment| experiment.is_rolling());
-        let Some(template) = template.map(|experiment| experiment.id.clone()) else {
+    /// the policy is not gated, is not made from the champion or cannot be loaded.
+    pub async fn start_experiment(self: &Arc<Self>, policy_id: &PolicyId) -> Result<ExperimentId, Error> {
+        let is_rolling = |layer: &&LayerConfig| layer.rolling().is_some();
+        let layer = self.config.layers.iter().find(is_rolling).cloned();
+        let template = layer.as_ref().and_then(|layer| layer.rolling()).map(|experiment| experiment.id.clone());
+        let Some(template) = template else {
             let reason = "no experiment of the configuration has a variant with policy `treatment`".to_owned();
             return Err(Error::Transition { event: "experiment_started", reason });
         };
@@ -88,6 +95,7 @@ impl Serving {
                 template,
                 control: control.ok_or(Error::Transition { event: "experiment_started", reason })?,
                 treatment,
+                layer: layer.map(Box::new),
             })
         };
         match self.transition(decide).await? {
@@ -100,7 +108,7 @@ impl Serving {
     ///
     /// # Errors
     /// Fails when no experiment is under way.
-    pub async fn promote(&self, evidence: Value) -> Result<LifecycleEvent, Error> {
+    pub async fn promote(self: &Arc<Self>, evidence: Value) -> Result<LifecycleEvent, Error> {
         let decide = move |rollout: &Rollout| {
             let reason = "no experiment is under way".to_owned();
             let treatment = rollout.treatment().ok_or(Error::Transition { event: "promoted", reason })?;
@@ -113,16 +121,32 @@ impl Serving {
         self.transition(decide).await
     }
 
-    /// Undoes the newest step: a treatment under test leaves; else the champion gives way to the previous
+    /// Takes a policy out, with the readout of the run that ends with it as evidence. Without a `policy_id`
+    /// it undoes the newest step: a treatment under test leaves; else the champion gives way to the previous
     /// one. Calling it again undoes the step before.
     ///
     /// # Errors
-    /// Fails when there is nothing to return to.
-    pub async fn rollback(&self, reason: String) -> Result<LifecycleEvent, Error> {
-        self.transition(move |rollout| rollout.rollback(reason)).await
+    /// Fails when `policy_id` is not running, and when there is nothing to return to.
+    pub async fn rollback(
+        self: &Arc<Self>,
+        reason: String,
+        policy_id: Option<PolicyId>,
+    ) -> Result<LifecycleEvent, Error> {
+        let serving = Arc::clone(self);
+        let decide = move |rollout: &Rollout| {
+            let mut event = rollout.rollback(reason, policy_id.as_ref())?;
+            let run = rollout.treatment().map(|treatment| &treatment.experiment);
+            if let LifecycleEvent::RolledBack { evidence, .. } = &mut event
+                && let Some(readout) = run.and_then(|run| serving.book().readout(run))
+            {
+                *evidence = serde_json::to_value(&readout).unwrap_or_default();
+            }
+            Ok(event)
+        };
+        self.transition(decide).await
     }
 
-    /// Loads what the journal prescribes, at the start.
+    /// Loads what the journal prescribes.
     pub(super) async fn restore(&self) -> Result<(), Error> {
         let rollout = self.journal.state();
         let policies = self.ready(&rollout).await?;
@@ -130,11 +154,24 @@ impl Serving {
         Ok(())
     }
 
+    /// Takes the step that `decide` chooses: the whole of it, also when the caller goes away meanwhile.
     pub(super) async fn transition(
+        self: &Arc<Self>,
+        decide: impl FnOnce(&Rollout) -> Result<LifecycleEvent, Error> + Send + 'static,
+    ) -> Result<LifecycleEvent, Error> {
+        let serving = Arc::clone(self);
+        let task = tokio::spawn(async move { serving.step(decide).await });
+        task.await.unwrap_or_else(|error| Err(Error::Task { what: "a transition", detail: error.to_string() }))
+    }
+
+    async fn step(
         &self,
         decide: impl FnOnce(&Rollout) -> Result<LifecycleEvent, Error> + Send,
     ) -> Result<LifecycleEvent, Error> {
         let _turn = self.turn.lock().await;
+        if self.journal.refresh().await? {
+            self.restore().await?;
+        }
         let before = self.journal.state();
         let event = decide(&before)?;
         let after = self.journal.preview(&before, &event)?;
@@ -147,27 +184,40 @@ impl Serving {
         Ok(event)
     }
 
-    /// Everything that `rollout` needs, loaded, verified and installed.
+    /// Everything that `rollout` needs, loaded, verified and installed. A former champion is only wanted: it
+    /// must not stand in the way when the present one has to leave.
     async fn ready(&self, rollout: &Rollout) -> Result<BTreeMap<PolicyId, Arc<Served>>, Error> {
-        let now = self.snapshot();
         let mut policies = BTreeMap::new();
         for id in needed(&self.config.layers, rollout)? {
-            let served = match now.policies().get(&id) {
-                Some(served) => Arc::clone(served),
-                None => {
-                    let served = Arc::new(Served::new(self.load(&id).await?));
-                    self.engine.install(Arc::clone(&served.model)).await?;
-                    served
-                }
-            };
+            let served = self.served(&id).await?;
             policies.insert(id, served);
+        }
+        if let Some(previous) = rollout.previous().filter(|id| !policies.contains_key(*id)) {
+            match self.served(previous).await {
+                Ok(served) => {
+                    policies.insert(previous.clone(), served);
+                }
+                Err(error) => {
+                    let cause = std::error::Error::source(&error).map(ToString::to_string);
+                    tracing::warn!(policy_id = %previous, error = %error, cause, "previous champion cannot be loaded");
+                }
+            }
         }
         Ok(policies)
     }
 
+    async fn served(&self, id: &PolicyId) -> Result<Arc<Served>, Error> {
+        if let Some(served) = self.snapshot().policies().get(id) {
+            return Ok(Arc::clone(served));
+        }
+        let served = Arc::new(Served::new(self.load(id).await?));
+        self.engine.install(Arc::clone(&served.model)).await?;
+        Ok(served)
+    }
+
     fn commit(&self, rollout: &Rollout, policies: BTreeMap<PolicyId, Arc<Served>>) {
         let snapshot = Snapshot::new(&self.config.layers, rollout, policies);
-        self.book().track(snapshot.plan().running());
+        self.book().track(snapshot.running());
         *self.snapshot.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(snapshot);
     }
 
@@ -178,7 +228,7 @@ impl Serving {
             return Err(Error::NotFound { what: "policy", name: id.to_string(), known });
         }
         let loaded = tokio::task::spawn_blocking(move || GeneratePolicy::load(&dir)).await;
-        let policy = loaded.map_err(|error| Error::Engine(error.to_string()))??;
+        let policy = loaded.map_err(|error| Error::Task { what: "loading", detail: error.to_string() })??;
         if policy.id() != id {
             let reason = format!("directory `{id}` holds policy `{}`", policy.id());
             return Err(Error::invalid("policy", reason));

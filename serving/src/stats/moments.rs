@@ -21,8 +21,8 @@ impl Estimate {
 
 /// Sums over units of a ratio metric Σ numerator / Σ denominator, such as love per exposure.
 ///
-/// Only sums are kept, so a unit's contribution can be replaced at any time. For 0/1 reactions all sums
-/// are integers below 2⁵³, hence exact whatever the order of the replacements.
+/// Only sums are kept, so a unit's contribution can be replaced at any time. For 0/1 reactions and counts all
+/// sums are integers below 2⁵³, hence exact whatever the order of the replacements.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct RatioMoments {
     units: u64,

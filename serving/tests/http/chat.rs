@@ -2,6 +2,7 @@
 
 use futures::StreamExt;
 use plaudit_event::Surface;
+use plaudit_ingest::log::Topic;
 use plaudit_serving::Config;
 use serde_json::{Value, json};
 
@@ -109,6 +110,36 @@ async fn experiments_decide_who_answers_and_names_override_them() {
     server.stop().await.unwrap();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn only_the_assignment_that_decided_is_recorded() {
+    let layers = json!([{"id": "generation", "experiments": [{"id": "memory", "variants": [
+        {"id": "now", "policy": "champion"},
+        {"id": "before", "policy": "previous"},
+    ]}]}]);
+    let layers = serde_json::from_value(layers).unwrap();
+    let (world, server, champion) = with_champion(Config { layers, ..Config::default() }).await;
+    let mut outside = 0;
+    for index in 0..40 {
+        let mut ask = question("hello");
+        ask["user"] = json!(format!("user-{index}"));
+        let plaudit = server.ask(CHAT, &ask).await["plaudit"].clone();
+        assert_eq!(plaudit["policy_id"], champion.id().as_str());
+        // Nobody is previous yet: whoever falls to that variant is outside the experiment.
+        match plaudit["variant"].as_str() {
+            Some(variant) => assert_eq!((variant, &plaudit["assignments"][0]["variant"]), ("now", &json!("now"))),
+            None => {
+                assert_eq!(plaudit["assignments"], json!([]));
+                outside += 1;
+            }
+        }
+    }
+    assert!((8..=32).contains(&outside), "{outside} of 40");
+    let exposures = world.exposures().await;
+    assert_eq!(exposures.iter().filter(|exposure| exposure.assignments.is_empty()).count(), outside);
+    assert!(server.serving.readouts().is_empty(), "there is nothing to compare");
+    server.stop().await.unwrap();
+}
+
 /// The data of each event of a stream.
 async fn stream_of(response: reqwest::Response) -> Vec<String> {
     assert!(response.headers()["content-type"].to_str().unwrap().starts_with("text/event-stream"));
@@ -151,6 +182,35 @@ async fn a_stream_says_what_the_plain_answer_says() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_reader_who_leaves_leaves_an_exposure() {
+    let (world, server, champion) = with_champion(Config::default()).await;
+    let mut ask = question("how do i boil an egg");
+    let long = (0..).find(|seed| expected(&champion, "how do i boil an egg", *seed).len() > 40);
+    ask["seed"] = json!(long);
+    ask["max_tokens"] = json!(200);
+    ask["stream"] = json!(true);
+    let mut response = server.send(CHAT, &ask).await;
+    let mut read = String::new();
+    let content = loop {
+        read.push_str(std::str::from_utf8(&response.chunk().await.unwrap().unwrap()).unwrap());
+        let chunks = read.split("\n\n").filter_map(|event| event.strip_prefix("data: "));
+        let deltas = chunks.filter_map(|data| serde_json::from_str::<Value>(data).ok());
+        let mut contents =
+            deltas.filter_map(|chunk| Some(chunk["choices"][0]["delta"]["content"].as_str()?.to_owned()));
+        if let Some(content) = contents.find(|content| !content.is_empty()) {
+            break content;
+        }
+    };
+    drop(response);
+    while world.exposures().await.is_empty() {
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    }
+    let exposure = world.exposures().await.remove(0);
+    assert!(exposure.response().starts_with(&content), "{content:?} {exposure:?}");
+    server.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn bad_requests_name_the_field() {
     let (world, server, champion) = with_champion(Config::default()).await;
     let cases = [
@@ -170,6 +230,18 @@ async fn bad_requests_name_the_field() {
         assert_eq!(error["field"], field, "{body} {error}");
         assert_eq!(error["type"], "invalid_request");
     }
+    let session = server.post(CHAT).header("x-plaudit-session", "s".repeat(257)).json(&question("hi"));
+    let error = error_of(session.send().await.unwrap(), 400).await;
+    assert_eq!(
+        (&error["field"], &error["message"]),
+        (&json!("x-plaudit-session"), &json!("`x-plaudit-session` must have at most 256 bytes, got 257"),)
+    );
+    // Below the limit of bodies, above that of events; quotes take two bytes each in JSON.
+    for text in ["a".repeat(1 << 20), "\"".repeat(600_000)] {
+        let error = server.refused(CHAT, &question(&text), 413).await;
+        assert_eq!((&error["field"], &error["type"]), (&json!("messages"), &json!("too_large")));
+        assert!(error["message"].as_str().unwrap().contains("got 1"), "{error}");
+    }
     let broken = server.post(CHAT).header("content-type", "application/json").body("{\"messages\": [");
     let error = error_of(broken.send().await.unwrap(), 400).await;
     assert!(error["message"].as_str().unwrap().contains("not JSON"), "{error}");
@@ -181,6 +253,9 @@ async fn bad_requests_name_the_field() {
     let message = error["message"].as_str().unwrap();
     assert!(message.contains("`gpt-4`") && message.contains(champion.id().as_str()), "{message}");
     assert!(world.exposures().await.is_empty());
+    assert_eq!(world.log.tail(Topic::DeadLetters).await.unwrap(), 0, "nothing reached intake");
+    let session = server.post(CHAT).header("x-plaudit-session", "s".repeat(256)).json(&question(&"a ".repeat(250_000)));
+    assert_eq!(session.send().await.unwrap().status(), 200, "at the limit, and long");
     server.stop().await.unwrap();
 }
 

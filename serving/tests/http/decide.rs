@@ -1,6 +1,7 @@
 //! `/v1/decide`.
 
 use plaudit_event::Surface;
+use plaudit_ingest::log::Topic;
 use plaudit_serving::Config;
 use serde_json::{Value, json};
 
@@ -73,11 +74,30 @@ async fn bad_requests_name_the_field() {
         (edit("decision", json!("  ")), "decision"),
         (edit("unit_id", json!("two words")), "unit_id"),
         (edit("unit_id", json!(5)), "unit_id"),
+        (edit("decision", json!("d".repeat(129))), "decision"),
+        (edit("session_id", json!("s".repeat(257))), "session_id"),
+        (edit("candidates", json!([{"item_id": "a"}, {"item_id": ""}])), "candidates[1].item_id"),
+        (edit("candidates", json!([{"item_id": "a".repeat(257)}])), "candidates[0].item_id"),
     ];
     for (body, field) in cases {
         let error = server.refused(DECIDE, &body, 400).await;
         assert_eq!(error["field"], field, "{body} {error}");
     }
+    let large = "x".repeat(1 << 20);
+    let cases = [
+        (edit("context", json!({"query": large})), "context"),
+        (edit("context", json!({"filters": {"a": [large]}})), "context"),
+        (edit("candidates", json!([{"item_id": "a", "content": large}])), "candidates"),
+    ];
+    for (body, field) in cases {
+        let error = server.refused(DECIDE, &body, 413).await;
+        assert_eq!((&error["field"], &error["type"]), (&json!(field), &json!("too_large")));
+    }
     assert!(world.exposures().await.is_empty());
+    assert_eq!(world.log.tail(Topic::DeadLetters).await.unwrap(), 0, "nothing reached intake");
+    // As large as it may be.
+    let candidates: Vec<Value> =
+        (0..4).map(|i| json!({"item_id": i.to_string(), "content": &large[..250_000]})).collect();
+    server.ask(DECIDE, &edit("candidates", json!(candidates))).await;
     server.stop().await.unwrap();
 }

@@ -6,5 +6,7 @@ mod chat;
 mod decide;
 mod events;
 mod limits;
+mod log;
+mod rollback;
 mod support;
 mod swap;

@@ -22,6 +22,8 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use crate::log::StubbornLog;
+
 pub(crate) const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
 /// What outlives a server: the log and the folder.
@@ -37,6 +39,13 @@ impl World {
         let clock = Arc::new(ManualClock::new(START));
         let log = Arc::new(MemoryLog::new(clock.clone()));
         Self { log, clock, dir: Arc::new(TempDir::new().unwrap()) }
+    }
+
+    /// A world whose log can be disturbed.
+    pub(crate) fn with_stubborn_log() -> (Self, Arc<StubbornLog>) {
+        let world = Self::new();
+        let log = Arc::new(StubbornLog::new(Arc::clone(&world.log)));
+        (Self { log: log.clone(), ..world }, log)
     }
 
     pub(crate) fn policies_dir(&self) -> &Path {
@@ -160,14 +169,16 @@ impl Server {
         error_of(self.send(path, body).await, status).await
     }
 
-    /// Registers `policy`, and makes it champion when there is none.
+    /// Registers `policy` and makes it the first champion.
     pub(crate) async fn crown(&self, policy: &GeneratePolicy) {
         self.register(policy).await;
         self.serving.crown(policy.id(), json!({"first": true})).await.unwrap();
     }
 
+    /// Registers `policy` as made from the champion.
     pub(crate) async fn register(&self, policy: &GeneratePolicy) {
-        self.serving.register(policy.id(), None, Origin::Learned, Map::new()).await.unwrap();
+        let champion = self.serving.rollout().champion().cloned();
+        self.serving.register(policy.id(), champion.as_ref(), Origin::Learned, Map::new()).await.unwrap();
     }
 
     /// Brings `policy` into the treatment variant; returns the run.
@@ -175,6 +186,13 @@ impl Server {
         self.register(policy).await;
         self.serving.gated(policy.id(), json!({})).await.unwrap();
         self.serving.start_experiment(policy.id()).await.unwrap().to_string()
+    }
+
+    /// A counter of `/metrics`, over all labels and all tests of this process.
+    pub(crate) async fn counter(&self, name: &str) -> u64 {
+        let text = self.get("/metrics").send().await.unwrap().text().await.unwrap();
+        let lines = text.lines().filter(|line| line.starts_with(name));
+        lines.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
     }
 
     pub(crate) async fn stop(self) -> Result<(), plaudit_serving::Error> {

@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
+use futures::future::join_all;
+use plaudit_serving::engine::EngineConfig;
 use plaudit_serving::{Autopilot, Config};
 use serde_json::{Value, json};
 
-use crate::support::{World, expected, question, with_champion};
+use crate::support::{expected, question, with_champion};
 
 const TEXT: &str = "how do i boil an egg";
 const CLIENTS: usize = 8;
@@ -53,7 +56,7 @@ async fn swaps_under_load_fail_no_request_and_mix_no_weights() {
     }
     for _ in 0..3 {
         wait_for(30).await;
-        server.serving.rollback("test".to_owned()).await.unwrap();
+        server.serving.rollback("test".to_owned(), None).await.unwrap();
     }
     wait_for(30).await;
     is_done.store(true, Ordering::Relaxed);
@@ -91,19 +94,21 @@ async fn shutdown_finishes_requests_under_way_and_takes_no_new_ones() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_caller_who_leaves_frees_the_engine() {
-    let world = World::new();
-    let champion = world.policy(1);
-    let server = world.start(Config::default()).await;
-    server.crown(&champion).await;
+async fn callers_who_leave_free_the_engine() {
+    const ABANDONED: &str = "plaudit_serving_requests_abandoned_total";
+    let engine = EngineConfig { slots: 1, ..EngineConfig::default() };
+    let (_world, server, _champion) = with_champion(Config { engine, ..Config::default() }).await;
+    let before = server.counter(ABANDONED).await;
     let mut ask = question(TEXT);
     ask["max_tokens"] = json!(200);
     ask["stream"] = json!(true);
-    let response = server.send("/v1/chat/completions", &ask).await;
-    drop(response);
+    // One slot: almost all of them wait for the others when their callers leave.
+    let responses = join_all((0..40).map(|_| server.send("/v1/chat/completions", &ask))).await;
+    drop(responses);
     while server.serving.num_generating() > 0 {
-        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        tokio::time::sleep(Duration::from_millis(2)).await;
     }
+    assert!(server.counter(ABANDONED).await > before, "their work was dropped, not finished");
     server.ask("/v1/chat/completions", &question("still here?")).await;
     server.stop().await.unwrap();
 }

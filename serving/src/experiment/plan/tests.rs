@@ -95,7 +95,7 @@ fn enrolment_says_nothing_about_the_variant_nor_one_run_about_the_next() {
     }
     // 0.999 quantile of chi-square with 3 degrees of freedom.
     assert!(chi2(&cells, &[UNITS as f64 / 4.0; 4]) < 16.266, "{cells:?}");
-    assert!(Plan::compile(&layers, None).running().is_empty(), "rolling without a candidate enrols nobody");
+    assert!(Plan::compile(&layers, None).running(|_| true).is_empty(), "rolling without a candidate enrols nobody");
 }
 
 #[test]
@@ -119,7 +119,9 @@ proptest! {
             layer("l", vec![experiment("a", 0.5, share * 0.5, &[weight, 1.0 - weight * 0.5]), behind])
         };
         let (before, after) = (make(low), make(high));
-        prop_assert!(check_change("layers", std::slice::from_ref(&before), std::slice::from_ref(&after)).is_empty());
+        for experiment in &before.experiments {
+            prop_assert!(check_change("layers", &before, &experiment.id, std::slice::from_ref(&after)).is_empty());
+        }
         let (old, new) = (Plan::compile(&[before], None), Plan::compile(&[after], None));
         for index in 0..500 {
             let unit = unit(index);
@@ -128,23 +130,6 @@ proptest! {
             }
         }
     }
-}
-
-#[test]
-fn edits_that_move_units_are_refused() {
-    let old = [layer("l", vec![experiment("a", 0.5, 0.3, &[1.0, 1.0]), experiment("b", 0.5, 0.2, &[1.0, 1.0])])];
-    let edit = |change: fn(&mut LayerConfig)| {
-        let mut new = old.clone();
-        change(&mut new[0]);
-        let problems = check_change("layers", &old, &new);
-        problems.into_iter().map(|problem| problem.path).collect::<Vec<_>>()
-    };
-    assert_eq!(edit(|l| l.salt = Some("other".to_owned())), ["layers[0].salt"]);
-    assert_eq!(edit(|l| l.experiments[0].share = 0.2), ["layers[0].experiments[0].share"]);
-    assert_eq!(edit(|l| l.experiments[1].variants[0].weight = 2.0), ["layers[0].experiments[1].variants"]);
-    assert_eq!(edit(|l| l.experiments[0].capacity = 0.4), ["layers[0].experiments[0].capacity"]);
-    assert_eq!(edit(|l| l.experiments.swap(0, 1)).len(), 2);
-    assert!(edit(|l| l.experiments[0].share = 0.5).is_empty());
 }
 
 #[test]
@@ -169,4 +154,65 @@ fn every_fault_is_reported_with_its_path() {
         assert!(paths.contains(&expected), "{expected} in {paths:?}");
     }
     assert_eq!(paths.len(), 9, "{problems:?}");
+}
+
+/// A rolling experiment with these variants, named after their policies.
+fn rolling(control: Option<&str>, policies: &[&str]) -> Vec<LayerConfig> {
+    let mut rolling = experiment("roll", 1.0, 1.0, &[]);
+    rolling.control = control.map(|name| VariantId::new(name).unwrap());
+    let variant = |name: &&str| VariantConfig { policy: PolicyRef::from((*name).to_owned()), ..variant(name, 1.0) };
+    rolling.variants = policies.iter().map(variant).collect();
+    vec![layer("l", vec![rolling])]
+}
+
+#[test]
+fn a_candidate_is_compared_with_the_champion() {
+    for (control, policies) in [
+        (None, &["champion", "treatment"][..]),
+        (Some("champion"), &["treatment", "champion"]),
+        (None, &["champion", "gen-other", "treatment"]),
+    ] {
+        assert!(validate("layers", &rolling(control, policies)).is_empty(), "{control:?} {policies:?}");
+    }
+    for (control, policies, path, said) in [
+        (None, &["treatment", "champion"][..], "control", "got `treatment` with `treatment`"),
+        (Some("gen-a"), &["champion", "treatment", "gen-a"], "control", "must be a variant with the policy `champion`"),
+        (Some("treatment"), &["champion", "treatment"], "control", "got `treatment` with `treatment`"),
+    ] {
+        let problems = validate("layers", &rolling(control, policies));
+        let [problem] = &problems[..] else { panic!("{problems:?}") };
+        assert_eq!(problem.path, format!("layers[0].experiments[0].{path}"));
+        assert!(problem.message.contains(said), "{problem}");
+    }
+    let mut two = rolling(None, &["champion", "treatment", "other"]);
+    two[0].experiments[0].variants[2].policy = PolicyRef::Treatment;
+    let problems = validate("layers", &two);
+    assert_eq!(
+        problems[0].to_string(),
+        "layers[0].experiments[0].variants: exactly one may use the policy `treatment`, got 2"
+    );
+}
+
+#[test]
+fn one_layer_decides_who_answers() {
+    let layers = ["a", "b", "c"].map(|id| layer(id, vec![experiment(id, 1.0, 1.0, &[1.0, 1.0])]));
+    let paths: Vec<String> = validate("layers", &layers).into_iter().map(|problem| problem.path).collect();
+    assert_eq!(paths, ["layers[1].experiments", "layers[2].experiments"]);
+    assert!(validate("layers", &[layer("empty", vec![]), layers[0].clone()]).is_empty());
+}
+
+#[test]
+fn a_variant_that_nobody_serves_is_left_out() {
+    let layers = rolling(None, &["champion", "previous", "treatment"]);
+    let id = |name: &str| ExperimentId::new(name).unwrap();
+    let plan = Plan::compile(&layers, Some(&Run { template: id("roll"), id: id("roll-1") }));
+    let running = plan.running(|policy| *policy != PolicyRef::Previous).remove(0);
+    let names: Vec<&str> = running.variants.iter().map(|(variant, _)| variant.as_str()).collect();
+    assert_eq!(names, ["champion", "treatment"]);
+    assert_eq!(running.treatment.as_ref().unwrap().as_str(), "treatment");
+    for (_, probability) in &running.variants {
+        assert!((probability - 0.5).abs() < 1e-9);
+    }
+    assert!(plan.running(|policy| *policy == PolicyRef::Champion).is_empty());
+    assert!(plan.running(|policy| *policy != PolicyRef::Champion).is_empty());
 }

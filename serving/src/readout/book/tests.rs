@@ -18,6 +18,7 @@ fn experiment() -> RunningExperiment {
         layer: LayerId::new("generation").unwrap(),
         variants: vec![variant("control"), variant("treatment")],
         control: VariantId::new("control").unwrap(),
+        treatment: Some(VariantId::new("treatment").unwrap()),
     }
 }
 
@@ -127,8 +128,8 @@ fn metrics_are_what_was_folded() {
     assert!((treatment.love.unwrap().value - 0.2).abs() < 1e-12);
     assert!((control.helpfulness.unwrap().value - 0.5).abs() < 1e-12);
     assert_eq!((control.helpfulness_labels, treatment.helpfulness_labels), (10, 0));
-    assert!((treatment.tripwires["closing"] - 0.05).abs() < 1e-12);
-    assert_eq!(control.tripwires["closing"], 0.0);
+    assert!((treatment.tripwires["closing"].value - 0.05).abs() < 1e-12);
+    assert_eq!(control.tripwires["closing"].value, 0.0);
     assert!(matches!(readout.verdict, Verdict::Continue { .. }));
 }
 
@@ -231,4 +232,69 @@ fn an_ended_experiment_keeps_its_last_numbers() {
     assert_eq!(last.variants[0].loves, 1.0);
     assert_eq!(book.fold(&example(&row(1, "control"))), Folded::Ignored);
     assert_eq!(book.finished().len(), 1);
+}
+
+#[test]
+fn every_tripwire_has_an_interval_that_narrows() {
+    let few = simulate(50, &BASE, &BASE, ReadoutConfig::default());
+    let many = simulate(2_000, &BASE, &BASE, ReadoutConfig::default());
+    for name in Tripwires::names() {
+        let (wide, narrow) = (few.variants[0].tripwires[name], many.variants[0].tripwires[name]);
+        assert!(narrow.lower <= narrow.value && narrow.value <= narrow.upper, "{name}: {narrow:?}");
+        assert!(
+            wide.lower >= 0.0 && narrow.upper - narrow.lower < wide.upper - wide.lower,
+            "{name}: {wide:?} {narrow:?}"
+        );
+    }
+    let closing = many.variants[0].tripwires["unsolicited_closing"];
+    assert!(closing.lower < 0.03 && 0.03 < closing.upper && closing.lower > 0.01, "{closing:?}");
+    assert!(many.variants[0].tripwires["words"].value > 9.0, "counts are not shares");
+    let single = book(ReadoutConfig::default()).readouts().remove(0);
+    assert!(single.variants[0].tripwires.is_empty());
+}
+
+#[test]
+fn goodbyes_to_people_who_say_goodbye_are_no_harm() {
+    let mut book = book(ReadoutConfig { min_units: 100, ..ReadoutConfig::default() });
+    for index in 0..1_200 {
+        let variant = if index % 2 == 0 { "control" } else { "treatment" };
+        let response = if variant == "treatment" { CLOSING } else { PLAIN };
+        let mut example = example(&Row { unit: format!("u{index}"), response, ..row(index, variant) });
+        example.context = Context::of_user("thanks, bye!");
+        book.fold(&example);
+    }
+    let readout = book.readouts().remove(0);
+    let treatment = &readout.variants[1].tripwires;
+    assert_eq!((treatment["closing"].value, treatment["unsolicited_closing"].value), (1.0, 0.0));
+    assert_eq!(readout.comparisons[0].closing_ratio, Some(1.0));
+    assert!(matches!(readout.verdict, Verdict::Continue { .. }), "{readout:?}");
+}
+
+#[test]
+fn the_verdict_about_a_candidate_is_that_of_its_own_variant() {
+    let third = |variants: [&str; 3]| {
+        let variants = variants.map(|name| (VariantId::new(name).unwrap(), 1.0 / 3.0));
+        RunningExperiment { variants: variants.to_vec(), ..experiment() }
+    };
+    // The third variant wins by far; the candidate does not.
+    for variants in [["control", "treatment", "other"], ["other", "treatment", "control"]] {
+        let mut rng = Seed::new(5).stream("readout");
+        let mut book = Book::new(ReadoutConfig::default());
+        book.track(vec![third(variants)]);
+        for index in 0..9_000 {
+            let name = variants[index as usize % 3];
+            let love = if name == "other" { 0.4 } else { 0.1 };
+            let love = f32::from(u8::from(rng.random_bool(love)));
+            let help = Some(f32::from(u8::from(rng.random_bool(0.95))));
+            book.fold(&example(&Row { unit: format!("u{index}"), love, help, ..row(index, name) }));
+        }
+        let readout = book.readouts().remove(0);
+        let verdict_of = |name: &str| {
+            let mut comparisons = readout.comparisons.iter();
+            comparisons.find(|comparison| comparison.variant.as_str() == name).unwrap().verdict.clone()
+        };
+        assert_eq!(verdict_of("other"), Verdict::Promote, "{readout:?}");
+        assert!(matches!(readout.verdict, Verdict::Continue { .. }), "{readout:?}");
+        assert_eq!(readout.verdict, verdict_of("treatment"));
+    }
 }

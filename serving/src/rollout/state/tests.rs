@@ -2,6 +2,13 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::experiment::LayerConfig;
+
+fn layer() -> LayerConfig {
+    let variant = |name: &str, policy: &str| json!({"id": name, "policy": policy});
+    let variants = [variant("control", "champion"), variant("treatment", "treatment")];
+    serde_json::from_value(json!({"id": "l", "experiments": [{"id": "roll", "variants": variants}]})).unwrap()
+}
 
 fn id(name: &str) -> PolicyId {
     PolicyId::new(name).unwrap()
@@ -30,6 +37,7 @@ fn started(control: &str, treatment: &str, number: u32) -> LifecycleEvent {
         template: run("roll"),
         control: id(control),
         treatment: id(treatment),
+        layer: Some(Box::new(layer())),
     }
 }
 
@@ -38,7 +46,7 @@ fn promoted(name: &str, experiment: Option<&str>) -> LifecycleEvent {
 }
 
 fn rolled_back(name: &str, to: &str) -> LifecycleEvent {
-    LifecycleEvent::RolledBack { policy_id: id(name), to: id(to), reason: "worse".to_owned() }
+    LifecycleEvent::RolledBack { policy_id: id(name), to: id(to), reason: "worse".to_owned(), evidence: Value::Null }
 }
 
 fn apply(rollout: &mut Rollout, event: LifecycleEvent) -> Result<(), Error> {
@@ -68,18 +76,18 @@ fn a_candidate_is_promoted_and_rolled_back() {
     apply(&mut rollout, promoted("one", Some("roll-1"))).unwrap();
     assert_eq!((rollout.champion(), rollout.previous()), (Some(&id("one")), Some(&id("base"))));
     assert_eq!(rollout.policies()[&id("base")].stage, Stage::Retired);
-    let undo = rollout.rollback("closings rose".to_owned()).unwrap();
+    let undo = rollout.rollback("closings rose".to_owned(), None).unwrap();
     assert_eq!(undo.policy_id(), &id("one"));
     apply(&mut rollout, undo).unwrap();
     assert_eq!((rollout.champion(), rollout.previous()), (Some(&id("base")), None));
     assert_eq!(rollout.policies()[&id("one")].reasons, ["closings rose"]);
-    assert!(rollout.rollback("again".to_owned()).is_err());
+    assert!(rollout.rollback("again".to_owned(), None).is_err());
 }
 
 #[test]
 fn a_rollback_undoes_the_newest_step_first() {
     let mut rollout = with_treatment();
-    let undo = rollout.rollback("worse".to_owned()).unwrap();
+    let undo = rollout.rollback("worse".to_owned(), None).unwrap();
     assert_eq!(undo, rolled_back("one", "base"));
     apply(&mut rollout, undo).unwrap();
     assert_eq!((rollout.champion(), rollout.treatment()), (Some(&id("base")), None));
@@ -95,6 +103,65 @@ fn rolling_the_champion_back_ends_the_run_that_compares_with_it() {
     apply(&mut rollout, rolled_back("one", "base")).unwrap();
     assert_eq!((rollout.champion(), rollout.treatment()), (Some(&id("base")), None));
     assert_eq!(rollout.policies()[&id("two")].stage, Stage::Gated);
+    assert_eq!(rollout.ended()[1].outcome, RunOutcome::ControlLeft);
+    // What descends from the one that left never serves; it can only be refused.
+    let error = apply(&mut rollout, started("base", "two", 3)).unwrap_err();
+    assert!(error.to_string().contains("`two` descends from `one`, not from the champion `base`"), "{error}");
+    assert_eq!(error.status(), 409);
+    let refused = LifecycleEvent::Refused {
+        policy_id: id("two"),
+        reasons: vec!["its parent left".to_owned()],
+        evidence: Value::Null,
+    };
+    apply(&mut rollout, refused).unwrap();
+    assert_eq!(rollout.policies()[&id("two")].stage, Stage::Refused);
+}
+
+#[test]
+fn a_policy_without_a_parent_is_no_candidate_but_an_old_record_counts() {
+    let mut rollout = with_champion();
+    apply(&mut rollout, registered("stray", None)).unwrap();
+    apply(&mut rollout, gated("stray")).unwrap();
+    let error = apply(&mut rollout, started("base", "stray", 1)).unwrap_err();
+    assert!(error.to_string().contains("descends from `nobody`"), "{error}");
+    let mut old = started("base", "stray", 1);
+    if let LifecycleEvent::ExperimentStarted { layer, .. } = &mut old {
+        *layer = None;
+    }
+    apply(&mut rollout, old).unwrap();
+    assert_eq!(rollout.treatment().unwrap().policy_id, id("stray"));
+}
+
+#[test]
+fn a_rollback_takes_out_the_policy_that_is_named_or_nobody() {
+    let mut rollout = with_treatment();
+    apply(&mut rollout, promoted("one", Some("roll-1"))).unwrap();
+    apply(&mut rollout, registered("two", Some("one"))).unwrap();
+    apply(&mut rollout, gated("two")).unwrap();
+    apply(&mut rollout, started("one", "two", 2)).unwrap();
+    let named = |name: &str| rollout.rollback("worse".to_owned(), Some(&id(name)));
+    assert_eq!(named("two").unwrap(), rolled_back("two", "one"));
+    assert_eq!(named("one").unwrap(), rolled_back("one", "base"));
+    let error = named("base").unwrap_err();
+    let said = "`base` is not running: the champion is `one`, the treatment `two`";
+    assert!(error.to_string().contains(said) && error.status() == 409, "{error}");
+}
+
+#[test]
+fn runs_that_ended_are_remembered_with_their_evidence() {
+    let mut rollout = with_treatment();
+    let mut event = rollout.rollback("worse".to_owned(), None).unwrap();
+    if let LifecycleEvent::RolledBack { evidence, .. } = &mut event {
+        *evidence = json!({"experiment": "roll-1"});
+    }
+    apply(&mut rollout, event).unwrap();
+    let [run] = rollout.ended() else { panic!("one run") };
+    assert_eq!(
+        (&run.experiment, &run.policy_id, run.outcome),
+        (&super::tests::run("roll-1"), &id("one"), RunOutcome::RolledBack)
+    );
+    assert_eq!((run.reason.as_deref(), &run.evidence), (Some("worse"), &json!({"experiment": "roll-1"})));
+    assert_eq!(rollout.policies()[&id("one")].evidence, run.evidence);
 }
 
 #[test]
@@ -126,10 +193,14 @@ fn records_have_the_documented_format() {
     let written: Value = serde_json::from_slice(&record.encode()).unwrap();
     let expected = json!({
         "v": 1, "kind": "policy", "at": 7, "event": "experiment_started",
-        "experiment": "roll-1", "template": "roll", "control": "base", "treatment": "one",
+        "experiment": "roll-1", "template": "roll", "control": "base", "treatment": "one", "layer": layer(),
     });
     assert_eq!(written, expected);
     assert_eq!(Lifecycle::decode(0, &record.encode()).unwrap(), Some(record));
+    let old = br#"{"v":1,"kind":"policy","at":7,"event":"rolled_back","policy_id":"one","to":"base","reason":"worse"}"#;
+    let old = Lifecycle::decode(0, old).unwrap().unwrap();
+    assert_eq!(old.event, rolled_back("one", "base"));
+    assert!(!String::from_utf8(old.encode()).unwrap().contains("evidence"));
     assert_eq!(Lifecycle::decode(0, br#"{"v":1,"kind":"reward"}"#).unwrap(), None);
     let newer = Lifecycle::decode(3, br#"{"v":2,"kind":"policy"}"#).unwrap_err();
     assert!(newer.to_string().contains("record 3"), "{newer}");
@@ -149,7 +220,7 @@ proptest! {
                 2 => started(&champion, &a, 1),
                 3 => promoted(&a, rollout.treatment().map(|t| t.experiment.as_str())),
                 4 => rolled_back(&a, &b),
-                _ => match rollout.rollback("r".to_owned()) {
+                _ => match rollout.rollback("r".to_owned(), None) {
                     Ok(event) => event,
                     Err(_) => continue,
                 },

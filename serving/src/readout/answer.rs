@@ -1,0 +1,133 @@
+//! What a readout says.
+
+use std::collections::BTreeMap;
+
+use plaudit_event::{ExperimentId, LayerId, VariantId};
+use serde::Serialize;
+
+use crate::stats::Interval;
+
+/// Why an experiment must stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StopReason {
+    /// Units did not arrive in the promised proportions.
+    SampleRatioMismatch,
+    /// The objective is worse than control.
+    LoveWorse,
+    /// Helpfulness is worse than control by more than the margin.
+    HelpfulnessWorse,
+    /// Unsolicited closings exceed their ratio to control.
+    ClosingsRose,
+    /// The largest size was reached without a decision.
+    Inconclusive,
+}
+
+impl StopReason {
+    /// The name on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::SampleRatioMismatch => "sample_ratio_mismatch",
+            Self::LoveWorse => "love_worse",
+            Self::HelpfulnessWorse => "helpfulness_worse",
+            Self::ClosingsRose => "closings_rose",
+            Self::Inconclusive => "inconclusive",
+        }
+    }
+}
+
+/// What to do now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "decision", rename_all = "snake_case")]
+pub enum Verdict {
+    /// Not decided yet.
+    Continue {
+        /// What a promotion still needs.
+        missing: Vec<String>,
+    },
+    /// The treatment is better and harmless.
+    Promote,
+    /// The treatment must leave.
+    Stop {
+        /// Why; at least one.
+        reasons: Vec<StopReason>,
+    },
+}
+
+/// One variant.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct VariantReadout {
+    /// The variant.
+    pub variant: VariantId,
+    /// Exposures whose window has closed.
+    pub exposures: u64,
+    /// Units with at least one of them.
+    pub units: u64,
+    /// The deciding objective: sum of its labels.
+    pub loves: f64,
+    /// Its rate.
+    pub love: Option<Interval>,
+    /// Mean helpfulness among the labelled.
+    pub helpfulness: Option<Interval>,
+    /// Number of helpfulness labels.
+    pub helpfulness_labels: u64,
+    /// Mean of each tripwire measure, by its name; empty with fewer than two units.
+    pub tripwires: BTreeMap<&'static str, Interval>,
+}
+
+/// A treatment against control.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Comparison {
+    /// The treatment variant.
+    pub variant: VariantId,
+    /// Relative lift of the objective.
+    pub lift: Option<Interval>,
+    /// Difference of the objective's rates.
+    pub difference: Option<Interval>,
+    /// Difference of mean helpfulness.
+    pub helpfulness: Option<Interval>,
+    /// Rate of unsolicited closings over that of control, both at least the floor.
+    pub closing_ratio: Option<f64>,
+    /// Rate of unsolicited closings minus the allowed multiple of control's.
+    pub closing_excess: Option<Interval>,
+    /// What to do.
+    pub verdict: Verdict,
+}
+
+/// The sample-ratio check.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct SampleRatio {
+    /// The p-value that may be watched; decisions use it.
+    pub sequential_p: f64,
+    /// Pearson's p-value: valid only for a single look.
+    pub chi2_p: Option<f64>,
+    /// Whether the proportions are credible.
+    pub ok: bool,
+}
+
+/// Everything about one experiment.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ExperimentReadout {
+    /// The experiment, or the run of a rolling one.
+    pub experiment: ExperimentId,
+    /// Its layer.
+    pub layer: LayerId,
+    /// Whether it enrols units now.
+    pub running: bool,
+    /// The variant that the others are compared with.
+    pub control: VariantId,
+    /// Per variant, in the order of the configuration.
+    pub variants: Vec<VariantReadout>,
+    /// Per treatment variant.
+    pub comparisons: Vec<Comparison>,
+    /// The sample-ratio check.
+    pub sample_ratio: SampleRatio,
+    /// Units that were seen in two variants; their later exposures are left out.
+    pub crossed_units: u64,
+    /// Exposures left out because too many units are followed.
+    pub skipped_exposures: u64,
+    /// In a run of a rolling experiment, the verdict about the variant of the candidate. Else promote when one
+    /// variant may be promoted, stop when all must leave.
+    pub verdict: Verdict,
+}

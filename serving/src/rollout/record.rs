@@ -1,0 +1,96 @@
+//! What the fold knows about policies and runs.
+
+use plaudit_event::{ExperimentId, PolicyId, Timestamp};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::event::Origin;
+use crate::experiment::LayerConfig;
+
+/// Where a policy stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Exists, untested.
+    Registered,
+    /// Passed the gate, waits for an experiment.
+    Gated,
+    /// Failed the gate.
+    Refused,
+    /// Serves the treatment variant.
+    Treatment,
+    /// Serves everybody outside experiments.
+    Champion,
+    /// Was champion.
+    Retired,
+    /// Was taken out.
+    RolledBack,
+}
+
+/// What is known about one policy.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PolicyRecord {
+    /// The policy.
+    pub policy_id: PolicyId,
+    /// What it was made from.
+    pub parent: Option<PolicyId>,
+    /// How it came about.
+    pub origin: Origin,
+    /// Where it stands.
+    pub stage: Stage,
+    /// Since when.
+    pub since: Timestamp,
+    /// Why, where there is a reason.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<String>,
+    /// What the last transition was based on.
+    #[serde(skip_serializing_if = "Value::is_null")]
+    pub evidence: Value,
+}
+
+/// The experiment under way.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Treatment {
+    /// Names the run.
+    pub experiment: ExperimentId,
+    /// The rolling experiment of the configuration.
+    pub template: ExperimentId,
+    /// The policy under test.
+    pub policy_id: PolicyId,
+    /// Since when.
+    pub since: Timestamp,
+    /// The layer of the template as it was configured at the start, where that is on record.
+    #[serde(skip)]
+    pub layer: Option<Box<LayerConfig>>,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunOutcome {
+    /// The treatment became the champion.
+    Promoted,
+    /// The treatment was taken out.
+    RolledBack,
+    /// The champion that it was compared with was taken out.
+    ControlLeft,
+}
+
+/// An experiment that is over.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct EndedRun {
+    /// Names the run.
+    pub experiment: ExperimentId,
+    /// The policy that was under test.
+    pub policy_id: PolicyId,
+    /// When it ended.
+    pub at: Timestamp,
+    /// How it ended.
+    pub outcome: RunOutcome,
+    /// Why, where a reason was given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The readout at the end, where it is on record.
+    #[serde(skip)]
+    pub evidence: Value,
+}

@@ -1,0 +1,128 @@
+//! What a caller sends.
+
+use axum::http::HeaderMap;
+use plaudit_event::{Message, Role, UnitId};
+use serde::Deserialize;
+
+use crate::Error;
+use crate::routes::{extract, limits};
+
+/// Who is asked for; wins over the field `user`.
+const UNIT_HEADER: &str = "x-plaudit-unit";
+/// The session, when the product has one.
+const SESSION_HEADER: &str = "x-plaudit-session";
+/// `shadow` for traffic that no experiment may count.
+const ACTOR_HEADER: &str = "x-plaudit-actor";
+/// Most messages of a conversation.
+const MAX_MESSAGES: usize = 1_000;
+
+#[derive(Debug, Deserialize)]
+pub(super) struct ChatRequest {
+    #[serde(default)]
+    pub(super) model: Option<String>,
+    pub(super) messages: Vec<ChatMessage>,
+    #[serde(default)]
+    pub(super) user: Option<String>,
+    #[serde(default)]
+    pub(super) temperature: Option<f32>,
+    #[serde(default, alias = "max_completion_tokens")]
+    pub(super) max_tokens: Option<usize>,
+    #[serde(default)]
+    pub(super) seed: Option<i64>,
+    #[serde(default)]
+    pub(super) stream: Option<bool>,
+    #[serde(default)]
+    n: Option<u32>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct ChatMessage {
+    role: ChatRole,
+    content: Content,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum ChatRole {
+    System,
+    Developer,
+    User,
+    Assistant,
+}
+
+/// Text, or a list of parts that are text.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Content {
+    Text(String),
+    Parts(Vec<Part>),
+}
+
+#[derive(Debug, Deserialize)]
+struct Part {
+    text: String,
+}
+
+impl From<ChatMessage> for Message {
+    fn from(message: ChatMessage) -> Self {
+        let role = match message.role {
+            ChatRole::System | ChatRole::Developer => Role::System,
+            ChatRole::User => Role::User,
+            ChatRole::Assistant => Role::Assistant,
+        };
+        let content = match message.content {
+            Content::Text(text) => text,
+            Content::Parts(parts) => parts.into_iter().map(|part| part.text).collect(),
+        };
+        Self { role, content }
+    }
+}
+
+impl ChatRequest {
+    pub(super) fn check(&self) -> Result<(), Error> {
+        let count = self.messages.len();
+        if count == 0 || count > MAX_MESSAGES {
+            return Err(Error::invalid("messages", format!("must have 1 to {MAX_MESSAGES} entries, got {count}")));
+        }
+        if let Some(temperature) = self.temperature
+            && !(0.0..=2.0).contains(&temperature)
+        {
+            return Err(Error::invalid("temperature", format!("must be between 0 and 2, got {temperature}")));
+        }
+        if self.max_tokens == Some(0) {
+            return Err(Error::invalid("max_tokens", "must be at least 1, got 0"));
+        }
+        match self.n {
+            None | Some(1) => Ok(()),
+            Some(n) => Err(Error::invalid("n", format!("must be 1, got {n}"))),
+        }
+    }
+}
+
+/// The unit that is asked for, by header or by field.
+pub(super) fn unit_of(headers: &HeaderMap, user: Option<&str>) -> Result<Option<UnitId>, Error> {
+    let (field, name) = match extract::header(headers, UNIT_HEADER)? {
+        Some(name) => (UNIT_HEADER, name),
+        None => match user {
+            Some(name) => ("user", name),
+            None => return Ok(None),
+        },
+    };
+    UnitId::new(name).map(Some).map_err(|error| Error::invalid(field, error.to_string()))
+}
+
+/// The session, within the limit.
+pub(super) fn session_of(headers: &HeaderMap) -> Result<Option<&str>, Error> {
+    let session = extract::header(headers, SESSION_HEADER)?;
+    limits::session(SESSION_HEADER, session)?;
+    Ok(session)
+}
+
+/// Whether no experiment may count the answer.
+pub(super) fn is_shadow(headers: &HeaderMap) -> Result<bool, Error> {
+    match extract::header(headers, ACTOR_HEADER)? {
+        None | Some("user") => Ok(false),
+        Some("shadow") => Ok(true),
+        Some(other) => Err(Error::invalid(ACTOR_HEADER, format!("must be `user` or `shadow`, got `{other}`"))),
+    }
+}

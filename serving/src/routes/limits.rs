@@ -1,0 +1,71 @@
+//! The limits of intake, met before anything is generated or decided: what is answered can be logged.
+
+use plaudit_event::Context;
+use plaudit_ingest::{MAX_EVENT_BYTES, MAX_ITEM_ID_BYTES};
+use plaudit_policy::Candidate;
+use serde::Serialize;
+
+use crate::Error;
+
+/// Room in an exposure for everything but its context, slate and tokens.
+const FRAME_BYTES: usize = 4 << 10;
+/// Room for an impression beside what the candidate says: position and score.
+const IMPRESSION_BYTES: usize = 64;
+/// Room for a generated token: its text, its id and its log-probability.
+const TOKEN_BYTES: usize = 96;
+
+/// Checks the session at `field`.
+pub(super) fn session(field: &'static str, session: Option<&str>) -> Result<(), Error> {
+    match session.map(str::len) {
+        Some(length) if length > MAX_ITEM_ID_BYTES => {
+            Err(Error::invalid(field, format!("must have at most {MAX_ITEM_ID_BYTES} bytes, got {length}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Checks that `messages` leave room for an answer of `max_tokens`; returns their size.
+pub(super) fn conversation(context: &Context, max_tokens: usize) -> Result<usize, Error> {
+    let limit = MAX_EVENT_BYTES.saturating_sub(FRAME_BYTES + TOKEN_BYTES * max_tokens);
+    at_most("messages", limit, json_bytes(context))
+}
+
+/// Checks that a decision for `context` among `candidates` can be logged.
+pub(super) fn decision(context: &Context, candidates: &[Candidate]) -> Result<(), Error> {
+    for (index, candidate) in candidates.iter().enumerate() {
+        let length = candidate.item_id.len();
+        if !(1..=MAX_ITEM_ID_BYTES).contains(&length) {
+            let reason = format!("must have 1 to {MAX_ITEM_ID_BYTES} bytes, got {length}");
+            return Err(Error::invalid(format!("candidates[{index}].item_id"), reason));
+        }
+    }
+    let limit = MAX_EVENT_BYTES - FRAME_BYTES;
+    let used = at_most("context", limit, json_bytes(context))?;
+    let bytes = json_bytes(&candidates) + IMPRESSION_BYTES * candidates.len();
+    at_most("candidates", limit - used, bytes)?;
+    Ok(())
+}
+
+fn at_most(field: &'static str, limit: usize, bytes: usize) -> Result<usize, Error> {
+    if bytes > limit { Err(Error::FieldTooLarge { field, limit, bytes }) } else { Ok(bytes) }
+}
+
+/// The length of `value` as JSON, which is not built.
+fn json_bytes(value: &impl Serialize) -> usize {
+    let mut counter = Counter(0);
+    serde_json::to_writer(&mut counter, value).expect("what came as JSON can be written as JSON");
+    counter.0
+}
+
+struct Counter(usize);
+
+impl std::io::Write for Counter {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
