@@ -6,6 +6,13 @@
 //! `(b, a)` is a random walk whose posterior mean and covariance are updated by one extended Kalman step per example
 //! (logistic observation, West, Harrison & Migon 1985): with `φ = (1, z − c)`, `p = σ(z + φ·m)` and `v = p(1 − p)`,
 //! `P ← P + Q`, `P ← P − v·Pφφᵀ P / (1 + v·φᵀPφ)`, `m ← m + Pφ·(y − p)`.
+//!
+//! A label may be corrected after it was observed. By the last formula an observation moves the mean in proportion to
+//! its label, and what was observed since has carried that move from the `P` of then to the `P` of now: a change of
+//! the label by Δ makes up for it with `m ← m + Pφ·Δ`, exactly so where the world does not move and the observation is
+//! linear. How sure the map is does not depend on labels, so `P` stays. A label that appears late is observed like any
+//! other. One that is taken back is left in the mean: there is no label to put in its place, and what it taught fades
+//! with the walk.
 
 use plaudit_nn::loss::sigmoid;
 
@@ -75,6 +82,15 @@ impl Calibrator {
         self.slope += by_slope * gain;
     }
 
+    /// Learns that the label of an earlier observation with trust `weight` is larger by `change` than what was
+    /// observed; `z` is the logit of its row by now.
+    pub(crate) fn correct(&mut self, z: f64, change: f64, weight: f64) {
+        let x = z.clamp(-MAX_LOGIT, MAX_LOGIT) - self.centre;
+        let gain = weight * change;
+        self.offset += (self.offset_var + self.covariance * x) * gain;
+        self.slope += (self.covariance + self.slope_var * x) * gain;
+    }
+
     /// Moves the centre without moving the map.
     fn move_centre(&mut self, z: f64) {
         self.count += 1.0;
@@ -140,6 +156,52 @@ mod tests {
             calibrator.observe(z, 0.0, 1.0, &config);
             assert!(calibrator.apply(z).is_finite());
         }
+    }
+
+    /// Every label is 0 when its window closes; a third becomes 1 two hundred examples later.
+    #[test]
+    fn corrected_labels_count_as_if_they_had_been_observed() {
+        let config = CalibrationConfig::default();
+        let mut stream = Seed::new(6).stream("calibration");
+        let (mut calibrator, mut late) = (Calibrator::new(&config), std::collections::VecDeque::new());
+        let mut sum = 0.0;
+        for i in 0..20_000 {
+            let z = -3.0 + 4.0 * (stream.random::<f64>() - 0.5);
+            calibrator.observe(z, 0.0, 1.0, &config);
+            late.push_back((z, stream.random::<f64>() < 1.0 / 3.0));
+            if late.len() > 200
+                && let Some((z, true)) = late.pop_front()
+            {
+                calibrator.correct(z, 1.0, 1.0);
+            }
+            if i >= 10_000 {
+                sum += sigmoid(calibrator.apply(z));
+            }
+        }
+        let mean = sum / 10_000.0;
+        assert!((mean - 1.0 / 3.0).abs() < 0.02, "{mean} is predicted on average");
+    }
+
+    /// Where the world does not move, the mean ends where it would have without the detour; the observation is logistic,
+    /// so that the two differ in the second order.
+    #[test]
+    fn a_correction_makes_up_for_the_label_it_replaces() {
+        let config = CalibrationConfig { offset_drift: 0.0, slope_drift: 0.0, ..CalibrationConfig::default() };
+        let feed = |first: f64| {
+            let mut calibrator = Calibrator::new(&config);
+            for i in 0..2_000 {
+                let label = if i == 1_000 { first } else { f64::from(u8::from(i % 7 == 0)) };
+                calibrator.observe(-2.0 + f64::from(i % 5) / 4.0, label, 1.0, &config);
+            }
+            calibrator
+        };
+        let (mut corrected, right) = (feed(0.0), feed(1.0));
+        let before = corrected.to_array();
+        let gap = |calibrator: &Calibrator| (calibrator.apply(-2.0) - right.apply(-2.0)).abs();
+        let wrong = gap(&corrected);
+        corrected.correct(-2.0, 1.0, 1.0);
+        assert!(gap(&corrected) < 0.1 * wrong, "{wrong} before, {} after", gap(&corrected));
+        assert_eq!(corrected.to_array()[2..], before[2..], "only the mean moves");
     }
 
     #[test]

@@ -5,8 +5,9 @@
 //!
 //! The path of an example: the [`Trainer`] predicts it with the model as it is (that prediction is what quality is
 //! measured on), learns from it, learns again from a few remembered ones, and forgets nothing that a checkpoint needs
-//! to go on bit for bit. [`RewardService`] runs the trainer on a thread of its own over the example topic of the log and
-//! publishes immutable scorers. [`evaluate`] measures a model on given examples.
+//! to go on bit for bit. A correction takes the place of what it corrects in the memory, in the calibration and in the
+//! labels that quality is measured against. [`RewardService`] runs the trainer on a thread of its own over the example
+//! topic of the log and publishes immutable scorers. [`evaluate`] measures a model on given examples.
 //!
 //! Rare positives are drawn more often than they occur; the loss is taken at the model's logit plus the logarithm of
 //! that oversampling, `ln(s/(1−s)) − ln(π/(1−π))`, so that the logit itself is the one at the true base rate π (the

@@ -9,13 +9,13 @@ use crate::{Quality, StepReport};
 
 /// Examples read by the reward model; tag `use` is `trained`, `capped`, `unlabelled` or `unreadable`.
 pub const EXAMPLES: &str = "plaudit_reward_examples_total";
-/// Corrections among the examples trained on.
+/// Corrections of earlier examples among those read.
 pub const CORRECTIONS: &str = "plaudit_reward_corrections_total";
 /// Offset of the first example that has not been read.
 pub const POSITION: &str = "plaudit_reward_log_position";
 /// Time to train on one batch read from the log.
 pub const BATCH_SECONDS: &str = "plaudit_reward_batch_seconds";
-/// Checkpoints; tag `result` is `written`, `failed` or `refused` (found damaged when reading).
+/// Checkpoints; tag `result` is `written`, `failed` or `refused` (damaged, or trained on another log).
 pub const CHECKPOINTS: &str = "plaudit_reward_checkpoints_total";
 /// Failed reads of the log.
 pub const LOG_FAILURES: &str = "plaudit_reward_log_failures_total";
@@ -34,7 +34,7 @@ pub const LENGTH_CORRELATION: &str = "plaudit_reward_length_correlation_ratio";
 pub fn describe() {
     let counters = [
         (EXAMPLES, "examples read by the reward model, by use"),
-        (CORRECTIONS, "corrections of earlier examples trained on"),
+        (CORRECTIONS, "corrections of earlier examples read"),
         (CHECKPOINTS, "reward checkpoints, by result"),
         (LOG_FAILURES, "failed reads of the example topic"),
     ];

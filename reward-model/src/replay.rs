@@ -38,13 +38,18 @@ impl Reservoir {
         }
     }
 
-    fn remove(&mut self, exposure: u64) -> bool {
-        let found = self.items.iter().position(|item| item.exposure == exposure);
-        if let Some(at) = found {
+    /// Forgets an example, whether it is still here or has given way to another; `false` when it was never offered.
+    ///
+    /// That an example gave way is told from there having been any for which there was no room: after an overflow an
+    /// example that was never offered counts as one that gave way.
+    fn forget(&mut self, exposure: u64) -> bool {
+        if let Some(at) = self.items.iter().position(|item| item.exposure == exposure) {
             self.items.swap_remove(at);
-            self.seen = self.seen.saturating_sub(1);
+        } else if self.seen <= self.items.len() as u64 {
+            return false;
         }
-        found.is_some()
+        self.seen -= 1;
+        true
     }
 }
 
@@ -64,19 +69,22 @@ pub(crate) struct Draw<'a> {
 }
 
 impl Replay {
-    /// Whether an example of each class has been seen.
+    /// Whether an example of each class has been seen and not been taken back.
     pub(crate) fn has_both_classes(&self) -> bool {
-        !self.positives.items.is_empty() && !self.negatives.items.is_empty()
+        self.positives.seen > 0 && self.negatives.seen > 0
     }
 
     pub(crate) fn offer(&mut self, memory: Memory, capacity: usize, stream: &mut Stream) {
-        let class = if memory.label >= 0.5 { &mut self.positives } else { &mut self.negatives };
-        class.offer(memory, capacity, stream);
+        self.class(memory.label).offer(memory, capacity, stream);
     }
 
-    /// Forgets an example; whether it was there.
-    pub(crate) fn remove(&mut self, exposure: u64) -> bool {
-        self.positives.remove(exposure) || self.negatives.remove(exposure)
+    /// Forgets an example that was offered with `label`; `false` when it was not.
+    pub(crate) fn forget(&mut self, exposure: u64, label: f32) -> bool {
+        self.class(label).forget(exposure)
+    }
+
+    fn class(&mut self, label: f32) -> &mut Reservoir {
+        if label >= 0.5 { &mut self.positives } else { &mut self.negatives }
     }
 
     /// The share of positives among drawn rows that brings their share among all rows trained on (each example once
@@ -95,9 +103,9 @@ impl Replay {
         positives / (positives + self.negatives.seen as f64).max(1.0)
     }
 
-    /// Draws a row, a positive with probability `share`; `None` until both classes have been seen.
+    /// Draws a row, a positive with probability `share`; `None` while no row of one class is remembered.
     pub(crate) fn draw(&self, share: f64, stream: &mut Stream) -> Option<Draw<'_>> {
-        if !self.has_both_classes() {
+        if self.positives.items.is_empty() || self.negatives.items.is_empty() {
             return None;
         }
         let class = if stream.random::<f64>() < share { &self.positives } else { &self.negatives };
@@ -172,14 +180,39 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_drawn_before_both_classes_are_known_and_removal_forgets() {
+    fn nothing_is_drawn_before_both_classes_are_known_nor_after_one_was_forgotten() {
         let mut stream = Seed::new(1).stream("replay");
         let mut replay = Replay::default();
         replay.offer(memory(1, 1.0), 4, &mut stream);
         assert!(replay.draw(0.1, &mut stream).is_none());
         replay.offer(memory(2, 0.0), 4, &mut stream);
         assert!(replay.draw(0.1, &mut stream).is_some());
-        assert!(replay.remove(1) && !replay.remove(1));
-        assert_eq!(replay.positives.seen, 0);
+        assert!(replay.has_both_classes());
+        assert!(replay.forget(1, 1.0) && !replay.forget(1, 1.0));
+        assert!(!replay.has_both_classes() && replay.draw(0.1, &mut stream).is_none());
+    }
+
+    #[test]
+    fn what_gave_way_is_forgotten_in_the_count() {
+        let (mut replay, _) = filled();
+        let remembered = |replay: &Replay, i| replay.negatives.items.iter().any(|item| item.exposure == i);
+        let gone = (1..).find(|i| !remembered(&replay, *i)).unwrap();
+        let kept = (1..).find(|i| remembered(&replay, *i)).unwrap();
+        assert!(replay.forget(gone, 0.0));
+        assert_eq!((replay.negatives.seen, replay.negatives.items.len()), (9_499, 400));
+        assert!(replay.forget(kept, 0.0));
+        assert_eq!((replay.negatives.seen, replay.negatives.items.len()), (9_498, 399));
+        assert_eq!(replay.positives.seen, 500, "the other class is not looked at");
+    }
+
+    #[test]
+    fn what_was_never_offered_is_not_forgotten() {
+        let mut stream = Seed::new(1).stream("replay");
+        let mut replay = Replay::default();
+        for i in 0..10 {
+            replay.offer(memory(i, 0.0), 10, &mut stream);
+        }
+        assert!(!replay.forget(77, 0.0));
+        assert_eq!(replay.negatives.seen, 10);
     }
 }

@@ -9,14 +9,14 @@ pub(crate) mod persist;
 use std::sync::Arc;
 
 use plaudit_event::{Example, Objective, Seed, Stream, Timestamp};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::encode::{Encoder, hash_text};
 use crate::hash_model::HashModel;
 use crate::linear::Rates;
 use crate::unit_cap::UnitCap;
 use crate::{Config, Error, Prediction, Quality, Row};
-use head::{Head, Lesson};
+use head::{Head, Lesson, News};
 
 /// What a call of [`Trainer::step`] did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -25,11 +25,13 @@ pub struct StepReport {
     pub examples: u64,
     /// Of these, trained on.
     pub trained: u64,
-    /// Of these, without any label that the configuration asks for.
+    /// Of these, with nothing to learn: without a label that the configuration asks for, or corrections that bring no
+    /// other label than the one they replace. The label that a correction takes back is forgotten all the same.
     pub unlabelled: u64,
-    /// Of these, beyond the bound of their unit: predicted, not trained on.
+    /// Of these, beyond the bound of their unit: predicted, not trained on. What a correction replaces is forgotten all
+    /// the same.
     pub capped: u64,
-    /// Of these, corrections of earlier ones: trained on, not predicted.
+    /// Of these, corrections of earlier ones: not predicted again, and trained on, unlabelled or capped like others.
     pub corrections: u64,
 }
 
@@ -54,7 +56,32 @@ pub struct Trainer {
     stream: Stream,
     units: UnitCap,
     examples: u64,
+    last: Option<Taken>,
     trained_through: Option<Timestamp>,
+    closed_through: Option<Timestamp>,
+}
+
+/// Which example was taken: what a log is recognised by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Taken {
+    pub(crate) exposure_id: String,
+    pub(crate) revision: u32,
+    pub(crate) ts: Timestamp,
+}
+
+impl Taken {
+    pub(crate) fn of(example: &Example) -> Self {
+        let exposure_id = example.exposure_id.as_str().to_owned();
+        Self { exposure_id, revision: example.revision, ts: example.ts }
+    }
+
+    /// [`Taken::of`] in the memory that is there.
+    fn replace(&mut self, example: &Example) {
+        self.exposure_id.clear();
+        self.exposure_id.push_str(example.exposure_id.as_str());
+        self.revision = example.revision;
+        self.ts = example.ts;
+    }
 }
 
 impl Trainer {
@@ -74,7 +101,9 @@ impl Trainer {
             stream: seed.stream("reward/replay"),
             units: UnitCap::default(),
             examples: 0,
+            last: None,
             trained_through: None,
+            closed_through: None,
             config,
         })
     }
@@ -100,6 +129,17 @@ impl Trainer {
         self.trained_through
     }
 
+    /// When the window of the newest example that was trained on closed; corrections do not count.
+    #[must_use]
+    pub const fn closed_through(&self) -> Option<Timestamp> {
+        self.closed_through
+    }
+
+    /// The example that was taken last.
+    pub(crate) const fn last(&self) -> Option<&Taken> {
+        self.last.as_ref()
+    }
+
     /// What is predicted.
     #[must_use]
     pub fn objectives(&self) -> &[Objective] {
@@ -113,11 +153,12 @@ impl Trainer {
         self.head(objective)?.window.quality()
     }
 
-    /// The newest predictions of `objective`, oldest first.
+    /// The newest predictions of `objective`, oldest first, with the labels of the newest revisions; those whose label
+    /// was taken back are left out.
     #[must_use]
     pub fn predictions(&self, objective: &str) -> Vec<Prediction> {
         let head = self.head(objective);
-        head.map_or_else(Vec::new, |head| head.window.predictions.iter().cloned().collect())
+        head.map_or_else(Vec::new, |head| head.window.labelled().cloned().collect())
     }
 
     /// The model as of now, frozen.
@@ -135,35 +176,37 @@ impl Trainer {
 
     fn take(&mut self, example: &Example, report: &mut StepReport) {
         self.examples += 1;
+        match &mut self.last {
+            Some(last) => last.replace(example),
+            None => self.last = Some(Taken::of(example)),
+        }
         report.examples += 1;
-        if !self.objectives.iter().any(|o| example.labels.contains_key(o)) {
-            report.unlabelled += 1;
+        report.corrections += u64::from(example.revision > 0);
+        let news = self.objectives.iter().map(|objective| News::of(example, objective));
+        let teaches = news.clone().any(|news| news.label().is_some());
+        report.unlabelled += u64::from(!teaches);
+        if news.clone().all(|news| news == News::Nothing) {
             return;
         }
-        let correction = example.revision > 0;
         let limit = self.config.max_examples_per_unit_day;
         let unit = hash_text(example.unit_id.as_str());
-        let admitted = correction || self.units.admit(unit, example.exposure_ts, limit);
+        let admitted = teaches && self.units.admit(unit, example.exposure_ts, limit);
         let row = Row { context: &example.context, response: &example.response };
         let lesson = Lesson {
             example,
             exposure: hash_text(example.exposure_id.as_str()),
             features: Arc::new(self.encoder.encode(&row)),
-            correction,
             admitted,
         };
-        for (objective, head) in self.objectives.iter().zip(&mut self.heads) {
-            if let Some(label) = example.labels.get(objective) {
-                head.take(&lesson, *label, &self.config, self.rates, &mut self.stream);
-            } else if correction {
-                head.replay.remove(lesson.exposure);
-            }
+        for (news, head) in news.zip(&mut self.heads) {
+            head.take(&lesson, news, &self.config, self.rates, &mut self.stream);
         }
-        report.corrections += u64::from(correction);
-        report.capped += u64::from(!admitted);
+        report.capped += u64::from(teaches && !admitted);
         if admitted {
             report.trained += 1;
             self.trained_through = self.trained_through.max(Some(example.exposure_ts));
+            let closed = (example.revision == 0).then_some(example.ts);
+            self.closed_through = self.closed_through.max(closed);
         }
     }
 }

@@ -4,6 +4,9 @@
 #[path = "suite/convai.rs"]
 mod convai;
 #[cfg(test)]
+#[path = "suite/corrections.rs"]
+mod corrections;
+#[cfg(test)]
 #[path = "suite/learning.rs"]
 mod learning;
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use plaudit_event::{Example, Label, Stream};
+use plaudit_event::{Example, Label, Objective, Stream};
 use plaudit_nn::loss::sigmoid;
 
 use crate::Prediction;
@@ -21,10 +21,39 @@ pub(super) struct Lesson<'a> {
     pub(super) example: &'a Example,
     pub(super) exposure: u64,
     pub(super) features: Arc<Features>,
-    /// A correction of an earlier example: no new prediction.
-    pub(super) correction: bool,
     /// Within the bound of its unit: to be trained on.
     pub(super) admitted: bool,
+}
+
+/// What an example says about one objective.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum News {
+    /// No label, or the one that is known already.
+    Nothing,
+    /// The label of an example that was not seen before.
+    First(Label),
+    /// The label of an earlier example is another now; `None` is no label.
+    Correction { before: Option<Label>, after: Option<Label> },
+}
+
+impl News {
+    pub(super) fn of(example: &Example, objective: &Objective) -> Self {
+        let after = example.labels.get(objective).copied();
+        if example.revision == 0 {
+            return after.map_or(Self::Nothing, Self::First);
+        }
+        let before = example.replaced.get(objective).copied();
+        if before == after { Self::Nothing } else { Self::Correction { before, after } }
+    }
+
+    /// The label to be learned, if any.
+    pub(super) fn label(self) -> Option<Label> {
+        match self {
+            Self::Nothing => None,
+            Self::First(label) => Some(label),
+            Self::Correction { after, .. } => after,
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -52,23 +81,16 @@ impl Head {
             .then(|| FrozenHead { network: self.learner.average.clone(), calibrator: self.calibrator.clone() })
     }
 
-    /// Predicts, records, learns, replays.
-    pub(super) fn take(
-        &mut self,
-        lesson: &Lesson<'_>,
-        label: Label,
-        config: &Config,
-        rates: Rates,
-        stream: &mut Stream,
-    ) {
-        if lesson.correction {
-            self.replay.remove(lesson.exposure);
-        } else {
-            self.predict(lesson, label, config);
+    /// Predicts and records, or corrects what is recorded; then learns and replays.
+    pub(super) fn take(&mut self, lesson: &Lesson<'_>, news: News, config: &Config, rates: Rates, stream: &mut Stream) {
+        match news {
+            News::Nothing => return,
+            News::First(label) => self.predict(lesson, label, config),
+            News::Correction { before, after } => self.correct(lesson, before, after, config),
         }
-        if !lesson.admitted {
+        let Some(label) = news.label().filter(|_| lesson.admitted) else {
             return;
-        }
+        };
         let memory = Memory {
             exposure: lesson.exposure,
             features: Arc::clone(&lesson.features),
@@ -102,12 +124,33 @@ impl Head {
                 label: label.value,
                 words: num_words(&lesson.example.response),
             };
-            self.window.push(prediction, config.metrics_window);
+            self.window.push(lesson.exposure, prediction, config.metrics_window);
         }
         if lesson.admitted {
-            let (value, weight) = (f64::from(label.value), f64::from(label.weight));
-            self.calibrator.observe(z, value, weight, &config.calibration);
+            self.observe(z, label, config);
         }
+    }
+
+    /// Puts the label `after` in the place of `before`, except in the network, which cannot unlearn.
+    fn correct(&mut self, lesson: &Lesson<'_>, before: Option<Label>, after: Option<Label>, config: &Config) {
+        self.window.relabel(lesson.exposure, after.map(|label| label.value));
+        let learned = before.filter(|label| self.replay.forget(lesson.exposure, label.value));
+        let Some(label) = after.filter(|_| lesson.admitted) else {
+            return;
+        };
+        let z = self.learner.average.logit(&lesson.features);
+        match learned {
+            Some(before) => {
+                let change = f64::from(label.value) - f64::from(before.value);
+                self.calibrator.correct(z, change, f64::from(label.weight));
+            }
+            None => self.observe(z, label, config),
+        }
+    }
+
+    fn observe(&mut self, z: f64, label: Label, config: &Config) {
+        let (value, weight) = (f64::from(label.value), f64::from(label.weight));
+        self.calibrator.observe(z, value, weight, &config.calibration);
     }
 }
 

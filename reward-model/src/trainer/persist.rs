@@ -11,7 +11,7 @@ use plaudit_event::{ExposureId, Objective, Seed, Timestamp};
 use plaudit_nn::checkpoint::{Checkpoint, Draft};
 use serde::{Deserialize, Serialize};
 
-use super::{Head, Trainer};
+use super::{Head, Taken, Trainer};
 use crate::calibration::{Calibrator, STATE_NUMBERS};
 use crate::encode::{ENCODER_VERSION, Encoder};
 use crate::hash_model::{FrozenHead, HashModel};
@@ -36,7 +36,9 @@ const QUALITY: &str = "quality.safetensors";
 struct State {
     encoder_version: u32,
     examples: u64,
+    last: Option<Taken>,
     trained_through: Option<Timestamp>,
+    closed_through: Option<Timestamp>,
     /// Position of the replay stream, a number beyond 64 bits.
     stream_position: String,
     unit_day: i64,
@@ -67,7 +69,7 @@ impl Trainer {
             replay.reservoir(&format!("{objective}.positives"), &head.replay.positives)?;
             replay.reservoir(&format!("{objective}.negatives"), &head.replay.negatives)?;
             write_window(&mut quality, objective, &head.window)?;
-            let ids = head.window.predictions.iter();
+            let ids = head.window.places();
             let state = HeadState {
                 learned: head.learner.examples,
                 positives_seen: head.replay.positives.seen,
@@ -81,7 +83,9 @@ impl Trainer {
         let state = State {
             encoder_version: ENCODER_VERSION,
             examples: self.examples,
+            last: self.last.clone(),
             trained_through: self.trained_through,
+            closed_through: self.closed_through,
             stream_position: self.stream.get_word_pos().to_string(),
             unit_day: self.units.day,
             heads,
@@ -123,7 +127,9 @@ impl Trainer {
         let position = position.map_err(|_| mismatch("the stream position is not a number"))?;
         trainer.stream.set_word_pos(position);
         trainer.examples = state.examples;
+        trainer.last = state.last;
         trainer.trained_through = state.trained_through;
+        trainer.closed_through = state.closed_through;
         trainer.units.day = state.unit_day;
 
         let model = Reader::open(checkpoint, MODEL)?;
@@ -259,10 +265,9 @@ fn read_optimizer(
 }
 
 fn write_window(to: &mut Writer, objective: &Objective, window: &Window) -> Result<(), Error> {
-    let predictions = &window.predictions;
-    to.f64s(&format!("{objective}.p"), predictions.iter().map(|p| p.p))?;
-    to.f32s(&format!("{objective}.label"), predictions.iter().map(|p| p.label))?;
-    to.u32s(&format!("{objective}.words"), predictions.iter().map(|p| p.words))
+    to.f64s(&format!("{objective}.p"), window.places().map(|p| p.p))?;
+    to.f32s(&format!("{objective}.label"), window.places().map(|p| p.label))?;
+    to.u32s(&format!("{objective}.words"), window.places().map(|p| p.words))
 }
 
 fn read_window(from: &Reader, objective: &Objective, ids: &[ExposureId]) -> Result<Window, Error> {
@@ -274,5 +279,5 @@ fn read_window(from: &Reader, objective: &Objective, ids: &[ExposureId]) -> Resu
         .zip(ids)
         .map(|(((p, label), words), id)| Prediction { exposure_id: id.clone(), p, label, words })
         .collect();
-    Ok(Window { predictions })
+    Ok(Window::of(predictions))
 }

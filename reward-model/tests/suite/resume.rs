@@ -6,8 +6,20 @@ use plaudit_reward_model::{Config, HashModel, RewardModel, Row, Trainer};
 
 use crate::world;
 
+/// Examples of which every fifth is corrected once a few more have come.
 fn examples(n: usize) -> Vec<Example> {
-    world::draw(n, 11, usize::MAX, 0.0).into_iter().map(|d| d.example).collect()
+    let first: Vec<Example> = world::draw(n, 11, usize::MAX, 0.0).into_iter().map(|d| d.example).collect();
+    let mut stream = Vec::with_capacity(n);
+    for (i, example) in first.iter().enumerate() {
+        stream.push(example.clone());
+        if i % 5 == 0 && i >= 20 {
+            let (earlier, opposite) = (&first[i - 20], 1.0 - first[i - 20].labels[Objective::LOVE].value);
+            let love = (i % 15 != 0).then_some(opposite);
+            stream.push(world::correction(earlier, Objective::LOVE, love));
+        }
+    }
+    stream.truncate(n);
+    stream
 }
 
 /// Small memories and windows, so that all of them overflow.
@@ -109,28 +121,6 @@ fn a_checkpoint_of_another_configuration_or_seed_is_refused() {
     let mut service = config();
     service.service.poll_ms = 1;
     assert!(Trainer::resume(&loaded, service, Seed::new(5)).is_ok(), "the loop is no part of what is learned");
-}
-
-#[test]
-fn a_correction_replaces_what_was_remembered() {
-    let mut example = world::example(1, "please explain", "it varies from case to case.");
-    world::label(&mut example, Objective::LOVE, 0.0);
-    let mut loved = example.clone();
-    loved.revision = 1;
-    world::label(&mut loved, Objective::LOVE, 1.0);
-    let mut trainer = trainer();
-    let mut stream = examples(300);
-    stream.insert(0, example);
-    trainer.step(&stream);
-    let before = trainer.predictions(Objective::LOVE).len();
-    let report = trainer.step(std::slice::from_ref(&loved));
-    assert_eq!((report.corrections, report.trained), (1, 1));
-    assert_eq!(trainer.predictions(Objective::LOVE).len(), before, "no second prediction");
-    let state = &trainer.checkpoint(0, None).unwrap().files["state.json"];
-    let state: serde_json::Value = serde_json::from_slice(state).unwrap();
-    let love = &state["heads"]["love"];
-    let seen = |class: &str| love[class].as_u64().unwrap();
-    assert_eq!(seen("positives_seen") + seen("negatives_seen"), 301, "moved, not added");
 }
 
 #[test]

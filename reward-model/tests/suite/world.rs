@@ -106,6 +106,7 @@ pub(crate) fn example(i: usize, request: &str, response: &str) -> Example {
         assignments: Vec::new(),
         attributes: serde_json::Map::new(),
         labels: BTreeMap::new(),
+        replaced: Default::default(),
         exposure_ts: at,
         ts: at,
     }
@@ -114,4 +115,16 @@ pub(crate) fn example(i: usize, request: &str, response: &str) -> Example {
 /// Labels `example` with `value` for `objective`.
 pub(crate) fn label(example: &mut Example, objective: &str, value: f32) {
     example.labels.insert(Objective::new(objective), Label { value, weight: 1.0 });
+}
+
+/// The next revision of `example`, with another label for `objective`, or none.
+pub(crate) fn correction(example: &Example, objective: &str, value: Option<f32>) -> Example {
+    let mut next = example.clone();
+    next.revision += 1;
+    next.replaced = next.labels.clone();
+    next.labels.remove(objective);
+    if let Some(value) = value {
+        label(&mut next, objective, value);
+    }
+    next
 }
