@@ -33,6 +33,8 @@ pub struct Status {
     pub checkpoint_id: Option<CheckpointId>,
     /// When the newest example that was trained on was exposed.
     pub trained_through: Option<Timestamp>,
+    /// When the window of the newest example that was trained on closed; corrections do not count.
+    pub closed_through: Option<Timestamp>,
     /// When the scorer was last published.
     pub published: Option<Timestamp>,
     /// Why training stopped, if it did.
@@ -63,7 +65,7 @@ pub struct RewardService;
 
 impl RewardService {
     /// Starts training on the examples of `log` with checkpoints below `dir`, from the newest intact checkpoint of
-    /// this configuration and seed, or from the first example.
+    /// this log, configuration and seed, or from the first example.
     ///
     /// # Errors
     /// Fails when the configuration has values outside their ranges or the thread cannot be started. A damaged
@@ -123,7 +125,7 @@ impl RewardHandle {
     }
 
     /// The newest predictions of `love`, oldest first, each made before its example was trained on and with the label
-    /// of the moment when the window closed.
+    /// of the newest revision; those whose label was taken back are left out.
     #[must_use]
     pub fn prequential(&self) -> Arc<[Prediction]> {
         let slot = self.shared.predictions.read().unwrap_or_else(PoisonError::into_inner);

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use plaudit_event::{CheckpointId, Clock, Envelope, Event, Example, Objective, Seed};
 use plaudit_ingest::ErrorKind;
-use plaudit_ingest::log::{EventLog, Stored, Topic};
+use plaudit_ingest::log::{BoxFuture, EventLog, Stored, Topic};
+use plaudit_nn::describe;
 use tokio::sync::watch;
 
 use super::checkpoints;
@@ -28,8 +29,10 @@ pub(super) struct Worker {
 /// Training in progress.
 struct Progress {
     trainer: Trainer,
-    /// Offset of the first example that has not been taken.
+    /// Offset of the first record that has not been read.
     position: u64,
+    /// Offset after the example that was taken last: the position of a checkpoint, so that its log can be recognised.
+    taken: u64,
     /// Position and id of the newest checkpoint.
     saved: Option<(u64, String)>,
     /// Examples at the last publication.
@@ -88,26 +91,37 @@ impl Worker {
 
     /// The trainer to go on with; `None` when asked to stop before the log could be read.
     async fn begin(&self, stopping: &mut watch::Receiver<bool>) -> Result<Option<Progress>, Error> {
-        let tail = loop {
-            if *stopping.borrow_and_update() {
-                return Ok(None);
-            }
-            let tail = self.log.tail(Topic::Examples).await;
-            if let Some(tail) = self.retried(tail, stopping).await? {
-                break tail;
-            }
+        checkpoints::sweep(&self.dir);
+        let Some(tail) = self.until_read(stopping, || self.log.tail(Topic::Examples)).await? else {
+            return Ok(None);
         };
-        let resumed = checkpoints::resume(&self.dir, &self.config, self.seed, tail)?;
+        let mut resumed = None;
+        for (path, manifest) in checkpoints::candidates(&self.dir, &self.config, self.seed, tail)? {
+            let Some(trainer) = checkpoints::open(&path, &manifest, &self.config, self.seed) else {
+                continue;
+            };
+            let last = manifest.log_position.saturating_sub(1);
+            let read = self.until_read(stopping, || self.log.read(Topic::Examples, last, 1)).await?;
+            let Some(records) = read else {
+                return Ok(None);
+            };
+            if checkpoints::continues(&trainer, &manifest, records.first().and_then(decode).as_ref()) {
+                resumed = Some((trainer, manifest));
+                break;
+            }
+        }
         let mut progress = match resumed {
             Some((trainer, manifest)) => Progress {
                 trainer,
                 position: manifest.log_position,
+                taken: manifest.log_position,
                 saved: Some((manifest.log_position, manifest.id)),
                 published: None,
             },
             None => Progress {
                 trainer: Trainer::new(self.config.clone(), self.seed)?,
                 position: 0,
+                taken: 0,
                 saved: None,
                 published: None,
             },
@@ -121,6 +135,20 @@ impl Worker {
             "reward model training started"
         );
         Ok(Some(progress))
+    }
+
+    /// The value of `call` once the log answers; `None` when asked to stop before.
+    async fn until_read<'a, T>(
+        &self,
+        stopping: &mut watch::Receiver<bool>,
+        call: impl Fn() -> BoxFuture<'a, Result<T, plaudit_ingest::Error>>,
+    ) -> Result<Option<T>, Error> {
+        while !*stopping.borrow_and_update() {
+            if let Some(value) = self.retried(call().await, stopping).await? {
+                return Ok(Some(value));
+            }
+        }
+        Ok(None)
     }
 
     /// The value of a call to the log; `None` after a pause when the call may be repeated.
@@ -152,6 +180,7 @@ impl Worker {
                 continue;
             };
             total += progress.trainer.step(std::slice::from_ref(&example));
+            progress.taken = progress.position;
             let every = self.config.service.checkpoint_every;
             if every > 0 && progress.trainer.examples().is_multiple_of(every) {
                 self.save(progress);
@@ -186,6 +215,7 @@ impl Worker {
             status.love = objectives.get(Objective::LOVE).copied();
             status.objectives = objectives;
             status.trained_through = trainer.trained_through();
+            status.closed_through = trainer.closed_through();
             status.published = Some(now);
             status.checkpoint_id = saved_id(progress);
         });
@@ -193,7 +223,7 @@ impl Worker {
 
     /// Writes a checkpoint. A failure is reported and survived: the next one may succeed, and the log has it all.
     fn save(&self, progress: &mut Progress) {
-        let position = progress.position;
+        let position = progress.taken;
         if position == 0 || progress.saved.as_ref().is_some_and(|(at, _)| *at == position) {
             return;
         }
@@ -240,16 +270,4 @@ async fn pause(millis: u64, stopping: &mut watch::Receiver<bool>) {
     let asked = stopping.changed();
     // Time running out and being asked are both a reason to go on; a lost handle has asked before it went.
     drop(tokio::time::timeout(Duration::from_millis(millis), asked).await);
-}
-
-/// An error with its causes on one line.
-fn describe(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

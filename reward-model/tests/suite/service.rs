@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use plaudit_event::{Context, Envelope, Event, Example, ManualClock, Objective, Seed, Timestamp};
+use plaudit_event::{Context, Envelope, Event, Example, ExposureId, ManualClock, Objective, Seed, Timestamp};
 use plaudit_ingest::log::{EventLog, MemoryLog, Record, Topic};
 use plaudit_nn::checkpoint;
 use plaudit_reward_model::{Config, RewardHandle, RewardService, Row, Trainer};
@@ -49,6 +49,21 @@ fn logit(handle: &RewardHandle) -> f64 {
     let context = Context::of_user("please explain the river number8");
     let row = Row { context: &context, response: "happy to help with that. it varies from case to case." };
     handle.scorer().unwrap().score(&[row]).unwrap()[0].logit(Objective::LOVE).unwrap()
+}
+
+/// The same examples of other exposures.
+fn renamed(mut examples: Vec<Example>) -> Vec<Example> {
+    for example in &mut examples {
+        example.exposure_id = ExposureId::new(format!("other-{}", example.exposure_id)).unwrap();
+    }
+    examples
+}
+
+/// A trainer that has taken `examples` without a service around it.
+fn straight(examples: &[Example]) -> Trainer {
+    let mut trainer = Trainer::new(config(), SEED).unwrap();
+    trainer.step(examples);
+    trainer
 }
 
 fn positions(dir: &Path) -> Vec<u64> {
@@ -139,11 +154,60 @@ async fn a_checkpoint_ahead_of_the_log_is_not_used() {
     let first = spawn(&old, dir.path());
     first.wait_for(250).await.unwrap();
     first.shutdown().await.unwrap();
+    assert_eq!(positions(dir.path()), [250, 200]);
     let fresh = log();
-    append(&fresh, &examples(60)).await;
+    let others = renamed(examples(460));
+    append(&fresh, &others[..60]).await;
     let second = spawn(&fresh, dir.path());
     second.wait_for(60).await.unwrap();
     assert_eq!(second.status().examples, 60, "from the start of the new log");
+    second.shutdown().await.unwrap();
+    assert_eq!(positions(dir.path()), [250, 200, 60], "the old log may come back");
+
+    // The new log grows past what the old checkpoints had seen.
+    append(&fresh, &others[60..]).await;
+    let third = spawn(&fresh, dir.path());
+    third.wait_for(460).await.unwrap();
+    assert_eq!((third.status().examples, third.status().position), (460, 460));
+    assert_eq!(third.status().love, straight(&others).quality(Objective::LOVE), "nothing of the old log is in it");
+    third.shutdown().await.unwrap();
+    assert_eq!(positions(dir.path()), [460, 400]);
+}
+
+#[tokio::test]
+async fn a_checkpoint_of_a_log_that_was_replaced_by_a_longer_one_is_not_used() {
+    let dir = tempfile::tempdir().unwrap();
+    let old = log();
+    append(&old, &examples(250)).await;
+    let first = spawn(&old, dir.path());
+    first.wait_for(250).await.unwrap();
+    first.shutdown().await.unwrap();
+    let fresh = log();
+    let others = renamed(examples(300));
+    append(&fresh, &others).await;
+    let second = spawn(&fresh, dir.path());
+    second.wait_for(300).await.unwrap();
+    assert_eq!(second.status().examples, 300, "from the start of the new log");
+    assert_eq!(second.status().love, straight(&others).quality(Objective::LOVE));
+    second.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_restart_after_an_unreadable_record_goes_on_from_the_checkpoint() {
+    let (dir, log) = (tempfile::tempdir().unwrap(), log());
+    let examples = examples(120);
+    append(&log, &examples[..60]).await;
+    let garbage = Record { key: "x".to_owned(), value: b"{".to_vec() };
+    log.append(Topic::Examples, vec![garbage]).await.unwrap();
+    let first = spawn(&log, dir.path());
+    first.wait_for(61).await.unwrap();
+    first.shutdown().await.unwrap();
+    assert_eq!(positions(dir.path()), [60], "after the last example");
+    append(&log, &examples[60..]).await;
+    let second = spawn(&log, dir.path());
+    second.wait_for(121).await.unwrap();
+    assert_eq!((second.status().examples, second.status().position), (120, 121));
+    assert_eq!(second.status().closed_through, Some(examples[119].ts));
     second.shutdown().await.unwrap();
 }
 
