@@ -4,6 +4,7 @@ use futures::StreamExt;
 use plaudit_event::Surface;
 use plaudit_ingest::log::Topic;
 use plaudit_serving::Config;
+use plaudit_serving::engine::EngineConfig;
 use serde_json::{Value, json};
 
 use crate::support::{World, error_of, expected, question, with_champion};
@@ -183,11 +184,12 @@ async fn a_stream_says_what_the_plain_answer_says() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reader_who_leaves_leaves_an_exposure() {
-    let (world, server, champion) = with_champion(Config::default()).await;
+    let world = World::new();
+    let engine = EngineConfig { max_new_tokens: 1_800, ..EngineConfig::default() };
+    let server = world.start(Config { engine, ..Config::default() }).await;
+    server.crown(&world.slow_policy()).await;
     let mut ask = question("how do i boil an egg");
-    let long = (0..).find(|seed| expected(&champion, "how do i boil an egg", *seed).len() > 40);
-    ask["seed"] = json!(long);
-    ask["max_tokens"] = json!(200);
+    ask["seed"] = json!(1);
     ask["stream"] = json!(true);
     let mut response = server.send(CHAT, &ask).await;
     let mut read = String::new();
@@ -202,12 +204,15 @@ async fn a_reader_who_leaves_leaves_an_exposure() {
         }
     };
     drop(response);
-    while world.exposures().await.is_empty() {
+    while server.serving.num_generating() > 0 {
         tokio::time::sleep(std::time::Duration::from_millis(2)).await;
     }
-    let exposure = world.exposures().await.remove(0);
-    assert!(exposure.response().starts_with(&content), "{content:?} {exposure:?}");
     server.stop().await.unwrap();
+    let exposures = world.exposures().await;
+    assert_eq!(exposures.len(), 1);
+    assert_eq!(exposures[0].attributes["interrupted"], true);
+    assert!(exposures[0].response().starts_with(content.trim_end()), "{content:?} {:?}", exposures[0]);
+    assert!(exposures[0].token_logprobs.as_ref().unwrap().len() < 1_800);
 }
 
 #[tokio::test(flavor = "multi_thread")]

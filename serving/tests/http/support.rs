@@ -59,6 +59,22 @@ impl World {
         policy
     }
 
+    /// Writes a policy that answers for seconds: it is large, and most of its tokens are no text and no end.
+    pub(crate) fn slow_policy(&self) -> GeneratePolicy {
+        let config = DecoderConfig {
+            hidden: 256,
+            layers: 4,
+            heads: 4,
+            kv_heads: 4,
+            ffn: 1_024,
+            max_positions: 2_048,
+            ..DecoderConfig::tiny(4_000)
+        };
+        let policy = from_weights(&config, tokenizer(), 1_800, 1);
+        policy.save(self.policies_dir(), candle_core::DType::F32).unwrap();
+        policy
+    }
+
     pub(crate) async fn open(&self, config: Config) -> Result<Arc<Serving>, plaudit_serving::Error> {
         let clock: Arc<ManualClock> = Arc::clone(&self.clock);
         let intake = Intake::open(self.log.clone(), clock.clone(), &plaudit_ingest::Config::default()).await.unwrap();
@@ -116,8 +132,7 @@ fn recorder() -> PrometheusHandle {
 }
 
 fn make_policy(seed: u64) -> GeneratePolicy {
-    let texts = ["how do i boil an egg", "boil it for eight minutes and cool it", "thanks a lot, take care"];
-    let tokenizer = Tokenizer::train(texts, 280).unwrap();
+    let tokenizer = tokenizer();
     let config = DecoderConfig {
         hidden: 32,
         layers: 2,
@@ -127,8 +142,18 @@ fn make_policy(seed: u64) -> GeneratePolicy {
         max_positions: 256,
         ..DecoderConfig::tiny(tokenizer.vocab_size())
     };
-    let decoder = Decoder::init(&config, &mut Seed::new(seed).stream("init")).unwrap();
-    let sampling = Sampling { max_new_tokens: 24, ..Sampling::default() };
+    from_weights(&config, tokenizer, 24, seed)
+}
+
+fn tokenizer() -> Tokenizer {
+    let texts = ["how do i boil an egg", "boil it for eight minutes and cool it", "thanks a lot, take care"];
+    Tokenizer::train(texts, 280).unwrap()
+}
+
+/// A policy with weights drawn from `seed`.
+fn from_weights(config: &DecoderConfig, tokenizer: Tokenizer, max_new_tokens: usize, seed: u64) -> GeneratePolicy {
+    let decoder = Decoder::init(config, &mut Seed::new(seed).stream("init")).unwrap();
+    let sampling = Sampling { max_new_tokens, ..Sampling::default() };
     let lineage = Lineage { seed, ..Lineage::default() };
     GeneratePolicy::from_parts(decoder, Arc::new(tokenizer), sampling, &lineage, candle_core::DType::F32).unwrap()
 }
