@@ -31,8 +31,6 @@ pub struct Status {
     pub objectives: std::collections::BTreeMap<Objective, Quality>,
     /// The newest checkpoint.
     pub checkpoint_id: Option<CheckpointId>,
-    /// When the newest example that was trained on was exposed.
-    pub trained_through: Option<Timestamp>,
     /// When the window of the newest example that was trained on closed; corrections do not count.
     pub closed_through: Option<Timestamp>,
     /// When the scorer was last published.

@@ -57,7 +57,6 @@ pub struct Trainer {
     units: UnitCap,
     examples: u64,
     last: Option<Taken>,
-    trained_through: Option<Timestamp>,
     closed_through: Option<Timestamp>,
 }
 
@@ -102,7 +101,6 @@ impl Trainer {
             units: UnitCap::default(),
             examples: 0,
             last: None,
-            trained_through: None,
             closed_through: None,
             config,
         })
@@ -121,12 +119,6 @@ impl Trainer {
     #[must_use]
     pub const fn examples(&self) -> u64 {
         self.examples
-    }
-
-    /// When the newest example that was trained on was exposed.
-    #[must_use]
-    pub const fn trained_through(&self) -> Option<Timestamp> {
-        self.trained_through
     }
 
     /// When the window of the newest example that was trained on closed; corrections do not count.
@@ -204,7 +196,6 @@ impl Trainer {
         report.capped += u64::from(teaches && !admitted);
         if admitted {
             report.trained += 1;
-            self.trained_through = self.trained_through.max(Some(example.exposure_ts));
             let closed = (example.revision == 0).then_some(example.ts);
             self.closed_through = self.closed_through.max(closed);
         }

@@ -214,7 +214,6 @@ impl Worker {
             status.position = progress.position;
             status.love = objectives.get(Objective::LOVE).copied();
             status.objectives = objectives;
-            status.trained_through = trainer.trained_through();
             status.closed_through = trainer.closed_through();
             status.published = Some(now);
             status.checkpoint_id = saved_id(progress);

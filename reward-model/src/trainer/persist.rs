@@ -37,7 +37,6 @@ struct State {
     encoder_version: u32,
     examples: u64,
     last: Option<Taken>,
-    trained_through: Option<Timestamp>,
     closed_through: Option<Timestamp>,
     /// Position of the replay stream, a number beyond 64 bits.
     stream_position: String,
@@ -84,7 +83,6 @@ impl Trainer {
             encoder_version: ENCODER_VERSION,
             examples: self.examples,
             last: self.last.clone(),
-            trained_through: self.trained_through,
             closed_through: self.closed_through,
             stream_position: self.stream.get_word_pos().to_string(),
             unit_day: self.units.day,
@@ -128,7 +126,6 @@ impl Trainer {
         trainer.stream.set_word_pos(position);
         trainer.examples = state.examples;
         trainer.last = state.last;
-        trainer.trained_through = state.trained_through;
         trainer.closed_through = state.closed_through;
         trainer.units.day = state.unit_day;
 
