@@ -2,12 +2,15 @@
 //!
 //! Every problem is reported at once, each with its key path and the allowed range.
 
+mod environment;
+
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
-use plaudit_ingest::Problem;
+use plaudit_ingest::{Problem, log, store};
 
 use crate::learner::LearnConfig;
 
@@ -107,30 +110,35 @@ impl Config {
     /// Fails when the file cannot be read or parsed, and with the list of all problems of its content.
     pub(crate) fn load(
         file: Option<&Path>,
-        environment: impl Iterator<Item = (String, String)>,
+        environment: impl Iterator<Item = (OsString, OsString)>,
         flags: &[(String, Value)],
     ) -> Result<Self, Error> {
         let mut overrides = match file {
             Some(path) => leaves(&read(path)?),
             None => Vec::new(),
         };
-        overrides.extend(from_environment(environment));
-        overrides.extend(flags.iter().cloned());
+        overrides.extend(environment::overrides(environment));
+        overrides.extend(flags.iter().map(|(path, value)| Override::new(path.clone(), value.clone())));
         Self::from_overrides(overrides)
     }
 
-    fn from_overrides(overrides: Vec<(String, Value)>) -> Result<Self, Error> {
+    fn from_overrides(overrides: Vec<Override>) -> Result<Self, Error> {
         let defaults = Table::try_from(Self::default()).expect("the default configuration is TOML");
         let mut merged = defaults.clone();
         let mut problems = Vec::new();
         // Each key is tried on its own against the defaults, so that one bad key hides no other.
-        for (path, value) in overrides {
+        for Override { path, value, variable } in overrides {
             let mut alone = defaults.clone();
             let checked = put(&mut alone, &path, value.clone())
                 .and_then(|()| Self::deserialize(Value::Table(alone)).map_err(|error| one_line(&error)));
             match checked {
                 Ok(_) => put(&mut merged, &path, value).unwrap_or_default(),
-                Err(message) => problems.push(Problem { path, message }),
+                Err(mut message) => {
+                    if let Some(variable) = variable {
+                        message += &format!(" (from the environment variable {variable})");
+                    }
+                    problems.push(Problem { path, message });
+                }
             }
         }
         let config = Self::deserialize(Value::Table(merged))
@@ -151,9 +159,15 @@ impl Config {
         section("reward_model", self.reward_model.validate());
         section("policy", self.policy.validate());
         section("serving", self.serving.validate());
+        let mut add = |path: &str, message: String| problems.push(Problem { path: path.to_owned(), message });
         if self.roles.is_empty() {
-            let message = "must name at least one of serve, ingest, learn".to_owned();
-            problems.push(Problem { path: "roles".to_owned(), message });
+            add("roles", "must name at least one of serve, ingest, learn".to_owned());
+        }
+        if let Err(error) = log::check_location(&self.event_log) {
+            add("event_log", error.to_string());
+        }
+        if let Err(error) = store::check_location(&self.event_store) {
+            add("event_store", error.to_string());
         }
         problems
     }
@@ -166,6 +180,11 @@ impl Config {
     /// The URI of the store with `auto` resolved.
     pub(crate) fn event_store_uri(&self) -> String {
         self.resolve(&self.event_store, "store.db")
+    }
+
+    /// The file of the log; nothing when it is in memory.
+    pub(crate) fn event_log_file(&self) -> Option<PathBuf> {
+        self.event_log_uri().strip_prefix("sqlite:").map(PathBuf::from)
     }
 
     fn resolve(&self, uri: &str, name: &str) -> String {
@@ -186,6 +205,22 @@ impl Config {
     }
 }
 
+/// One key that is set to another value than its default.
+#[derive(Debug, Clone, PartialEq)]
+struct Override {
+    /// Dotted key.
+    path: String,
+    value: Value,
+    /// The environment variable that sets it, if one does.
+    variable: Option<String>,
+}
+
+impl Override {
+    const fn new(path: String, value: Value) -> Self {
+        Self { path, value, variable: None }
+    }
+}
+
 fn one_line(error: &toml::de::Error) -> String {
     error.message().trim().replace('\n', " ")
 }
@@ -196,32 +231,16 @@ fn read(path: &Path) -> Result<Table, Error> {
         .map_err(|error| Error::Syntax { path: path.to_owned(), message: error.to_string().trim_end().to_owned() })
 }
 
-/// `PLAUDIT_SERVING__LISTEN=…` is the key `serving.listen`; the value is TOML, or else a string.
-fn from_environment(environment: impl Iterator<Item = (String, String)>) -> Vec<(String, Value)> {
-    let mut found: Vec<(String, Value)> = Vec::new();
-    for (name, text) in environment {
-        let Some(rest) = name.strip_prefix("PLAUDIT_") else { continue };
-        // Not a key: the folder of the public data sets.
-        if rest == "DATA" {
-            continue;
-        }
-        let value = format!("value = {text}").parse::<Table>().ok().and_then(|mut table| table.remove("value"));
-        found.push((rest.to_lowercase().replace("__", "."), value.unwrap_or(Value::String(text))));
-    }
-    found.sort_by(|left, right| left.0.cmp(&right.0));
-    found
-}
-
 /// Every value of `table` that is not itself a table, with its dotted path.
-fn leaves(table: &Table) -> Vec<(String, Value)> {
+fn leaves(table: &Table) -> Vec<Override> {
     let mut found = Vec::new();
     for (key, value) in table {
         match value {
             Value::Table(inner) if !inner.is_empty() => {
-                let prefixed = leaves(inner).into_iter().map(|(path, leaf)| (format!("{key}.{path}"), leaf));
-                found.extend(prefixed);
+                let leaves = leaves(inner).into_iter();
+                found.extend(leaves.map(|leaf| Override { path: format!("{key}.{}", leaf.path), ..leaf }));
             }
-            other => found.push((key.clone(), other.clone())),
+            other => found.push(Override::new(key.clone(), other.clone())),
         }
     }
     found
@@ -266,10 +285,27 @@ mod tests {
     }
 
     #[test]
-    fn variables_override_the_file() {
-        let variables = [("PLAUDIT_SEED", "9"), ("PLAUDIT_DATA", "/sets"), ("PATH", "x")];
-        let variables = variables.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let config = Config::load(None, variables, &[]).unwrap();
-        assert_eq!(config.seed, 9);
+    fn the_backends_must_be_of_this_build() {
+        let Err(Error::Invalid(problems)) = load("event_log = 'kafka://b1:9092'\nevent_store = 'nonsense'\n") else {
+            panic!("invalid")
+        };
+        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        assert_eq!(lines.len(), 2, "{lines:?}");
+        assert!(lines[0].starts_with("event_log: ") && lines[0].contains("not in this build"), "{lines:?}");
+        assert!(lines[1].starts_with("event_store: ") && lines[1].contains("must be `memory:`"), "{lines:?}");
+    }
+
+    #[test]
+    fn flags_win_over_variables_and_variables_over_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("plaudit.toml");
+        std::fs::write(&file, "seed = 2\ndata_dir = 'file'\n[serving]\npoll = '2s'\n[learn]\nprompts = 7\n").unwrap();
+        let variables = [("PLAUDIT_SEED", "3"), ("PLAUDIT_SERVING__POLL", "3s"), ("PLAUDIT_DATA_DIR", "variable")];
+        let variables = variables.into_iter().map(|(name, value)| (name.into(), value.into()));
+        let flags = [("data_dir".to_owned(), Value::String("flag".to_owned()))];
+        let config = Config::load(Some(&file), variables, &flags).unwrap();
+        assert_eq!((config.learn.prompts, config.seed), (7, 3));
+        assert_eq!(config.serving.poll, std::time::Duration::from_secs(3));
+        assert_eq!(config.data_dir, Path::new("flag"));
     }
 }
