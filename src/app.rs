@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -10,6 +11,8 @@ use plaudit_ingest::log::EventLog;
 use plaudit_ingest::service::{AttributionService, StoreSink};
 use plaudit_ingest::store::EventStore;
 use plaudit_ingest::{Intake, log, store};
+use plaudit_nn::checkpoint;
+use plaudit_policy::generate::PREFIX;
 use plaudit_policy::select::Thompson;
 use plaudit_reward_model::{RewardHandle, RewardService};
 use plaudit_serving::rollout::Origin;
@@ -20,6 +23,9 @@ use tokio::task::JoinSet;
 use crate::config::{Config, Role};
 use crate::learner::{Learner, LearnerStatus};
 use crate::shipped;
+
+/// How often the process looks whether the reward model still trains.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// A running process.
 pub(crate) struct App {
@@ -33,8 +39,50 @@ pub(crate) struct App {
     pub(crate) reward: Option<Arc<RewardHandle>>,
     /// What the policy learner does.
     pub(crate) learner: watch::Receiver<LearnerStatus>,
+    /// Roles that take requests or make candidates; they stop first.
+    front: Mutex<Tasks>,
+    /// The ingest role, which then takes in what they have left.
+    back: Mutex<Tasks>,
+}
+
+/// Roles that stop together.
+struct Tasks {
     stop: watch::Sender<bool>,
-    tasks: Mutex<JoinSet<anyhow::Result<()>>>,
+    running: JoinSet<anyhow::Result<()>>,
+}
+
+impl Tasks {
+    fn new() -> Self {
+        Self { stop: watch::Sender::new(false), running: JoinSet::new() }
+    }
+
+    /// Becomes true when it is time to stop.
+    fn stopped(&self) -> watch::Receiver<bool> {
+        self.stop.subscribe()
+    }
+
+    /// Waits until one fails; never returns while all is well.
+    async fn failure(&mut self) -> anyhow::Error {
+        loop {
+            match self.running.join_next().await {
+                Some(Ok(Ok(()))) => {}
+                Some(Ok(Err(error))) => return error,
+                Some(Err(error)) => return anyhow::Error::new(error).context("a role ended in a panic"),
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    /// Stops all and gives the first failure.
+    async fn stop(mut self) -> anyhow::Result<()> {
+        self.stop.send_replace(true);
+        let mut result = Ok(());
+        while let Some(ended) = self.running.join_next().await {
+            let ended = ended.context("a role ended in a panic").and_then(|ended| ended);
+            result = result.and(ended);
+        }
+        result
+    }
 }
 
 /// What every role works with.
@@ -66,14 +114,13 @@ impl App {
         let store = store::open(&config.event_store_uri())?;
         let intake = Intake::open(Arc::clone(&log), Arc::clone(&clock), &config.ingest).await?;
         let backends = Backends { log, store, intake: intake.clone(), clock };
-        let (stop, stopped) = watch::channel(false);
-        let mut tasks = JoinSet::new();
+        let (mut front, mut back) = (Tasks::new(), Tasks::new());
         if config.has(Role::Ingest) {
-            start_ingest(&mut tasks, config, &backends, &stopped);
+            start_ingest(&mut back, config, &backends);
         }
         let url = listener.as_ref().map(|listener| format!("http://{}", listener.address()));
         let serving = match listener {
-            Some(listener) => Some(start_serving(&mut tasks, config, &backends, listener, metrics, &stopped).await?),
+            Some(listener) => Some(start_serving(&mut front, config, &backends, listener, metrics).await?),
             None => None,
         };
         let (status, learner) = watch::channel(LearnerStatus::default());
@@ -81,6 +128,10 @@ impl App {
             true => Some(start_reward(config, &backends)?),
             false => None,
         };
+        if let Some(reward) = &reward {
+            let stopped = front.stopped();
+            front.running.spawn(watch_reward(Arc::clone(reward), config.has(Role::Serve), stopped));
+        }
         if let (Some(reward), Some(serving)) = (&reward, &serving) {
             let learner = Learner {
                 config: config.clone(),
@@ -90,9 +141,10 @@ impl App {
                 clock: Arc::clone(&backends.clock),
                 status,
             };
-            tasks.spawn(learner.run(stopped));
+            let stopped = front.stopped();
+            front.running.spawn(learner.run(stopped));
         }
-        Ok(Self { url, intake, serving, reward, learner, stop, tasks: Mutex::new(tasks) })
+        Ok(Self { url, intake, serving, reward, learner, front: Mutex::new(front), back: Mutex::new(back) })
     }
 
     /// Waits until a role fails; never returns while all is well.
@@ -100,59 +152,73 @@ impl App {
     /// # Errors
     /// Gives the failure.
     pub(crate) async fn failure(&self) -> anyhow::Error {
-        let mut tasks = self.tasks.lock().await;
-        loop {
-            match tasks.join_next().await {
-                Some(Ok(Ok(()))) => {}
-                Some(Ok(Err(error))) => return error,
-                Some(Err(error)) => return anyhow::Error::new(error).context("a role ended in a panic"),
-                None => std::future::pending().await,
-            }
+        let (mut front, mut back) = (self.front.lock().await, self.back.lock().await);
+        tokio::select! {
+            error = front.failure() => error,
+            error = back.failure() => error,
         }
     }
 
-    /// Stops taking requests, finishes those under way, and lets every role write what it holds.
+    /// Stops in order: no more requests, those under way are finished, the reward model is saved, and what was
+    /// acknowledged until then is attributed and stored.
     ///
     /// # Errors
     /// Gives the first failure; all roles are stopped in any case.
     pub(crate) async fn stop(self) -> anyhow::Result<()> {
-        // No receiver left means that every role has ended already.
-        let _ = self.stop.send(true);
-        let mut result = Ok(());
-        let mut tasks = self.tasks.into_inner();
-        while let Some(ended) = tasks.join_next().await {
-            let ended = ended.context("a role ended in a panic").and_then(|ended| ended);
-            result = result.and(ended);
-        }
+        let mut result = self.front.into_inner().stop().await;
         if let Some(reward) = self.reward {
             result = result.and(reward.shutdown().await.context("the reward model stopped"));
         }
-        result
+        result.and(self.back.into_inner().stop().await)
     }
 }
 
-fn start_ingest(
-    tasks: &mut JoinSet<anyhow::Result<()>>,
-    config: &Config,
-    backends: &Backends,
-    stopped: &watch::Receiver<bool>,
-) {
+/// Ends the process with the reward model when nothing else is of use in it; beside serving, which goes on, it says
+/// so once.
+async fn watch_reward(
+    reward: Arc<RewardHandle>,
+    serves: bool,
+    mut stopped: watch::Receiver<bool>,
+) -> anyhow::Result<()> {
+    let reason = loop {
+        if let Some(reason) = reward.status().failed {
+            break reason;
+        }
+        tokio::select! {
+            // An error means that the sender is gone, which is a reason to stop too.
+            _ = stopped.wait_for(|stop| *stop) => return Ok(()),
+            () = tokio::time::sleep(LOOK) => {}
+        }
+    };
+    anyhow::ensure!(serves, "the reward model stopped: {reason}");
+    tracing::error!(reason, "the reward model stopped; serving goes on with the policies it has");
+    Ok(())
+}
+
+fn start_ingest(tasks: &mut Tasks, config: &Config, backends: &Backends) {
     let mut attribution = AttributionService::new(Arc::clone(&backends.log), config.ingest.clone());
     let mut sink = StoreSink::new(Arc::clone(&backends.log), Arc::clone(&backends.store), &config.ingest);
-    let (for_attribution, for_sink) = (stopped.clone(), stopped.clone());
-    tasks.spawn(async move { attribution.run(for_attribution).await.context("attribution stopped") });
-    tasks.spawn(async move { sink.run(for_sink).await.context("the store sink stopped") });
+    let stopped = tasks.stopped();
+    tasks.running.spawn(async move {
+        tokio::try_join!(async { attribution.run(stopped.clone()).await.context("attribution stopped") }, async {
+            sink.run(stopped.clone()).await.context("the store sink stopped")
+        },)?;
+        // What came in since the last look.
+        attribution.catch_up().await.context("attribution stopped")?;
+        sink.catch_up().await.context("the store sink stopped")?;
+        Ok(())
+    });
 }
 
 async fn start_serving(
-    tasks: &mut JoinSet<anyhow::Result<()>>,
+    tasks: &mut Tasks,
     config: &Config,
     backends: &Backends,
     listener: Listener,
     metrics: PrometheusHandle,
-    stopped: &watch::Receiver<bool>,
 ) -> anyhow::Result<Arc<Serving>> {
     let policies_dir = policies_dir(config);
+    checkpoint::sweep(&policies_dir, PREFIX)?;
     let parts = Parts {
         log: Arc::clone(&backends.log),
         intake: backends.intake.clone(),
@@ -168,16 +234,19 @@ async fn start_serving(
         let source = config.initial_policy.clone();
         let install = move || shipped::install(source.as_deref(), &policies_dir);
         let policy = tokio::task::spawn_blocking(install).await??;
-        serving.register(policy.id(), None, Origin::Pretrained, serde_json::Map::new()).await?;
+        // A start that was killed in between has registered it already.
+        if !serving.rollout().policies().contains_key(policy.id()) {
+            serving.register(policy.id(), None, Origin::Pretrained, serde_json::Map::new()).await?;
+        }
         serving.crown(policy.id(), serde_json::json!({"reason": "first policy of this data directory"})).await?;
     }
-    let mut stopped = stopped.clone();
+    let mut stopped = tasks.stopped();
     let shutdown = async move {
         // An error means that the sender is gone, which is a reason to stop too.
         let _ = stopped.wait_for(|stop| *stop).await;
     };
     let server = serve(Arc::clone(&serving), listener, shutdown);
-    tasks.spawn(async move { server.await.context("serving stopped") });
+    tasks.running.spawn(async move { server.await.context("serving stopped") });
     Ok(serving)
 }
 

@@ -1,14 +1,16 @@
 //! The loop that makes candidates: waits for enough new examples, trains against the newest reward model,
 //! gates, and hands what passed to the rolling experiment.
 
+mod config;
+
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use plaudit_event::{Clock, Context, PolicyId, Seed, Timestamp};
-use plaudit_ingest::Problem;
 use plaudit_ingest::store::EventStore;
+use plaudit_nn::checkpoint;
 use plaudit_nn::runtime::pinned_pool;
 use plaudit_policy::GeneratePolicy;
 use plaudit_policy::crpg::StepReport;
@@ -16,59 +18,19 @@ use plaudit_policy::gate::Verdict;
 use plaudit_policy::learn::{CandidateReport, Training, gate_candidate, train_candidate};
 use plaudit_reward_model::{RewardHandle, RewardModel, Status};
 use plaudit_serving::Serving;
-use plaudit_serving::rollout::Origin;
-use serde::{Deserialize, Serialize};
+use plaudit_serving::rollout::{Origin, Stage};
+use serde::Serialize;
 use serde_json::json;
 use tokio::sync::{oneshot, watch};
 
 use crate::app::policies_dir;
 use crate::config::Config;
+pub(crate) use config::LearnConfig;
 
 /// How often the loop looks whether it is time.
 const POLL: Duration = Duration::from_millis(250);
-
-/// When candidates are made.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct LearnConfig {
-    /// Whether candidates are made at all.
-    pub(crate) enabled: bool,
-    /// Examples before the first candidate.
-    pub(crate) first_after: u64,
-    /// Further examples before each later one.
-    pub(crate) every: u64,
-    /// Prompts of users that a candidate learns on; the gate gets others.
-    pub(crate) prompts: usize,
-    /// The reward model must tell love from its absence at least this well, as prequential AUROC.
-    pub(crate) min_auroc: f64,
-    /// Cores that training uses.
-    pub(crate) threads: usize,
-}
-
-impl Default for LearnConfig {
-    fn default() -> Self {
-        Self { enabled: true, first_after: 50_000, every: 50_000, prompts: 2_000, min_auroc: 0.6, threads: 1 }
-    }
-}
-
-impl LearnConfig {
-    /// Every value outside its range, with its key.
-    pub(crate) fn validate(&self) -> Vec<Problem> {
-        let mut problems = Vec::new();
-        let mut check = |key: &str, value: f64, least: f64, most: f64| {
-            if !(least..=most).contains(&value) {
-                let message = format!("must be between {least} and {most}, got {value}");
-                problems.push(Problem { path: key.to_owned(), message });
-            }
-        };
-        check("first_after", self.first_after as f64, 1.0, 1e15);
-        check("every", self.every as f64, 1.0, 1e15);
-        check("prompts", self.prompts as f64, 1.0, 1e7);
-        check("min_auroc", self.min_auroc, 0.0, 1.0);
-        check("threads", self.threads as f64, 1.0, 256.0);
-        problems
-    }
-}
+/// Longest pause after failures.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// What the loop does now.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -138,34 +100,81 @@ impl Learner {
     /// Makes candidates until `stopped` turns true. A candidate that fails is logged and tried again later:
     /// serving goes on without it.
     pub(crate) async fn run(self, mut stopped: watch::Receiver<bool>) -> anyhow::Result<()> {
-        let mut due = self.config.learn.first_after;
+        let mut due = self.first_due();
+        let mut pause = POLL;
         while self.config.learn.enabled && !*stopped.borrow() {
-            if let Some((reward, status)) = self.ready(due) {
-                due = status.examples + self.config.learn.every;
-                if let Err(error) = self.candidate(reward, status, &stopped).await {
+            let looked = self.look(&mut due, &stopped).await;
+            self.status.send_modify(|status| status.activity = Activity::Waiting);
+            pause = match looked {
+                Ok(()) => POLL,
+                Err(_) if *stopped.borrow() => break,
+                Err(error) => {
                     tracing::warn!(error = format!("{error:#}"), "no candidate this time");
+                    (pause * 2).min(LONGEST_PAUSE)
                 }
-                self.status.send_modify(|status| status.activity = Activity::Waiting);
-            }
+            };
             tokio::select! {
                 _ = stopped.wait_for(|stop| *stop) => break,
-                () = tokio::time::sleep(POLL) => {}
+                () = tokio::time::sleep(pause) => {}
             }
+        }
+        Ok(())
+    }
+
+    /// Position in the examples at which the next candidate is due: `every` after the newest that was made, also by
+    /// an earlier process.
+    fn first_due(&self) -> u64 {
+        let root = policies_dir(&self.config);
+        let rollout = self.serving.rollout();
+        let learned = rollout.policies().values().filter(|policy| policy.origin == Origin::Learned);
+        // A policy whose directory was removed says nothing.
+        let made = learned.filter_map(|policy| checkpoint::read_manifest(&root.join(policy.policy_id.as_str())).ok());
+        let newest = made.map(|manifest| manifest.log_position).max();
+        newest.map_or(self.config.learn.first_after, |position| position + self.config.learn.every)
+    }
+
+    /// Finishes what is open, or makes a candidate when one is due.
+    async fn look(&self, due: &mut u64, stopped: &watch::Receiver<bool>) -> anyhow::Result<()> {
+        if self.serving.rollout().treatment().is_some() {
+            return Ok(());
+        }
+        self.settle().await?;
+        if let Some((reward, status)) = self.ready(*due) {
+            *due = status.position + self.config.learn.every;
+            self.candidate(reward, status, stopped).await?;
+            self.settle().await?;
+        }
+        Ok(())
+    }
+
+    /// Gives every candidate that waits its next step: the experiment if it passed the gate against the policy that
+    /// still is the champion, else the refusal. Candidates wait after a process that stopped in between, after a
+    /// rollback of their parent, and after a rollback of an experiment.
+    async fn settle(&self) -> anyhow::Result<()> {
+        let rollout = self.serving.rollout();
+        for policy in rollout.policies().values().filter(|policy| policy.origin == Origin::Learned) {
+            let reason = match policy.stage {
+                Stage::Gated if policy.parent.as_ref() == rollout.champion() => {
+                    self.serving.start_experiment(&policy.policy_id).await?;
+                    return Ok(());
+                }
+                Stage::Gated => "the policy it was compared with is no longer the champion",
+                Stage::Registered => "the process stopped before its gate was on record",
+                _ => continue,
+            };
+            self.serving.refuse(&policy.policy_id, vec![reason.to_owned()], policy.evidence.clone()).await?;
         }
         Ok(())
     }
 
     /// The reward model, when there is reason to make a candidate.
     fn ready(&self, due: u64) -> Option<(Arc<dyn RewardModel>, Status)> {
-        if self.serving.rollout().treatment().is_some() {
-            return None;
-        }
         let status = self.reward.status();
         let tells = status
             .love
             .as_ref()
             .is_some_and(|love| love.auroc.is_some_and(|auroc| auroc >= self.config.learn.min_auroc));
-        if status.examples < due || !tells {
+        if status.position < due || !tells {
             return None;
         }
         Some((self.reward.scorer()?, status))
@@ -178,8 +187,9 @@ impl Learner {
         stopped: &watch::Receiver<bool>,
     ) -> anyhow::Result<()> {
         let basis = self.basis(reward, status).await?;
-        let newest_example = basis.status.trained_through.unwrap_or_else(|| self.clock.now());
+        let newest_example = basis.status.closed_through.unwrap_or_else(|| self.clock.now());
         let (report, verdict) = self.train_and_gate(basis, stopped.clone()).await?;
+        anyhow::ensure!(!*stopped.borrow(), "shutting down");
         let trained = self.clock.now();
         let lineage = report.policy.lineage();
         let details = json!({"log_position": lineage.log_position, "config_hash": lineage.config_hash,
@@ -191,7 +201,6 @@ impl Learner {
         let reasons: Vec<String> = verdict.reasons.iter().map(ToString::to_string).collect();
         if verdict.passed() {
             self.serving.gated(id, evidence).await?;
-            self.serving.start_experiment(id).await?;
         } else {
             self.serving.refuse(id, reasons.clone(), evidence).await?;
         }

@@ -1,50 +1,53 @@
 //! The decoder that comes with the binary, so that one file is enough to start.
 
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::path::Path;
 
 use anyhow::Context as _;
+use plaudit_nn::checkpoint::{self, Draft, MANIFEST, Manifest};
 use plaudit_policy::GeneratePolicy;
+use plaudit_policy::generate::PREFIX;
 
-/// Name and content of every file of `deploy/models/tiny`.
+/// Name and content of every file of `deploy/models/tiny` but its description.
 const FILES: &[(&str, &[u8])] = &[
     ("model.safetensors", include_bytes!("../deploy/models/tiny/model.safetensors")),
     ("config.json", include_bytes!("../deploy/models/tiny/config.json")),
     ("generation_config.json", include_bytes!("../deploy/models/tiny/generation_config.json")),
     ("tokenizer.json", include_bytes!("../deploy/models/tiny/tokenizer.json")),
-    ("manifest.json", include_bytes!("../deploy/models/tiny/manifest.json")),
 ];
 
-/// Copies the policy in `source`, or else the shipped one, to its place below `policies` and returns it verified.
-/// A copy that is there already is kept.
+/// `manifest.json` of `deploy/models/tiny`.
+const DESCRIPTION: &[u8] = include_bytes!("../deploy/models/tiny/manifest.json");
+
+/// Puts the policy in `source`, or else the shipped one, in its place below `policies` and returns it verified.
+/// It survives a crash of the machine from then on; a copy that is there already is kept.
 pub(crate) fn install(source: Option<&Path>, policies: &Path) -> anyhow::Result<GeneratePolicy> {
-    std::fs::create_dir_all(policies).with_context(|| format!("failed to create `{}`", policies.display()))?;
-    let staging = tempfile::tempdir_in(policies).context("failed to create a temporary directory")?;
-    let policy = match source {
-        Some(source) => GeneratePolicy::load(source)?,
-        None => {
-            for (name, bytes) in FILES {
-                std::fs::write(staging.path().join(name), bytes)
-                    .with_context(|| format!("failed to write `{name}` of the shipped policy"))?;
-            }
-            GeneratePolicy::load(staging.path())?
+    let (manifest, files) = match source {
+        Some(source) => {
+            // Whether it is a policy is found out before anything is written.
+            GeneratePolicy::load(source)?;
+            let found = checkpoint::load(source)?;
+            (found.manifest, found.files)
         }
+        None => shipped()?,
     };
-    let place = policies.join(policy.id().as_str());
-    if place.is_dir() {
-        return Ok(GeneratePolicy::load(&place)?);
-    }
-    if let Some(source) = source {
-        copy(source, staging.path())?;
-    }
-    let staged: PathBuf = staging.keep();
-    std::fs::rename(&staged, &place).with_context(|| format!("failed to create `{}`", place.display()))?;
-    Ok(GeneratePolicy::load(&place)?)
+    let id = manifest.id.clone();
+    let draft = Draft {
+        kind: manifest.kind,
+        parent: manifest.parent,
+        log_position: manifest.log_position,
+        config_hash: manifest.config_hash,
+        seed: manifest.seed,
+        files,
+    };
+    let written = checkpoint::write(policies, PREFIX, &draft)?;
+    anyhow::ensure!(written.id == id, "policy `{id}` has the content of `{}`", written.id);
+    Ok(GeneratePolicy::load(&policies.join(id))?)
 }
 
-fn copy(source: &Path, target: &Path) -> anyhow::Result<()> {
-    for (name, _) in FILES {
-        let (from, to) = (source.join(name), target.join(name));
-        std::fs::copy(&from, to).with_context(|| format!("failed to copy `{}`", from.display()))?;
-    }
-    Ok(())
+fn shipped() -> anyhow::Result<(Manifest, BTreeMap<String, Vec<u8>>)> {
+    let manifest =
+        serde_json::from_slice(DESCRIPTION).with_context(|| format!("`{MANIFEST}` of the shipped policy"))?;
+    let files = FILES.iter().map(|(name, bytes)| ((*name).to_owned(), bytes.to_vec()));
+    Ok((manifest, files.collect()))
 }
