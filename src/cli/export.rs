@@ -1,12 +1,16 @@
 //! `plaudit export`.
 
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use plaudit_event::{Envelope, Event};
-use plaudit_ingest::store;
+use plaudit_ingest::service::StoreSink;
+use plaudit_ingest::store::EventStore;
+use plaudit_ingest::{log, store};
 
 use super::{Export, Rows};
+use crate::clock::SystemClock;
 
 /// Rows fetched at once.
 const PAGE: usize = 2_000;
@@ -16,23 +20,43 @@ pub(crate) async fn run(arguments: &Export) -> anyhow::Result<()> {
     let config = arguments.files.load(Vec::new())?;
     let dir = &config.data_dir;
     anyhow::ensure!(dir.is_dir(), "no data directory `{}`", dir.display());
+    let file = config.event_log_file();
+    let file =
+        file.with_context(|| format!("`event_log` must name a file to export from, got `{}`", config.event_log))?;
+    anyhow::ensure!(file.is_file(), "no data in `{}`: there is no `{}`", dir.display(), file.display());
+    let log = log::open(&config.event_log_uri(), Arc::new(SystemClock))?;
     let store = store::open(&config.event_store_uri())?;
-    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    // A process that was killed may have left records that the store does not have yet.
+    StoreSink::new(log, Arc::clone(&store), &config.ingest).catch_up().await?;
+    match write(&*store, arguments.rows).await? {
+        // A reader that has gone away, as with `| head`, is no failure.
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(anyhow::Error::new(error).context("failed to write to standard output"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Fails when the store cannot be read; gives the failure of the output.
+async fn write(store: &dyn EventStore, rows: Rows) -> anyhow::Result<std::io::Result<()>> {
+    let mut out = std::io::BufWriter::new(std::io::stdout());
     let mut after = None;
     loop {
-        let page: Vec<(u64, Event)> = match arguments.rows {
+        let page: Vec<(u64, Event)> = match rows {
             Rows::Exposures => wrap(store.scan_exposures(after, PAGE).await?, Event::Exposure),
             Rows::Signals => wrap(store.scan_signals(after, PAGE).await?, Event::Signal),
             Rows::Examples => wrap(store.scan_examples(after, PAGE).await?, Event::Example),
         };
-        let Some((last, _)) = page.last() else { break };
+        let Some((last, _)) = page.last() else { return Ok(out.flush()) };
         after = Some(*last);
         for (_, event) in page {
-            out.write_all(&Envelope::new(event).encode()).context("failed to write to standard output")?;
-            out.write_all(b"\n").context("failed to write to standard output")?;
+            let mut line = Envelope::new(event).encode();
+            line.push(b'\n');
+            if let Err(error) = out.write_all(&line) {
+                return Ok(Err(error));
+            }
         }
     }
-    out.flush().context("failed to write to standard output")
 }
 
 fn wrap<T>(rows: Vec<(u64, T)>, event: impl Fn(T) -> Event) -> Vec<(u64, Event)> {
