@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -69,6 +70,9 @@ pub(crate) struct Demo {
     /// `demo` (5 % love), `sparse` (1 % love, longer), or a scenario file.
     #[arg(long, default_value = "demo")]
     pub(crate) scenario: String,
+    /// End after this long, such as `10m`, whatever has happened. Default: 290s, or 1h where love is rare.
+    #[arg(long, value_parser = humantime::parse_duration)]
+    pub(crate) max_time: Option<Duration>,
 }
 
 /// Arguments of `up`.
@@ -197,6 +201,9 @@ pub(crate) enum Policy {
         /// Kept in the audit trail.
         #[arg(long)]
         reason: String,
+        /// The policy to take out; refused when another one would leave, because something has changed meanwhile.
+        #[arg(long)]
+        policy: Option<String>,
     },
 }
 
@@ -223,7 +230,7 @@ impl Files {
         if let Some(data) = &self.data {
             flags.push(("data_dir".to_owned(), toml::Value::String(data.display().to_string())));
         }
-        crate::config::Config::load(self.config.as_deref(), std::env::vars(), &flags)
+        crate::config::Config::load(self.config.as_deref(), std::env::vars_os(), &flags)
     }
 }
 

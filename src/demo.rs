@@ -17,6 +17,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use plaudit_event::{Clock, PolicyId, Timestamp};
 use plaudit_serving::rollout::Stage;
 use plaudit_simulator::{Driver, PhaseSpec, Scenario};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::app::App;
 use crate::clock::SystemClock;
@@ -41,6 +42,8 @@ pub(crate) struct Options {
     pub(crate) judges: bool,
     /// Name or file of the scenario.
     pub(crate) scenario: String,
+    /// When to end at the latest; by default what suits the scenario.
+    pub(crate) max_time: Option<Duration>,
     /// The product's configuration, before the demo adapts times, sizes and paths.
     pub(crate) config: Config,
 }
@@ -80,15 +83,30 @@ pub(crate) async fn run(options: &Options, metrics: PrometheusHandle) -> anyhow:
     let watched = tokio::select! {
         watched = watch(&app, &driver, &settings, &mut sightings, (started, &*clock)) => watched,
         failure = app.failure() => Err(failure),
+        interrupted = interruption() => interrupted,
     };
     stop.store(true, Ordering::Relaxed);
     traffic.await.context("the simulated users ended in a panic")??;
-    watched?;
+    if let Err(reason) = watched {
+        // In order, so that what is kept with `--data` is complete; a temporary directory goes with this function.
+        let stopped = app.stop().await;
+        return Err(stopped.err().unwrap_or(reason));
+    }
     driver.drain().await?;
     tokio::time::sleep(settings.close).await;
     let report = Report::new(&app, &driver, &settings, &sightings, started.elapsed())?;
     app.stop().await?;
     Ok(report)
+}
+
+/// Fails once the user or the system wants the process to end.
+async fn interruption() -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("failed to wait for signals")?;
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+    anyhow::bail!("interrupted")
 }
 
 fn scenario(options: &Options) -> anyhow::Result<Scenario> {

@@ -13,7 +13,8 @@ pub(crate) async fn run(arguments: Demo) -> anyhow::Result<()> {
         data: arguments.data,
         judges: !arguments.no_judges,
         scenario: arguments.scenario,
-        config: Config::load(None, std::env::vars(), &[])?,
+        max_time: arguments.max_time,
+        config: Config::load(None, std::env::vars_os(), &[])?,
     };
     let report = Box::pin(demo::run(&options, metrics)).await?;
     if arguments.json {

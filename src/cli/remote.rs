@@ -29,7 +29,8 @@ fn describe(readout: &Value, state: &str) -> String {
     for variant in readout["variants"].as_array().into_iter().flatten() {
         let name = variant["variant"].as_str().unwrap_or("?");
         let (units, love) = (&variant["units"], interval(&variant["love"]));
-        let (help, closings) = (interval(&variant["helpfulness"]), percent(&variant["tripwires"]["closing"]));
+        let (help, closings) =
+            (interval(&variant["helpfulness"]), interval(&variant["tripwires"]["unsolicited_closing"]));
         text += &format!("  {name:<10} {units:>7} units  love {love}  helpfulness {help}  closings {closings}\n");
     }
     for comparison in readout["comparisons"].as_array().into_iter().flatten() {
@@ -49,8 +50,11 @@ fn describe(readout: &Value, state: &str) -> String {
 pub(crate) async fn policy(verb: &Policy) -> anyhow::Result<()> {
     let (remote, answer) = match verb {
         Policy::List(remote) => (remote, ask(remote, "/admin/v1/policies", None).await?),
-        Policy::Rollback { remote, reason } => {
-            let body = json!({"reason": reason});
+        Policy::Rollback { remote, reason, policy } => {
+            let mut body = json!({"reason": reason});
+            if let Some(policy) = policy {
+                body["policy_id"] = json!(policy);
+            }
             (remote, ask(remote, "/admin/v1/policies/rollback", Some(body)).await?)
         }
     };

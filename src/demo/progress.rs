@@ -4,6 +4,7 @@ use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use plaudit_policy::tripwire::UNSOLICITED_CLOSING;
 use plaudit_serving::readout::ExperimentReadout;
 use plaudit_simulator::Counts;
 
@@ -65,21 +66,23 @@ impl Progress {
     fn story(&self, app: &App) -> String {
         let activity = app.learner.borrow().activity.clone();
         let Some(serving) = &app.serving else { return String::new() };
+        let rollout = serving.rollout();
+        let champion = rollout.champion().map_or("nobody", |id| id.as_str());
         if let Some(readout) = serving.readouts().first() {
-            return experiment(readout, self.units_per_variant);
+            let treatment = rollout.treatment().map_or("nobody", |treatment| treatment.policy_id.as_str());
+            return format!("{treatment} against {champion}, {}", experiment(readout, self.units_per_variant));
         }
-        match activity {
+        let now = match activity {
             Activity::Training { step, steps, reward } => {
                 format!("training a candidate: step {step}/{steps}, reward {reward:.3}")
             }
             Activity::Gating => "gate: candidate against champion".to_owned(),
             Activity::Waiting => {
-                let rollout = serving.rollout();
-                let champion = rollout.champion().map_or("nobody", |id| id.as_str());
                 let examples = app.reward.as_ref().map_or(0, |reward| reward.status().examples);
-                format!("serving {champion}, {examples}/{} examples", self.first_after)
+                format!("{examples}/{} examples", self.first_after)
             }
-        }
+        };
+        format!("serving {champion}, {now}")
     }
 }
 
@@ -98,7 +101,7 @@ fn experiment(readout: &ExperimentReadout, planned: u64) -> String {
             || "–".to_owned(),
             |love| format!("{:.1} % [{:.1}, {:.1}]", 100.0 * love.value, 100.0 * love.lower, 100.0 * love.upper),
         );
-        let closings = variant.tripwires.get("closing").copied().unwrap_or(0.0);
+        let closings = variant.tripwires.get(UNSOLICITED_CLOSING).map_or(0.0, |rate| rate.value);
         parts.push(format!("{} love {rate} closings {:.1} %", variant.variant, 100.0 * closings));
     }
     let units = readout.variants.iter().map(|variant| variant.units).min().unwrap_or(0);

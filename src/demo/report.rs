@@ -1,10 +1,12 @@
 //! The report: what happened, and how far it is from the truth that only the simulator knows.
 
+mod text;
+
 use std::collections::HashMap;
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use plaudit_policy::tripwire::UNSOLICITED_CLOSING;
 use plaudit_reward_model::quality;
 use plaudit_serving::readout::{ExperimentReadout, VariantReadout};
 use plaudit_serving::rollout::{Rollout, Stage};
@@ -27,13 +29,13 @@ pub(crate) struct Arm {
     /// Exposures whose window closed during the experiment.
     pub(crate) exposures: u64,
     /// Loves per exposure.
-    pub(crate) love_rate: f64,
-    /// Share of answers that close the conversation.
-    pub(crate) closing_rate: f64,
+    pub(crate) love_rate: Option<f64>,
+    /// Share of answers that close a conversation which the user did not close.
+    pub(crate) closing_rate: Option<f64>,
     /// Mean helpfulness among answers that users spoke about.
-    pub(crate) helpfulness: f64,
+    pub(crate) helpfulness: Option<f64>,
     /// What the simulator knows about the same answers.
-    pub(crate) oracle: OracleArm,
+    pub(crate) oracle: Option<OracleArm>,
 }
 
 /// The truth about one variant.
@@ -101,7 +103,7 @@ pub(crate) struct Lag {
     pub(crate) weights_to_serving: Option<f64>,
 }
 
-/// The fate of every event.
+/// The fate of every event: `received = accepted + duplicate + rejected + quarantined + unavailable`.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Conservation {
     /// Events handed in.
@@ -114,6 +116,21 @@ pub(crate) struct Conservation {
     pub(crate) rejected: u64,
     /// Kept aside.
     pub(crate) quarantined: u64,
+    /// Handed back to be sent again.
+    pub(crate) unavailable: u64,
+}
+
+/// What the simulated users met.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Traffic {
+    /// Requests for an answer or a choice.
+    pub(crate) requests: u64,
+    /// Of these, not answered after all attempts.
+    pub(crate) failures: u64,
+    /// Signals sent, duplicates included.
+    pub(crate) signals: u64,
+    /// Signals that nobody took after all attempts.
+    pub(crate) lost: u64,
 }
 
 /// The report of one demo.
@@ -139,6 +156,8 @@ pub(crate) struct Report {
     pub(crate) lag_seconds: Lag,
     /// The fate of every event.
     pub(crate) conservation: Conservation,
+    /// What the simulated users met.
+    pub(crate) traffic: Traffic,
 }
 
 impl Report {
@@ -179,79 +198,10 @@ impl Report {
                 duplicate: totals.duplicate,
                 rejected: totals.rejected,
                 quarantined: totals.quarantined,
+                unavailable: totals.unavailable,
             },
+            traffic: traffic(driver),
         })
-    }
-
-    /// The report for people.
-    pub(crate) fn to_text(&self) -> String {
-        let mut text = String::new();
-        // Writing to a string cannot fail.
-        let _ = self.write_text(&mut text);
-        text
-    }
-
-    fn write_text(&self, out: &mut String) -> std::fmt::Result {
-        writeln!(out, "Plaudit demo, seed {}, {:.0} s", self.seed, self.wall_seconds)?;
-        writeln!(out, "\nExperiment (planned: {} units per variant)", self.planned_units)?;
-        writeln!(
-            out,
-            "  {:<10} {:<22} {:>9} {:>8} {:>9} {:>12}",
-            "variant", "policy", "exposures", "love", "closings", "helpfulness"
-        )?;
-        for arm in &self.arms {
-            let (love, closings, help) = (100.0 * arm.love_rate, 100.0 * arm.closing_rate, 100.0 * arm.helpfulness);
-            writeln!(
-                out,
-                "  {:<10} {:<22} {:>9} {love:>6.2} % {closings:>7.2} % {help:>10.2} %",
-                arm.variant, arm.policy_id, arm.exposures
-            )?;
-            let oracle = &arm.oracle;
-            let (love, closings, help) = (100.0 * oracle.love, 100.0 * oracle.closings, 100.0 * oracle.helpfulness);
-            writeln!(
-                out,
-                "  {:<10} {:<22} {:>9} {love:>6.2} % {closings:>7.2} % {help:>10.2} %",
-                "", "  the truth", ""
-            )?;
-        }
-        if let Some(love) = &self.lift.love {
-            let (value, lower, upper) = (100.0 * love.value, 100.0 * love.lower, 100.0 * love.upper);
-            writeln!(out, "  love lift {value:+.1} %, always-valid 95 % interval [{lower:+.1} %, {upper:+.1} %]")?;
-        }
-        if let Some(oracle) = self.lift.oracle {
-            writeln!(out, "  love lift by the truth {:+.1} %", 100.0 * oracle)?;
-        }
-        let reward = &self.reward_model;
-        let number = |value: Option<f64>| value.map_or("–".to_owned(), |value| format!("{value:.4}"));
-        writeln!(out, "\nP[love], {} predictions made before training on them", reward.n)?;
-        writeln!(
-            out,
-            "  AUROC {} (the truth reaches {}), ECE {:.4}",
-            number(reward.auroc),
-            number(reward.oracle_auroc),
-            reward.ece
-        )?;
-        writeln!(
-            out,
-            "\nPromoted: {}",
-            if self.promotions.is_empty() { "nothing".to_owned() } else { self.promotions.join(", ") }
-        )?;
-        for refusal in &self.refusals {
-            writeln!(out, "Refused: {}: {}", refusal.policy_id, refusal.reason)?;
-        }
-        let seconds = |value: Option<f64>| value.map_or("–".to_owned(), |value| format!("{value:.1} s"));
-        let (trained, served) =
-            (seconds(self.lag_seconds.window_to_weights), seconds(self.lag_seconds.weights_to_serving));
-        writeln!(
-            out,
-            "From the close of the newest window to new weights: {trained}; from weights to the first answer: {served}"
-        )?;
-        let c = &self.conservation;
-        writeln!(
-            out,
-            "Events: {} received = {} accepted + {} duplicate + {} rejected + {} quarantined",
-            c.received, c.accepted, c.duplicate, c.rejected, c.quarantined
-        )
     }
 }
 
@@ -261,25 +211,30 @@ fn arms(readout: &ExperimentReadout, rollout: &Rollout, record: &Record, range: 
         let name = variant.variant.as_str();
         let is_control = variant.variant == readout.control;
         let policy = record.rows(range.clone()).find(|row| row.variant.as_deref() == Some(name));
-        let oracle = truth.get(name);
+        let oracle = truth.get(name).map(|truth| OracleArm {
+            love: truth.love,
+            helpfulness: truth.helpfulness,
+            closings: truth.closings,
+            answered: truth.answered,
+        });
         let champion = || rollout.champion().map_or_else(String::new, ToString::to_string);
         Arm {
             variant: name.to_owned(),
             policy_id: policy.map_or_else(champion, |row| row.policy_id.to_string()),
             role: if is_control { "control" } else { "treatment" },
             exposures: variant.exposures,
-            love_rate: variant.love.map_or(0.0, |love| love.value),
-            closing_rate: variant.tripwires.get("closing").copied().unwrap_or(0.0),
-            helpfulness: variant.helpfulness.map_or(0.0, |helpfulness| helpfulness.value),
-            oracle: OracleArm {
-                love: oracle.map_or(0.0, |truth| truth.love),
-                helpfulness: oracle.map_or(0.0, |truth| truth.helpfulness),
-                closings: oracle.map_or(0.0, |truth| truth.closings),
-                answered: oracle.map_or(0.0, |truth| truth.answered),
-            },
+            love_rate: variant.love.map(|love| love.value),
+            closing_rate: variant.tripwires.get(UNSOLICITED_CLOSING).map(|rate| rate.value),
+            helpfulness: variant.helpfulness.map(|helpfulness| helpfulness.value),
+            oracle,
         }
     };
     readout.variants.iter().map(arm).collect()
+}
+
+fn traffic(driver: &Driver) -> Traffic {
+    let counts = driver.counters().counts();
+    Traffic { requests: counts.requests, failures: counts.failures, signals: counts.sent, lost: counts.lost }
 }
 
 fn oracle_lift(record: &Record, range: std::ops::Range<u64>) -> Option<f64> {

@@ -1,6 +1,7 @@
 //! The configuration of the demo: the product's defaults with times of seconds instead of minutes, and traffic
 //! sized by a power calculation.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
@@ -43,10 +44,9 @@ pub(crate) struct Settings {
 impl Settings {
     pub(super) fn new(options: &Options, scenario: &Scenario, dir: &Path) -> Self {
         let base = scenario.expected_love;
-        let mut config = Config { data_dir: dir.to_owned(), seed: options.seed, ..options.config.clone() };
+        let mut config = isolated(options, dir);
         let units = anytime_units_per_arm(base, LIFT, config.serving.readout.alpha, POWER).ceil();
         let first_after = (LOVES / base).ceil() as u64;
-        config.serving.listen.set_port(0);
         config.ingest.window = window(scenario);
         config.ingest.grace = Duration::from_millis(500);
         config.ingest.slack = Duration::from_secs(1);
@@ -68,10 +68,28 @@ impl Settings {
             first_after,
             exposures_after: 1_500,
             close: config.ingest.window + config.ingest.grace + Duration::from_secs(1),
-            longest: Duration::from_secs(if base < 0.03 { 3_600 } else { 480 }),
+            longest: options.max_time.unwrap_or(Duration::from_secs(if base < 0.03 { 3_600 } else { 290 })),
             config,
         }
     }
+}
+
+/// The given configuration with everything of its own that the demo needs: simulated users must never reach the data
+/// of a product, nor be turned away by its keys.
+fn isolated(options: &Options, dir: &Path) -> Config {
+    let defaults = Config::default();
+    let mut config = Config {
+        data_dir: dir.to_owned(),
+        event_log: defaults.event_log,
+        event_store: defaults.event_store,
+        roles: defaults.roles,
+        seed: options.seed,
+        ..options.config.clone()
+    };
+    config.serving.listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    config.serving.api_keys.clear();
+    config.learn.enabled = true;
+    config
 }
 
 /// Long enough for nearly all reactions: what an operator would read off the delays of the past.
@@ -89,4 +107,27 @@ fn without_judges(config: &mut Config) {
     config.serving.readout.max_closing_ratio = 100.0;
     config.serving.readout.helpfulness_margin = 1.0;
     config.serving.readout.helpfulness_harm = 1.0;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_demo_never_touches_what_the_configuration_points_to() {
+        let mut config = Config { event_log: "sqlite:/prod/plaudit.db".to_owned(), ..Config::default() };
+        config.event_store = "sqlite:/prod/store.db".to_owned();
+        config.roles.pop();
+        config.serving.listen = "0.0.0.0:80".parse().unwrap();
+        config.learn.enabled = false;
+        let options =
+            Options { seed: 4, data: None, judges: true, scenario: "demo".to_owned(), max_time: None, config };
+        let settings = Settings::new(&options, &Scenario::built_in("demo").unwrap(), Path::new("/tmp/x"));
+        let config = &settings.config;
+        assert_eq!(config.event_log_uri(), "sqlite:/tmp/x/plaudit.db");
+        assert_eq!(config.event_store_uri(), "sqlite:/tmp/x/store.db");
+        assert_eq!(config.roles, Config::default().roles);
+        assert_eq!(config.serving.listen.to_string(), "127.0.0.1:0");
+        assert!(config.learn.enabled && config.seed == 4);
+    }
 }
