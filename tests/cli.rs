@@ -2,54 +2,45 @@
 
 #[path = "support/command.rs"]
 mod command;
+#[path = "support/failure.rs"]
+mod failure;
 #[path = "support/server.rs"]
 mod server;
 
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
 
-use command::{run, succeed};
+use command::succeed;
+use failure::{fail, text};
+use plaudit_event::ManualClock;
+use plaudit_ingest::log::{EventLog, Record, Topic};
 use serde_json::Value;
 use server::Server;
-
-fn text(path: &Path) -> &str {
-    path.to_str().expect("UTF-8")
-}
 
 fn root(relative: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(relative)
 }
 
-/// Fails with `code` and says all of `parts`.
-fn fail(arguments: &[&str], code: i32, parts: &[&str]) {
-    let output = run(arguments);
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
-    for part in parts {
-        assert!(said.contains(part), "{arguments:?} does not say `{part}`: {said}");
-    }
+/// A configuration without candidates, in `dir`.
+fn quiet(dir: &Path) -> PathBuf {
+    let config = dir.join("plaudit.toml");
+    std::fs::write(&config, "[learn]\nenabled = false\n").expect("a writable directory");
+    config
 }
 
-/// A file of exposures, each loved if its number is a multiple of 3; times are seconds apart, far in the past.
-fn events(dir: &Path, count: u64) -> PathBuf {
-    let mut lines = String::new();
-    for number in 0..count {
-        let ts = 1_600_000_000_000 + number * 1_000;
-        lines += &format!(
-            r#"{{"v":1,"event":"exposure","data":{{"exposure_id":"e{number}","unit_id":"u{}","surface":"chat","policy_id":"p","context":{{"messages":[{{"role":"user","content":"hi"}}]}},"slate":[{{"item_id":"response","position":0,"content":"hello"}}],"ts":{ts}}}}}"#,
-            number % 7
-        );
-        lines.push('\n');
-        if number % 3 == 0 {
-            lines += &format!(
-                r#"{{"v":1,"event":"signal","data":{{"signal_id":"s{number}","exposure_id":"e{number}","kind":"love","ts":{}}}}}"#,
-                ts + 500
-            );
-            lines.push('\n');
-        }
-    }
-    let path = dir.join("events.jsonl");
-    std::fs::write(&path, lines).expect("a writable directory");
-    path
+/// The log in the data directory `data`.
+fn log(data: &Path) -> Arc<dyn EventLog> {
+    let uri = format!("sqlite:{}", data.join("plaudit.db").display());
+    plaudit_ingest::log::open(&uri, Arc::new(ManualClock::default())).expect("the log opens")
+}
+
+/// The records of topic `checkpoints`.
+fn checkpoints(data: &Path) -> Vec<Vec<u8>> {
+    let log = log(data);
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let records = runtime.block_on(log.read(Topic::Checkpoints, 0, 100)).expect("readable");
+    records.into_iter().map(|stored| stored.value).collect()
 }
 
 #[test]
@@ -78,53 +69,9 @@ fn the_shipped_configuration_shows_every_default() {
 }
 
 #[test]
-fn replay_gives_the_same_examples_every_time_and_exports_what_it_took() {
-    let dir = tempfile::tempdir().unwrap();
-    let file = events(dir.path(), 300);
-    let mut exports = Vec::new();
-    for name in ["one", "two"] {
-        let data = dir.path().join(name);
-        let data = text(&data);
-        let tally: Value =
-            serde_json::from_str(&succeed(&["replay", text(&file), "--data", data, "--event-time", "--json"])).unwrap();
-        assert_eq!((&tally["received"], &tally["accepted"]), (&Value::from(400), &Value::from(400)));
-        assert_eq!(tally["examples"], 300);
-        exports.push(succeed(&["export", "examples", "--data", data]));
-        assert_eq!(succeed(&["export", "signals", "--data", data]).lines().count(), 100);
-    }
-    assert_eq!(exports[0], exports[1]);
-    let loved = exports[0].lines().filter(|line| {
-        let example: Value = serde_json::from_str(line).unwrap();
-        example["data"]["labels"]["love"]["value"] == 1.0
-    });
-    assert_eq!(loved.count(), 100);
-}
-
-#[test]
-fn replay_refuses_line_by_line_and_knows_what_it_has() {
-    let dir = tempfile::tempdir().unwrap();
-    let file = events(dir.path(), 10);
-    let mut lines = std::fs::read_to_string(&file).unwrap();
-    lines += "{\"v\":1,\n{\"v\":9,\"event\":\"signal\"}\n";
-    lines += "{\"v\":1,\"event\":\"signal\",\"data\":{\"signal_id\":\"x\",\"exposure_id\":\"e1\",\"kind\":\"adore\",\"ts\":1600000000000}}\n";
-    std::fs::write(&file, lines).unwrap();
-    let data = dir.path().join("data");
-    let arguments = ["replay", text(&file), "--data", text(&data), "--json"];
-    let tally: Value = serde_json::from_str(&succeed(&arguments)).unwrap();
-    let counts = |tally: &Value| {
-        ["received", "accepted", "duplicate", "rejected", "quarantined"].map(|key| tally[key].as_u64().unwrap())
-    };
-    assert_eq!(counts(&tally), [17, 14, 0, 2, 1]);
-    let again: Value = serde_json::from_str(&succeed(&arguments)).unwrap();
-    assert_eq!(counts(&again), [17, 0, 14, 2, 1]);
-    fail(&["replay", "/nowhere/events", "--data", text(&data)], 1, &["failed to open `/nowhere/events`"]);
-}
-
-#[test]
 fn a_directory_in_use_and_a_port_in_use_are_told() {
     let dir = tempfile::tempdir().unwrap();
-    let config = dir.path().join("plaudit.toml");
-    std::fs::write(&config, "[learn]\nenabled = false\n").unwrap();
+    let config = quiet(dir.path());
     let data = dir.path().join("data");
     let server = Server::start(&config, &data);
     fail(&["up", "--data", text(&data), "--listen", "127.0.0.1:0"], 1, &["locked"]);
@@ -151,8 +98,7 @@ fn damaged_data_stops_the_start_and_is_left_alone() {
 #[test]
 fn an_altered_checkpoint_is_refused_by_name() {
     let dir = tempfile::tempdir().unwrap();
-    let config = dir.path().join("plaudit.toml");
-    std::fs::write(&config, "[learn]\nenabled = false\n").unwrap();
+    let config = quiet(dir.path());
     let data = dir.path().join("data");
     Server::start(&config, &data).stop();
     let policy = std::fs::read_dir(data.join("policies")).unwrap().next().expect("the first policy").unwrap().path();
@@ -162,6 +108,110 @@ fn an_altered_checkpoint_is_refused_by_name() {
     bytes[middle] ^= 1;
     std::fs::write(&weights, bytes).unwrap();
     fail(&["up", "--data", text(&data), "--listen", "127.0.0.1:0"], 1, &["model.safetensors", "hash"]);
+}
+
+#[test]
+fn a_newer_or_damaged_store_is_refused_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = quiet(dir.path());
+    let data = dir.path().join("data");
+    Server::start(&config, &data).stop();
+    let store = data.join("store.db");
+    let good = std::fs::read(&store).unwrap();
+    let mut newer = good.clone();
+    // The version of the format, in the header of the file.
+    newer[60..64].copy_from_slice(&99_u32.to_be_bytes());
+    std::fs::write(&store, &newer).unwrap();
+    fail(&["up", "--data", text(&data), "--listen", "127.0.0.1:0"], 1, &["store.db", "format 99"]);
+    assert_eq!(std::fs::read(&store).unwrap(), newer, "it is left as it is");
+    std::fs::write(&store, &good[..50]).unwrap();
+    fail(&["up", "--data", text(&data), "--listen", "127.0.0.1:0"], 1, &["store.db"]);
+    std::fs::remove_file(&store).unwrap();
+    Server::start(&config, &data).stop();
+}
+
+#[test]
+fn a_first_start_that_was_cut_short_is_finished() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = quiet(dir.path());
+    let data = dir.path().join("data");
+    Server::start(&config, &data).stop();
+    // As if the process had been killed after the first of the two records that make the first champion.
+    let whole = checkpoints(&data);
+    assert_eq!(whole.len(), 2, "registered, promoted");
+    for name in ["plaudit.db", "store.db"] {
+        std::fs::remove_file(data.join(name)).unwrap();
+    }
+    let log = log(&data);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let first = Record { key: String::new(), value: whole[0].clone() };
+    runtime.block_on(log.append(Topic::Checkpoints, vec![first])).unwrap();
+    drop(log);
+    Server::start(&config, &data).stop();
+    assert_eq!(checkpoints(&data).len(), 2);
+}
+
+#[test]
+fn what_was_acknowledged_before_a_stop_is_in_the_store() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("plaudit.toml");
+    // The sink looks once in a minute: what it has, it has from the stop.
+    std::fs::write(&config, "[learn]\nenabled = false\n[ingest]\npoll = '1m'\n").unwrap();
+    let data = dir.path().join("data");
+    let server = Server::start(&config, &data);
+    let body = serde_json::json!({"signals": [{"signal_id": "s", "exposure_id": "e", "kind": "love"}]});
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let answer: Value = runtime.block_on(async {
+        let request = reqwest::Client::new().post(format!("{}/v1/signals", server.url)).json(&body);
+        request.send().await.unwrap().json().await.unwrap()
+    });
+    assert_eq!(answer["outcomes"][0]["outcome"], "accepted");
+    server.stop();
+    let store = plaudit_ingest::store::open(&format!("sqlite:{}", data.join("store.db").display())).unwrap();
+    assert_eq!(runtime.block_on(store.scan_signals(None, 10)).unwrap().len(), 1);
+}
+
+#[test]
+fn variables_reach_the_configuration_and_a_wrong_one_is_named() {
+    let printed = command::plaudit(&["config", "print"]).env("PLAUDIT_SERVING__POLL", "'7s'").output().unwrap();
+    assert!(String::from_utf8_lossy(&printed.stdout).contains("poll = \"7s\""));
+    let key = command::plaudit(&["config", "check"]).env("PLAUDIT_API_KEY", "k").output().unwrap();
+    assert!(key.status.success(), "the key of a client is no key of the configuration");
+    let wrong = command::plaudit(&["config", "check"]).env("PLAUDIT_SERVING__LISTN", "1").output().unwrap();
+    let said = String::from_utf8_lossy(&wrong.stderr);
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(said.contains("serving.listn") && said.contains("PLAUDIT_SERVING__LISTN"), "{said}");
+}
+
+#[test]
+fn policies_and_experiments_of_a_server_can_be_looked_at() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = quiet(dir.path());
+    let server = Server::start(&config, &dir.path().join("data"));
+    let remote = ["--server", server.url.as_str()];
+    let ask = |arguments: &[&str]| succeed(&[arguments, &remote].concat());
+    let listed = ask(&["policy", "list"]);
+    assert!(listed.starts_with("gen-") && listed.contains("champion"), "{listed}");
+    let json: Value = serde_json::from_str(&ask(&["policy", "list", "--json"])).unwrap();
+    assert_eq!(json["policies"].as_array().unwrap().len(), 1);
+    assert_eq!(ask(&["experiment"]), "no experiment has run since the server started\n");
+    let rollback = ["policy", "rollback", "--reason", "x", "--server", server.url.as_str()];
+    fail(&rollback, 1, &["409", "previous champion"]);
+    server.stop();
+}
+
+#[test]
+fn an_interrupted_demo_leaves_nothing_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut child = command::plaudit(&["demo"]).env("TMPDIR", dir.path()).stderr(Stdio::null()).spawn().unwrap();
+    while std::fs::read_dir(dir.path()).unwrap().next().is_none() {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    let asked = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    assert!(asked.success());
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
 }
 
 #[test]
