@@ -194,7 +194,7 @@ fn policies_and_experiments_of_a_server_can_be_looked_at() {
     assert!(listed.starts_with("gen-") && listed.contains("champion"), "{listed}");
     let json: Value = serde_json::from_str(&ask(&["policy", "list", "--json"])).unwrap();
     assert_eq!(json["policies"].as_array().unwrap().len(), 1);
-    assert_eq!(ask(&["experiment"]), "no experiment has run since the server started\n");
+    assert_eq!(ask(&["experiment"]), "no experiment has run yet\n");
     let rollback = ["policy", "rollback", "--reason", "x", "--server", server.url.as_str()];
     fail(&rollback, 1, &["409", "previous champion"]);
     server.stop();

@@ -312,7 +312,7 @@ pub fn decision(response: Response) -> Decision {
         chosen: 0,
         // Long answers have a probability below the smallest number; then only the tokens tell.
         propensity: Propensity::new(total.exp().min(1.0)).ok(),
-        token_logprobs: Some(tokens.map(|(t, p)| TokenLogprob(t, p.min(0.0))).collect()),
+        token_logprobs: Some(tokens.map(|(t, p)| TokenLogprob(t, p)).collect()),
         propensities: Vec::new(),
     }
 }

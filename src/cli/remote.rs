@@ -12,20 +12,21 @@ pub(crate) async fn experiments(remote: &Remote) -> anyhow::Result<()> {
         return print(&(serde_json::to_string_pretty(&answer)? + "\n"));
     }
     let mut text = String::new();
-    for (key, state) in [("experiments", "running"), ("finished", "finished")] {
-        for readout in answer[key].as_array().into_iter().flatten() {
-            text += &describe(readout, state);
-        }
+    for readout in ["finished", "experiments"].into_iter().filter_map(|key| answer[key].as_array()).flatten() {
+        text += &describe(readout);
     }
-    print(if text.is_empty() { "no experiment has run since the server started\n" } else { &text })
+    print(if text.is_empty() { "no experiment has run yet\n" } else { &text })
 }
 
-fn describe(readout: &Value, state: &str) -> String {
+fn describe(readout: &Value) -> String {
     let percent = |value: &Value| value.as_f64().map_or("–".to_owned(), |value| format!("{:.2} %", 100.0 * value));
     let interval = |value: &Value| {
         format!("{} [{}, {}]", percent(&value["value"]), percent(&value["lower"]), percent(&value["upper"]))
     };
-    let mut text = format!("{} ({state})\n", readout["experiment"].as_str().unwrap_or("?"));
+    let ended = &readout["ended"];
+    let state = ended["outcome"].as_str().unwrap_or("running").replace('_', " ");
+    let reason = ended["reason"].as_str().map_or_else(String::new, |reason| format!(": {reason}"));
+    let mut text = format!("{} ({state}{reason})\n", readout["experiment"].as_str().unwrap_or("?"));
     for variant in readout["variants"].as_array().into_iter().flatten() {
         let name = variant["variant"].as_str().unwrap_or("?");
         let (units, love) = (&variant["units"], interval(&variant["love"]));
@@ -39,11 +40,11 @@ fn describe(readout: &Value, state: &str) -> String {
         text += &format!("  {name}: love lift {}, verdict {decision}\n", interval(&comparison["lift"]));
     }
     let ratio = &readout["sample_ratio"];
-    text + &format!(
-        "  sample ratio: p {}, {}\n",
-        ratio["sequential_p"],
-        if ratio["ok"] == true { "fine" } else { "MISMATCH" }
-    )
+    if let Some(ok) = ratio["ok"].as_bool() {
+        let verdict = if ok { "fine" } else { "MISMATCH" };
+        text += &format!("  sample ratio: p {}, {verdict}\n", ratio["sequential_p"]);
+    }
+    text
 }
 
 /// Lists policies or rolls back.
