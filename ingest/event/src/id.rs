@@ -1,5 +1,6 @@
-//! Typed ids. Every id is 1–128 bytes of printable ASCII without spaces, so that it can be a log key,
-//! an HTTP header and a file name part without escaping.
+//! Typed ids. Every id is 1–128 bytes of printable ASCII without spaces, so that it can be a log key and
+//! an HTTP header without escaping. Ids that also name a directory ([`PolicyId`], [`CheckpointId`]) are
+//! stricter: letters, digits, `.`, `_` and `-`, the first of which is no `.`.
 
 use rand::RngCore;
 use schemars::JsonSchema;
@@ -19,6 +20,10 @@ pub enum IdError {
     /// A byte outside `!`..=`~`.
     #[error("only printable ASCII without spaces is allowed, got {0:?}")]
     Character(char),
+    /// In the name of a directory: a byte that is no letter, digit, `.`, `_` or `-`, or a `.` at the
+    /// beginning.
+    #[error("names a directory: only letters, digits, `_`, `-` and, not first, `.` are allowed, got {0:?}")]
+    FileName(char),
 }
 
 fn check(text: &str) -> Result<(), IdError> {
@@ -31,21 +36,36 @@ fn check(text: &str) -> Result<(), IdError> {
     }
 }
 
+/// Of what can be joined to a path: no separator, and neither hidden nor a way up.
+fn check_file_name(text: &str) -> Result<(), IdError> {
+    check(text)?;
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    match text.chars().find(|c| !is_allowed(*c)) {
+        Some(bad) => Err(IdError::FileName(bad)),
+        None if text.starts_with('.') => Err(IdError::FileName('.')),
+        None => Ok(()),
+    }
+}
+
 macro_rules! id_type {
     ($(#[$doc:meta])* $name:ident) => {
+        id_type!($(#[$doc])* $name, check, "^[!-~]+$");
+    };
+    ($(#[$doc:meta])* $name:ident, $check:ident, $pattern:literal) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
         #[serde(try_from = "String", into = "String")]
-        pub struct $name(#[schemars(length(min = 1, max = 128), regex(pattern = r"^[!-~]+$"))] String);
+        #[schemars(extend("minLength" = 1, "maxLength" = MAX_ID_BYTES, "pattern" = $pattern))]
+        pub struct $name(String);
 
         impl $name {
             /// Checks and wraps `text`.
             ///
             /// # Errors
-            /// Fails when `text` is empty, longer than 128 bytes, or not printable ASCII.
+            /// Fails when `text` is empty, longer than 128 bytes, or has a character that is not allowed.
             pub fn new(text: impl Into<String>) -> Result<Self, IdError> {
                 let text = text.into();
-                check(&text)?;
+                $check(&text)?;
                 Ok(Self(text))
             }
 
@@ -105,12 +125,16 @@ id_type!(
     UnitId
 );
 id_type!(
-    /// Names one immutable policy checkpoint; never reused.
-    PolicyId
+    /// Names one immutable policy checkpoint, and its directory; never reused.
+    PolicyId,
+    check_file_name,
+    "^[A-Za-z0-9_-][A-Za-z0-9._-]*$"
 );
 id_type!(
-    /// Names one immutable checkpoint of any model.
-    CheckpointId
+    /// Names one immutable checkpoint of any model, and its directory.
+    CheckpointId,
+    check_file_name,
+    "^[A-Za-z0-9_-][A-Za-z0-9._-]*$"
 );
 id_type!(
     /// Names a layer: experiments of one layer exclude each other.
@@ -149,5 +173,21 @@ mod tests {
         assert!(UnitId::new("x".repeat(128)).is_ok());
         let parsed: Result<UnitId, _> = serde_json::from_str("\"a b\"");
         assert!(parsed.is_err());
+    }
+
+    #[test]
+    fn ids_that_name_a_directory_stay_in_theirs() {
+        for (bad, found) in [("..", '.'), (".hidden", '.'), ("../x", '/'), ("a/b", '/'), ("a\\b", '\\'), ("a:b", ':')] {
+            assert_eq!(PolicyId::new(bad), Err(IdError::FileName(found)), "{bad}");
+            assert_eq!(CheckpointId::new(bad), Err(IdError::FileName(found)), "{bad}");
+            assert!(UnitId::new(bad).is_ok(), "{bad}");
+        }
+        for good in ["gen-1", "a..b", "v1.2_x", "-"] {
+            assert!(PolicyId::new(good).is_ok() && CheckpointId::new(good).is_ok(), "{good}");
+        }
+        assert_eq!(PolicyId::new(""), Err(IdError::Length(0)));
+        assert_eq!(PolicyId::new("é"), Err(IdError::Character('é')));
+        let told = PolicyId::new("a/b").unwrap_err().to_string();
+        assert_eq!(told, "names a directory: only letters, digits, `_`, `-` and, not first, `.` are allowed, got '/'");
     }
 }

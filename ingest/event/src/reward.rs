@@ -16,7 +16,8 @@ pub struct RangeError {
 /// The scalar a policy maximises, in \[0, 1\].
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "f64", into = "f64")]
-pub struct Reward(#[schemars(range(min = 0.0, max = 1.0))] f64);
+#[schemars(extend("minimum" = 0.0, "maximum" = 1.0))]
+pub struct Reward(f64);
 
 impl Reward {
     /// Checks and wraps `value`.
@@ -54,7 +55,8 @@ impl From<Reward> for f64 {
 /// The probability that the behavior policy gave to the logged action, in (0, 1\].
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "f64", into = "f64")]
-pub struct Propensity(#[schemars(range(max = 1.0), extend("exclusiveMinimum" = 0.0))] f64);
+#[schemars(extend("exclusiveMinimum" = 0.0, "maximum" = 1.0))]
+pub struct Propensity(f64);
 
 impl Propensity {
     /// A certain action.
@@ -101,5 +103,14 @@ mod tests {
         assert!(Reward::new(0.0).is_ok() && Reward::new(1.0).is_ok());
         assert!(Reward::new(-0.1).is_err() && Reward::new(f64::NAN).is_err());
         assert!(Propensity::new(1.0).is_ok() && Propensity::new(0.0).is_err());
+    }
+
+    #[test]
+    fn the_schema_has_the_ranges() {
+        let reward = schemars::schema_for!(Reward).to_value();
+        assert_eq!(
+            (&reward["type"], &reward["minimum"], &reward["maximum"]),
+            (&"number".into(), &0.0.into(), &1.0.into())
+        );
     }
 }

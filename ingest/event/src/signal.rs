@@ -135,7 +135,8 @@ pub struct Signal {
     pub actor: Actor,
     /// When.
     pub ts: Timestamp,
-    /// The earlier signal that this one takes back.
+    /// The earlier signal that this one takes back, which must be about the same exposure. A retraction
+    /// itself cannot be taken back: send the signal again under a new id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retracts: Option<SignalId>,
     /// Fields this version does not know: kept as they came.

@@ -113,6 +113,22 @@ mod tests {
     }
 
     #[test]
+    fn the_schema_has_the_limits_of_ids_and_numbers() {
+        let schema = json_schema();
+        for id in ["ExposureId", "SignalId", "UnitId", "LayerId", "ExperimentId", "VariantId"] {
+            let id = &schema["$defs"][id];
+            let limits = (&id["type"], &id["minLength"], &id["maxLength"], &id["pattern"]);
+            assert_eq!(limits, (&"string".into(), &1.into(), &128.into(), &"^[!-~]+$".into()), "{id}");
+        }
+        let policy = &schema["$defs"]["PolicyId"];
+        let limits = (&policy["type"], &policy["minLength"], &policy["maxLength"], &policy["pattern"]);
+        assert_eq!(limits, (&"string".into(), &1.into(), &128.into(), &"^[A-Za-z0-9_-][A-Za-z0-9._-]*$".into()));
+        let propensity = &schema["$defs"]["Propensity"];
+        let range = (&propensity["type"], &propensity["exclusiveMinimum"], &propensity["maximum"]);
+        assert_eq!(range, (&"number".into(), &0.0.into(), &1.0.into()));
+    }
+
+    #[test]
     fn each_fault_has_its_own_error() {
         assert!(matches!(Envelope::decode(b"{"), Err(InvalidEvent::Json(_))));
         assert!(matches!(Envelope::decode(b"{\"v\":2}"), Err(InvalidEvent::Version(v)) if v == "2"));
