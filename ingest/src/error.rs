@@ -93,6 +93,14 @@ pub enum Error {
         /// The newest format known.
         known: u32,
     },
+    /// The file system cannot hold a write-ahead log.
+    #[error("`{}` cannot have a write-ahead log, its journal mode stays `{mode}`: use a local file system", path.display())]
+    JournalMode {
+        /// The database.
+        path: PathBuf,
+        /// The mode that SQLite stays in.
+        mode: String,
+    },
     /// A stored record cannot be read.
     #[error("record {offset} of topic {topic} cannot be read: {detail}")]
     Record {
@@ -112,6 +120,27 @@ pub enum Error {
         from: u64,
         /// Where the store stands.
         expected: u64,
+    },
+    /// The log is not the one that the store was copied from.
+    #[error(
+        "the store stands at offset {position} of topic {topic}, but this log (tail {tail}) does not hold what it copied: \
+         the log was deleted or replaced; delete the store, it is rebuilt from the log"
+    )]
+    OtherLog {
+        /// The topic.
+        topic: Topic,
+        /// Where the store stands.
+        position: u64,
+        /// Where the log ends.
+        tail: u64,
+    },
+    /// As much is being taken in as may be.
+    #[error("{what} must be at most {most}: try again later")]
+    Busy {
+        /// What is limited.
+        what: &'static str,
+        /// The limit.
+        most: usize,
     },
     /// The log or store has shut down.
     #[error("the {what} is closed")]
@@ -134,9 +163,11 @@ impl Error {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Location { .. } | Self::NotBuilt { .. } | Self::Limit { .. } => ErrorKind::Invalid,
-            Self::Locked { .. } | Self::Io { .. } | Self::Closed { .. } => ErrorKind::Unavailable,
-            Self::Foreign { .. } | Self::Format { .. } | Self::Record { .. } => ErrorKind::Data,
+            Self::Location { .. } | Self::NotBuilt { .. } | Self::Limit { .. } | Self::JournalMode { .. } => {
+                ErrorKind::Invalid
+            }
+            Self::Locked { .. } | Self::Io { .. } | Self::Busy { .. } | Self::Closed { .. } => ErrorKind::Unavailable,
+            Self::Foreign { .. } | Self::Format { .. } | Self::Record { .. } | Self::OtherLog { .. } => ErrorKind::Data,
             Self::Gap { .. } | Self::Task { .. } => ErrorKind::Internal,
             Self::Sqlite { source, .. } => sqlite_kind(source),
         }

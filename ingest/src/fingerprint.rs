@@ -21,6 +21,16 @@ impl Fingerprint {
         Self::cut(hash.finalize().as_slice())
     }
 
+    /// Of several texts: where one ends and the next begins makes a difference.
+    pub(crate) fn of_parts(parts: &[&[u8]]) -> Self {
+        let mut hash = Sha256::new();
+        for part in parts {
+            hash.update((part.len() as u64).to_le_bytes());
+            hash.update(part);
+        }
+        Self::cut(hash.finalize().as_slice())
+    }
+
     /// Of what an event says, apart from its time: the server may have filled that in, so that the
     /// same event sent again can differ in it. Also brings the maps of the event into one order.
     pub(crate) fn of_content(event: &mut Event) -> Self {
@@ -45,6 +55,10 @@ impl Fingerprint {
             Event::Example(example) => example.ts = kept,
         }
         Self::of(&bytes)
+    }
+
+    pub(crate) const fn bytes(self) -> [u8; 16] {
+        self.0
     }
 
     /// The first 8 bytes as a number.

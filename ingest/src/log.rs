@@ -6,6 +6,8 @@
 //!         appended 10  10  12  17       never decreases, over all topics
 //! ```
 
+mod clock;
+mod cursor;
 mod memory;
 mod sqlite;
 
@@ -23,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use crate::Error;
 use crate::location::{self, Location};
 
+pub(crate) use cursor::{Cursor, is_exposure_next};
 pub use memory::MemoryLog;
 pub use sqlite::SqliteLog;
 
@@ -96,7 +99,8 @@ pub struct Record {
 pub struct Stored {
     /// Its place in the topic: dense, from 0.
     pub offset: u64,
-    /// When the log took it, by the clock of the log; never decreases, over all topics.
+    /// When the log took it, by the clock of the log; never decreases, over all topics. That clock is
+    /// the wall clock, or goes on ahead of it after the wall clock was set back.
     pub appended: Timestamp,
     /// Decides the partition.
     pub key: String,
@@ -130,6 +134,8 @@ pub trait EventLog: Send + Sync {
 
     /// A time that splits the past from the future: every record with `appended` below it, of any
     /// topic, can be read now, and every later append gets an `appended` at or above it.
+    ///
+    /// It moves with time, also while the wall clock is behind what has been appended.
     fn horizon(&self) -> BoxFuture<'_, Result<Timestamp, Error>>;
 
     /// Remembers that the consumer `group` has finished all records of `topic` below `next`.
@@ -146,7 +152,8 @@ pub trait EventLog: Send + Sync {
 ///
 /// # Errors
 /// Fails when the location names no backend of this build, or when the backend cannot be opened:
-/// locked, damaged, foreign, or of a newer format. Nothing is written in these cases.
+/// locked, damaged, foreign, or of a newer format. The file is left as it is in these cases; the lock
+/// file beside it and missing directories above it are made.
 pub fn open(location: &str, clock: Arc<dyn Clock>) -> Result<Arc<dyn EventLog>, Error> {
     match location::parse(location, DISTRIBUTED)? {
         Location::Memory => Ok(Arc::new(MemoryLog::new(clock))),

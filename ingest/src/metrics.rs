@@ -10,6 +10,8 @@ pub const LOG_TRANSACTIONS: &str = "plaudit_log_transactions_total";
 pub const LOG_RECORDS: &str = "plaudit_log_records_total";
 /// Appends that shared one transaction.
 pub const LOG_GROUP: &str = "plaudit_log_group_appends";
+/// Seconds by which the clock of the event log is ahead of the wall clock, because that was set back.
+pub const LOG_CLOCK_AHEAD: &str = "plaudit_log_clock_ahead_seconds";
 /// Events handed to intake; equals the sum of [`INTAKE_OUTCOMES`].
 pub const INTAKE_RECEIVED: &str = "plaudit_intake_received_total";
 /// Outcomes of events; tags `outcome` and `reason`.
@@ -20,7 +22,9 @@ pub const UNREADABLE: &str = "plaudit_log_unreadable_total";
 pub const ATTRIBUTION_EXAMPLES: &str = "plaudit_attribution_examples_total";
 /// Exposures whose window is open.
 pub const ATTRIBUTION_OPEN: &str = "plaudit_attribution_open_exposures";
-/// Signals that made no label, by tag `reason`: `orphan`, `late` or `limit`.
+/// Signals that made no label, by tag `reason`: `orphan` (the exposure never came), `late` (after the
+/// correction horizon), `limit` (beyond the limit per exposure), `window` (outside the window of their
+/// kind) or `item` (about an item that was not chosen).
 pub const ATTRIBUTION_UNUSED: &str = "plaudit_attribution_unused_signals_total";
 /// Rows written to the store; tag `topic`.
 pub const STORE_ROWS: &str = "plaudit_store_rows_total";
@@ -34,13 +38,14 @@ pub fn describe() {
         (INTAKE_OUTCOMES, "outcomes of received events, by outcome and reason"),
         (UNREADABLE, "records of the log passed over as unreadable, by topic and reader"),
         (ATTRIBUTION_EXAMPLES, "examples appended, by revision (first or correction)"),
-        (ATTRIBUTION_UNUSED, "signals that made no label, by reason (orphan, late or limit)"),
+        (ATTRIBUTION_UNUSED, "signals that made no label, by reason (orphan, late, limit, window or item)"),
         (STORE_ROWS, "rows written to the store, by topic"),
     ];
     for (name, meaning) in counters {
         describe_counter!(name, Unit::Count, meaning);
     }
     describe_histogram!(LOG_GROUP, Unit::Count, "appends that shared one transaction");
+    describe_gauge!(LOG_CLOCK_AHEAD, Unit::Seconds, "how far the clock of the event log is ahead of the wall clock");
     describe_gauge!(ATTRIBUTION_OPEN, Unit::Count, "exposures whose window is open");
 }
 
@@ -49,6 +54,10 @@ pub(crate) fn log_transaction(num_commands: usize, num_records: usize) {
     counter!(LOG_TRANSACTIONS).increment(1);
     counter!(LOG_RECORDS).increment(num_records as u64);
     histogram!(LOG_GROUP).record(to_f64(num_commands as u64));
+}
+
+pub(crate) fn log_clock_ahead(millis: i64) {
+    gauge!(LOG_CLOCK_AHEAD).set(to_f64(millis.unsigned_abs()) / 1_000.0);
 }
 
 pub(crate) fn intake_received(count: usize) {

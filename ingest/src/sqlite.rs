@@ -1,7 +1,10 @@
 //! What the log and the store share: opening an SQLite database safely, and reading beside a writer.
 
+mod file;
+#[cfg(test)]
+mod tests;
+
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -26,6 +29,10 @@ pub(crate) struct Format {
     pub(crate) version: u32,
     /// Statements that make an empty database of this version.
     pub(crate) schema: &'static str,
+    /// Statements that make version 2 of version 1, version 3 of version 2, and so on.
+    pub(crate) upgrades: &'static [&'static str],
+    /// Reads what an opened database needs at once, of any version: fails where it is damaged.
+    pub(crate) probe: fn(&Connection) -> rusqlite::Result<()>,
     /// SQLite's `synchronous`: `FULL` where an acknowledgement promises durability, `NORMAL` where
     /// what a power cut takes is derived again.
     pub(crate) synchronous: &'static str,
@@ -38,9 +45,7 @@ pub(crate) struct Lock {
 
 impl Lock {
     fn take(database: &Path) -> Result<Self, Error> {
-        let mut path = database.as_os_str().to_owned();
-        path.push(".lock");
-        let path = PathBuf::from(path);
+        let path = file::beside(database, ".lock");
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(false);
         let file = options.open(&path).map_err(|error| Error::io("open", &path, error))?;
@@ -64,63 +69,50 @@ impl Drop for Lock {
 
 /// Opens or makes the database at `path`, as its only process.
 ///
-/// A file that is not of this `format` is refused before SQLite touches it.
+/// A file that is not of this `format` is refused before SQLite touches it, and one that is damaged
+/// where `format` looks before anything is written to it.
 pub(crate) fn open(path: &Path, format: &Format) -> Result<(Lock, Connection), Error> {
     if let Some(parent) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
         std::fs::create_dir_all(parent).map_err(|error| Error::io("create", parent, error))?;
     }
     let lock = Lock::take(path)?;
-    let is_new = check_header(path, format)?;
+    file::prepare(path, format)?;
     let fail = sqlite_error("open", path);
     let connection = Connection::open(path).map_err(&fail)?;
     // We are the only writer: whoever else holds the database is an operator's shell.
     connection.busy_timeout(BUSY).map_err(&fail)?;
-    if is_new {
-        // The header must be in the main file, not only in the write-ahead log, for `check_header`.
-        connection.pragma_update(None, "journal_mode", "DELETE").map_err(&fail)?;
-        connection
-            .execute_batch(&format!(
-                "BEGIN; {} PRAGMA application_id = {}; PRAGMA user_version = {}; COMMIT;",
-                format.schema, format.application_id, format.version
-            ))
-            .map_err(&fail)?;
-    }
-    connection.pragma_update(None, "journal_mode", "WAL").map_err(&fail)?;
+    use_write_ahead_log(&connection, path)?;
     connection.pragma_update(None, "synchronous", format.synchronous).map_err(&fail)?;
+    upgrade(&connection, format).map_err(sqlite_error("upgrade", path))?;
     Ok((lock, connection))
+}
+
+/// SQLite answers with the mode that it stays in, where it cannot do what it is asked.
+fn use_write_ahead_log(connection: &Connection, path: &Path) -> Result<(), Error> {
+    let mode: String = connection
+        .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))
+        .map_err(sqlite_error("open", path))?;
+    if mode == "wal" { Ok(()) } else { Err(Error::JournalMode { path: path.to_owned(), mode }) }
+}
+
+/// Brings a database of an older version to the version of `format`.
+fn upgrade(connection: &Connection, format: &Format) -> rusqlite::Result<()> {
+    let found = version(connection)?;
+    for (next, statements) in (2..).zip(format.upgrades) {
+        if next > found {
+            connection.execute_batch(&format!("BEGIN; {statements} PRAGMA user_version = {next}; COMMIT;"))?;
+        }
+    }
+    Ok(())
+}
+
+fn version(connection: &Connection) -> rusqlite::Result<u32> {
+    connection.pragma_query_value(None, "user_version", |row| row.get(0))
 }
 
 /// Makes the closure that wraps errors of one action on `path`.
 pub(crate) fn sqlite_error<'a>(action: &'static str, path: &'a Path) -> impl Fn(rusqlite::Error) -> Error + 'a {
     move |source| Error::Sqlite { action, path: path.to_owned(), source: Arc::new(source) }
-}
-
-/// True when there is no database yet. Reads SQLite's 100-byte file header without SQLite.
-fn check_header(path: &Path, format: &Format) -> Result<bool, Error> {
-    const MAGIC: &[u8; 16] = b"SQLite format 3\0";
-    let mut file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(true),
-        Err(error) => return Err(Error::io("open", path, error)),
-    };
-    let mut header = Vec::with_capacity(100);
-    let read = Read::by_ref(&mut file).take(100).read_to_end(&mut header);
-    read.map_err(|error| Error::io("read", path, error))?;
-    if header.is_empty() {
-        return Ok(true);
-    }
-    let word = |offset: usize| {
-        let bytes = header.get(offset..offset + 4)?;
-        Some(u32::from_be_bytes(bytes.try_into().ok()?))
-    };
-    let is_ours = header.starts_with(MAGIC) && word(68) == Some(format.application_id);
-    match word(60) {
-        Some(found) if is_ours && found > format.version => {
-            Err(Error::Format { path: path.to_owned(), found, known: format.version })
-        }
-        Some(_) if is_ours => Ok(false),
-        _ => Err(Error::Foreign { path: path.to_owned(), expected: format.name }),
-    }
 }
 
 /// Connections that read a database while one other connection writes it.
@@ -164,22 +156,4 @@ pub(crate) fn to_sql(offset: u64) -> i64 {
 /// The reverse of [`to_sql`].
 pub(crate) fn from_sql(offset: i64) -> u64 {
     u64::try_from(offset).unwrap_or(0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_lock_is_given_back_although_a_copy_of_its_descriptor_lives() {
-        let directory = tempfile::tempdir().unwrap();
-        let database = directory.path().join("log.db");
-        let lock = Lock::take(&database).unwrap();
-        let inherited = lock.file.try_clone().unwrap();
-        assert!(matches!(Lock::take(&database), Err(Error::Locked { .. })), "it is held");
-        drop(lock);
-        let again = Lock::take(&database);
-        assert!(again.is_ok(), "it was given back");
-        drop(inherited);
-    }
 }

@@ -12,8 +12,9 @@ use std::sync::Arc;
 use plaudit_event::{Context, Example, Exposure, Seed, Signal, Timestamp};
 
 use crate::Error;
+use crate::fingerprint::Fingerprint;
 use crate::location::{self, Location};
-use crate::log::{BoxFuture, Topic};
+use crate::log::{BoxFuture, Stored, Topic};
 use crate::outcome::{DeadLetter, Reason};
 
 pub use sqlite::SqliteStore;
@@ -49,6 +50,19 @@ impl Rows {
     }
 }
 
+/// Tells one record of a log from others: by its time, its key and its content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark([u8; 16]);
+
+impl Mark {
+    /// The mark of `record`.
+    #[must_use]
+    pub fn of(record: &Stored) -> Self {
+        let appended = record.appended.as_millis().to_le_bytes();
+        Self(Fingerprint::of_parts(&[&appended, record.key.as_bytes(), &record.value]).bytes())
+    }
+}
+
 /// A stretch of one topic: every readable record with offset in `from..next`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Batch {
@@ -56,6 +70,8 @@ pub struct Batch {
     pub from: u64,
     /// The first offset not covered.
     pub next: u64,
+    /// The last record covered, by which the log is recognised.
+    pub mark: Option<Mark>,
     /// What was read.
     pub rows: Rows,
 }
@@ -75,7 +91,7 @@ pub struct Counts {
 
 /// A queryable copy of the log. All of it can be made again from the log.
 pub trait EventStore: Send + Sync {
-    /// Writes the rows and the position of their topic, together or not at all; returns how many
+    /// Writes the rows, and the position and mark of their topic, together or not at all; returns how many
     /// rows were new.
     ///
     /// Rows below the position have taken effect before and are passed over. An exposure or signal
@@ -85,6 +101,9 @@ pub trait EventStore: Send + Sync {
 
     /// The next offset of each topic; absent is 0.
     fn positions(&self) -> BoxFuture<'_, Result<BTreeMap<Topic, u64>, Error>>;
+
+    /// The mark that came with the last batch of each topic.
+    fn marks(&self) -> BoxFuture<'_, Result<BTreeMap<Topic, Mark>, Error>>;
 
     /// How much the store holds.
     fn counts(&self) -> BoxFuture<'_, Result<Counts, Error>>;
@@ -113,7 +132,8 @@ pub trait EventStore: Send + Sync {
 ///
 /// # Errors
 /// Fails when the location names no backend of this build, or when the backend cannot be opened:
-/// locked, damaged, foreign, or of a newer format. Nothing is written in these cases.
+/// locked, damaged, foreign, or of a newer format. The file is left as it is in these cases; the lock
+/// file beside it and missing directories above it are made.
 pub fn open(location: &str) -> Result<Arc<dyn EventStore>, Error> {
     match location::parse(location, DISTRIBUTED)? {
         Location::Memory => Ok(Arc::new(SqliteStore::in_memory()?)),

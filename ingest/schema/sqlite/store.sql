@@ -1,4 +1,4 @@
--- The event store, format 1. `seq` is the offset in the topic of the log; `body` is the event as JSON.
+-- The event store, format 2. `seq` is the offset in the topic of the log; `body` is the event as JSON.
 CREATE TABLE exposures (
     seq INTEGER PRIMARY KEY, exposure_id TEXT NOT NULL UNIQUE, unit_id TEXT NOT NULL,
     surface TEXT NOT NULL, policy_id TEXT NOT NULL, ts INTEGER NOT NULL, body TEXT NOT NULL
@@ -21,5 +21,5 @@ CREATE INDEX examples_by_unit ON examples (unit_id);
 CREATE TABLE dead_letters (
     seq INTEGER PRIMARY KEY, outcome TEXT NOT NULL, reason TEXT NOT NULL, received_ts INTEGER NOT NULL
 ) STRICT;
--- Where the sink goes on, by topic.
-CREATE TABLE positions (topic TEXT PRIMARY KEY, next INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+-- Where the sink goes on, by topic; `mark` tells which record was the last.
+CREATE TABLE positions (topic TEXT PRIMARY KEY, next INTEGER NOT NULL, mark BLOB) STRICT, WITHOUT ROWID;

@@ -1,6 +1,7 @@
 //! What every [`EventLog`] must do: one suite, run by every implementation.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use plaudit_event::{Clock, ManualClock, Timestamp};
 
@@ -15,6 +16,29 @@ fn record(text: &str) -> Record {
     Record { key: format!("key of {text}"), value: text.as_bytes().to_vec() }
 }
 
+/// A clock that can be set back.
+#[derive(Debug)]
+pub struct SetClock(AtomicI64);
+
+impl SetClock {
+    /// A clock that stands at `start`.
+    #[must_use]
+    pub const fn new(start: Timestamp) -> Self {
+        Self(AtomicI64::new(start.as_millis()))
+    }
+
+    /// Sets the clock to `now`, which may be earlier.
+    pub fn set(&self, now: Timestamp) {
+        self.0.store(now.as_millis(), Ordering::SeqCst);
+    }
+}
+
+impl Clock for SetClock {
+    fn now(&self) -> Timestamp {
+        at(self.0.load(Ordering::SeqCst))
+    }
+}
+
 /// Runs every check, each on a fresh, empty log from `make`.
 ///
 /// # Panics
@@ -24,6 +48,8 @@ where
     L: EventLog + 'static,
     F: FnMut(Arc<dyn Clock>) -> Arc<L>,
 {
+    let clock = Arc::new(SetClock::new(at(100_000)));
+    time_goes_on_when_the_clock_is_set_back(&*make(clock.clone()), &clock).await;
     let mut fresh = || {
         let clock = Arc::new(ManualClock::new(at(1_000)));
         let log: Arc<dyn EventLog> = make(clock.clone());
@@ -115,6 +141,27 @@ async fn times_never_go_back(log: &dyn EventLog, clock: &ManualClock) {
     assert_eq!(signals[0].appended, at(1_000));
     assert_eq!(exposures[0].appended, at(2_000));
     assert_eq!(signals[1].appended, at(2_000));
+}
+
+/// The horizon passes what was appended, at the pace of the clock, and keeps its promise.
+async fn time_goes_on_when_the_clock_is_set_back(log: &dyn EventLog, clock: &SetClock) {
+    log.append(Topic::Exposures, vec![record("before")]).await.expect("append");
+    clock.set(at(40_000));
+    log.append(Topic::Signals, vec![record("after")]).await.expect("append");
+    let after = log.read(Topic::Signals, 0, 1).await.expect("read")[0].appended;
+    assert!(after >= at(100_000), "no time goes back");
+    for step in 1..=20 {
+        clock.set(at(40_000 + 100 * step));
+        let horizon = log.horizon().await.expect("horizon");
+        assert!(horizon > after && horizon >= at(100_000 + 100 * step), "step {step}: {horizon:?}");
+        let offset = log.append(Topic::Exposures, vec![record("more")]).await.expect("append")[0];
+        let more = log.read(Topic::Exposures, offset, 1).await.expect("read")[0].appended;
+        assert!(more >= horizon, "later appends get at least the horizon");
+        assert_eq!(log.seek(Topic::Signals, horizon).await.expect("seek"), 1);
+        assert_eq!(log.seek(Topic::Exposures, horizon).await.expect("seek"), offset);
+    }
+    clock.set(at(500_000));
+    assert_eq!(log.horizon().await.expect("horizon"), at(500_000), "it follows the clock that has caught up");
 }
 
 async fn seek_finds_the_first_at_or_after(log: &dyn EventLog, clock: &ManualClock) {

@@ -5,36 +5,28 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use plaudit_event::{Clock, Timestamp};
 
+use super::clock::LogClock;
 use super::{BoxFuture, EventLog, READ_BYTES, Record, Stored, Topic, check_append};
 use crate::Error;
 
 /// A log in memory. "Durable" means: as long as the value lives.
 pub struct MemoryLog {
-    clock: Arc<dyn Clock>,
     state: Mutex<State>,
 }
 
-#[derive(Default)]
 struct State {
+    clock: LogClock,
     topics: [Vec<Stored>; Topic::ALL.len()],
     positions: BTreeMap<(String, Topic), u64>,
-    /// No later append gets a time below this one.
-    floor: Option<Timestamp>,
-}
-
-impl State {
-    fn stamp(&mut self, now: Timestamp) -> Timestamp {
-        let stamp = self.floor.map_or(now, |floor| floor.max(now));
-        self.floor = Some(stamp);
-        stamp
-    }
 }
 
 impl MemoryLog {
     /// An empty log that takes its times from `clock`.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, state: Mutex::new(State::default()) }
+        let clock = LogClock::new(clock, None);
+        let topics = Topic::ALL.map(|_| Vec::new());
+        Self { state: Mutex::new(State { clock, topics, positions: BTreeMap::new() }) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -44,7 +36,7 @@ impl MemoryLog {
     fn append_now(&self, topic: Topic, records: Vec<Record>) -> Result<Vec<u64>, Error> {
         check_append(&records)?;
         let mut state = self.state();
-        let appended = state.stamp(self.clock.now());
+        let appended = state.clock.now();
         let stored = &mut state.topics[topic as usize];
         let first = stored.len() as u64;
         stored.extend((first..).zip(records).map(|(offset, record)| Stored {
@@ -95,10 +87,7 @@ impl EventLog for MemoryLog {
     }
 
     fn horizon(&self) -> BoxFuture<'_, Result<Timestamp, Error>> {
-        Box::pin(async move {
-            let now = self.clock.now();
-            Ok(self.state().stamp(now))
-        })
+        Box::pin(async move { Ok(self.state().clock.now()) })
     }
 
     fn commit<'a>(&'a self, group: &'a str, topic: Topic, next: u64) -> BoxFuture<'a, Result<(), Error>> {

@@ -4,17 +4,20 @@
 //! syncs it to disk once, and answers all. So the cost of durability is shared by whoever writes
 //! at the same time, and a lone writer waits for one sync only.
 
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 
 use plaudit_event::{Clock, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 use tokio::sync::{mpsc, oneshot};
 
+use super::clock::LogClock;
 use super::{BoxFuture, EventLog, READ_BYTES, Record, Stored, Topic, check_append};
 use crate::Error;
 use crate::sqlite::{self, Format, Readers, from_sql, to_sql};
@@ -28,6 +31,8 @@ const FORMAT: Format = Format {
     application_id: u32::from_be_bytes(*b"PLog"),
     version: 1,
     schema: include_str!("../../schema/sqlite/log.sql"),
+    upgrades: &[],
+    probe: |connection| ends(connection).map(drop),
     synchronous: "FULL",
 };
 
@@ -42,15 +47,13 @@ pub struct SqliteLog {
 
 /// What the writer thread and the callers both see.
 struct Shared {
-    clock: Arc<dyn Clock>,
     tails: [AtomicU64; Topic::ALL.len()],
     times: Mutex<Times>,
 }
 
 /// The two times that make up the horizon.
 struct Times {
-    /// No later append gets a time below this one.
-    floor: Timestamp,
+    clock: LogClock,
     /// The time of the transaction that is being written and cannot be read yet.
     writing: Option<Timestamp>,
 }
@@ -60,10 +63,28 @@ impl Shared {
         self.tails[topic as usize].load(Ordering::Acquire)
     }
 
-    fn with_times<T>(&self, change: impl FnOnce(&mut Times) -> T) -> T {
-        let mut times = self.times.lock().expect("no code panics under this lock");
-        times.floor = times.floor.max(self.clock.now());
-        change(&mut times)
+    fn times(&self) -> MutexGuard<'_, Times> {
+        self.times.lock().expect("no code panics under this lock")
+    }
+
+    fn horizon(&self) -> Timestamp {
+        let mut times = self.times();
+        let now = times.clock.now();
+        times.writing.unwrap_or(now)
+    }
+
+    /// A transaction begins; returns its time.
+    fn begin(&self) -> Timestamp {
+        let mut times = self.times();
+        let now = times.clock.now();
+        times.writing = Some(now);
+        crate::metrics::log_clock_ahead(times.clock.ahead_ms());
+        now
+    }
+
+    /// The transaction is readable, or was taken back.
+    fn end(&self) {
+        self.times().writing = None;
     }
 }
 
@@ -75,11 +96,10 @@ impl SqliteLog {
     /// a newer format. The file is left as it is in these cases.
     pub fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<Self, Error> {
         let (lock, connection) = sqlite::open(path, &FORMAT)?;
-        let (tails, floor) = ends(&connection).map_err(sqlite::sqlite_error("read the ends of", path))?;
+        let (tails, newest) = ends(&connection).map_err(sqlite::sqlite_error("read the ends of", path))?;
         let shared = Arc::new(Shared {
-            clock,
             tails: tails.map(AtomicU64::new),
-            times: Mutex::new(Times { floor, writing: None }),
+            times: Mutex::new(Times { clock: LogClock::new(clock, newest), writing: None }),
         });
         let (sender, receiver) = mpsc::channel(QUEUE);
         let writer = Writer::new(path, connection, lock, shared.clone());
@@ -153,7 +173,7 @@ impl EventLog for SqliteLog {
     }
 
     fn horizon(&self) -> BoxFuture<'_, Result<Timestamp, Error>> {
-        Box::pin(async move { Ok(self.shared.with_times(|times| times.writing.unwrap_or(times.floor))) })
+        Box::pin(async move { Ok(self.shared.horizon()) })
     }
 
     fn commit<'a>(&'a self, group: &'a str, topic: Topic, next: u64) -> BoxFuture<'a, Result<(), Error>> {
@@ -175,9 +195,9 @@ impl EventLog for SqliteLog {
 }
 
 /// The tails of all topics, and the newest time among them.
-fn ends(connection: &Connection) -> rusqlite::Result<([u64; Topic::ALL.len()], Timestamp)> {
+fn ends(connection: &Connection) -> rusqlite::Result<([u64; Topic::ALL.len()], Option<Timestamp>)> {
     let mut tails = [0; Topic::ALL.len()];
-    let mut newest = Timestamp::from_millis(i64::MIN);
+    let mut newest = None;
     for topic in Topic::ALL {
         let last: Option<(i64, i64)> = connection
             .prepare_cached(&format!("SELECT offset, appended FROM {topic} ORDER BY offset DESC LIMIT 1"))?
@@ -185,7 +205,7 @@ fn ends(connection: &Connection) -> rusqlite::Result<([u64; Topic::ALL.len()], T
             .optional()?;
         if let Some((offset, appended)) = last {
             tails[topic as usize] = from_sql(offset) + 1;
-            newest = newest.max(Timestamp::from_millis(appended));
+            newest = newest.max(Some(Timestamp::from_millis(appended)));
         }
     }
     Ok((tails, newest))
@@ -228,132 +248,4 @@ fn seek(connection: &Connection, topic: Topic, from: Timestamp, tail: u64) -> ru
         }
     }
     Ok(low)
-}
-
-#[cfg(test)]
-mod tests {
-    use plaudit_event::ManualClock;
-
-    use super::*;
-    use crate::ErrorKind;
-    use crate::log::conformance;
-
-    fn clock(millis: i64) -> Arc<ManualClock> {
-        Arc::new(ManualClock::new(Timestamp::from_millis(millis)))
-    }
-
-    fn record(text: &str) -> Record {
-        Record { key: "k".into(), value: text.into() }
-    }
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn conforms() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut count = 0;
-        conformance::all(|clock| {
-            count += 1;
-            let path = dir.path().join(format!("{count}.db"));
-            Arc::new(SqliteLog::open(&path, clock).unwrap())
-        })
-        .await;
-    }
-
-    #[tokio::test]
-    async fn acknowledged_records_survive_reopening_and_times_go_on() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("sub/log.db");
-        let log = SqliteLog::open(&path, clock(5_000)).unwrap();
-        let two = vec![record("a"), record("b")];
-        log.append(Topic::Signals, two).await.unwrap();
-        log.commit("reader", Topic::Signals, 1).await.unwrap();
-        drop(log);
-
-        let earlier = clock(1_000);
-        let log = SqliteLog::open(&path, earlier).unwrap();
-        assert_eq!(log.tail(Topic::Signals).await.unwrap(), 2);
-        assert_eq!(log.committed("reader", Topic::Signals).await.unwrap(), 1);
-        let next = log.append(Topic::Signals, vec![record("c")]).await.unwrap();
-        assert_eq!(next, [2]);
-        let stored = log.read(Topic::Signals, 0, 10).await.unwrap();
-        assert_eq!(stored[0].value, b"a");
-        assert_eq!(
-            stored[2].appended,
-            Timestamp::from_millis(5_000),
-            "a clock that went back does not take the log with it"
-        );
-    }
-
-    #[tokio::test]
-    async fn a_second_process_is_told_that_the_directory_is_locked() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("log.db");
-        let first = SqliteLog::open(&path, clock(0)).unwrap();
-        let second = SqliteLog::open(&path, clock(0)).err().unwrap();
-        assert!(second.to_string().starts_with("data directory is locked"));
-        assert_eq!(second.kind(), ErrorKind::Unavailable);
-        drop(first);
-        assert!(SqliteLog::open(&path, clock(0)).is_ok());
-    }
-
-    #[tokio::test]
-    async fn foreign_and_newer_files_are_refused_untouched() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("log.db");
-        std::fs::write(&path, b"dear diary").unwrap();
-        let error = SqliteLog::open(&path, clock(0)).err().unwrap();
-        assert!(matches!(error, Error::Foreign { .. }), "{error}");
-        assert_eq!(std::fs::read(&path).unwrap(), b"dear diary");
-
-        std::fs::remove_file(&path).unwrap();
-        drop(SqliteLog::open(&path, clock(0)).unwrap());
-        let connection = Connection::open(&path).unwrap();
-        connection.pragma_update(None, "user_version", FORMAT.version + 1).unwrap();
-        connection.close().unwrap();
-        let before = std::fs::read(&path).unwrap();
-        let error = SqliteLog::open(&path, clock(0)).err().unwrap();
-        assert!(matches!(error, Error::Format { found: 2, .. }), "{error}");
-        assert_eq!(error.kind(), ErrorKind::Data);
-        assert_eq!(std::fs::read(&path).unwrap(), before);
-    }
-
-    #[tokio::test]
-    async fn a_database_of_another_program_is_refused() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("log.db");
-        let connection = Connection::open(&path).unwrap();
-        connection.execute_batch("CREATE TABLE t (x)").unwrap();
-        connection.close().unwrap();
-        let error = SqliteLog::open(&path, clock(0)).err().unwrap();
-        assert!(matches!(error, Error::Foreign { .. }), "{error}");
-    }
-
-    #[tokio::test]
-    async fn a_failed_transaction_is_reported_and_can_be_repeated() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("log.db");
-        let log = SqliteLog::open(&path, clock(0)).unwrap();
-        log.append(Topic::Signals, vec![record("a")]).await.unwrap();
-        let intruder = Connection::open(&path).unwrap();
-        intruder.execute_batch("BEGIN IMMEDIATE").unwrap();
-        let refused = log.append(Topic::Signals, vec![record("b")]).await;
-        assert_eq!(refused.unwrap_err().kind(), ErrorKind::Unavailable);
-        assert_eq!(log.tail(Topic::Signals).await.unwrap(), 1);
-        intruder.execute_batch("ROLLBACK").unwrap();
-        let next = log.append(Topic::Signals, vec![record("b")]).await.unwrap();
-        assert_eq!(next, [1], "nothing was half written");
-        assert!(log.horizon().await.is_ok());
-    }
-
-    #[tokio::test]
-    async fn dropping_a_log_keeps_what_was_handed_over() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("log.db");
-        let log = SqliteLog::open(&path, clock(0)).unwrap();
-        for text in ["a", "b"] {
-            log.append(Topic::Signals, vec![record(text)]).await.unwrap();
-        }
-        drop(log);
-        let log = SqliteLog::open(&path, clock(0)).unwrap();
-        assert_eq!(log.tail(Topic::Signals).await.unwrap(), 2);
-    }
 }

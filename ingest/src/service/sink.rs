@@ -1,9 +1,12 @@
 //! The sink: copies the log into the store.
 //!
 //! The store keeps its position in the same transaction as the rows, so that every record takes
-//! effect once, wherever the sink is killed.
+//! effect once, wherever the sink is killed. A mark of the last record goes with the position, by which
+//! the log is recognised after a restart.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -11,7 +14,7 @@ use tokio::sync::watch;
 use super::CatchUp;
 use crate::log::{EventLog, Stored, Topic, data};
 use crate::outcome::DeadLetter;
-use crate::store::{Batch, EventStore, Rows};
+use crate::store::{Batch, EventStore, Mark, Rows};
 use crate::{Config, Error, metrics};
 
 /// Records per transaction of the store.
@@ -34,22 +37,28 @@ pub struct StoreSink {
     log: Arc<dyn EventLog>,
     store: Arc<dyn EventStore>,
     poll: Duration,
+    /// Whether the log was seen to be the one that the store was copied from.
+    is_known: AtomicBool,
 }
 
 impl StoreSink {
     /// A sink from `log` to `store`.
     #[must_use]
     pub fn new(log: Arc<dyn EventLog>, store: Arc<dyn EventStore>, config: &Config) -> Self {
-        Self { log, store, poll: config.poll }
+        Self { log, store, poll: config.poll, is_known: AtomicBool::new(false) }
     }
 
     /// Copies everything that is in the log now.
     ///
     /// # Errors
     /// Fails when the log cannot be read or the store cannot be written; calling again goes on where
-    /// the store stands.
+    /// the store stands. Fails for good when the store was copied from another log.
     pub async fn catch_up(&self) -> Result<Sinked, Error> {
         let positions = self.store.positions().await?;
+        if !self.is_known.load(Ordering::Relaxed) {
+            self.recognise(&positions).await?;
+            self.is_known.store(true, Ordering::Relaxed);
+        }
         let mut done = Sinked::default();
         for topic in TOPICS {
             let tail = self.log.tail(topic).await?;
@@ -59,7 +68,7 @@ impl StoreSink {
                 let Some(last) = records.last() else { break };
                 let from = std::mem::replace(&mut next, last.offset + 1);
                 let rows = decode(topic, &records);
-                let batch = Batch { from, next, rows };
+                let batch = Batch { from, next, mark: Some(Mark::of(last)), rows };
                 let num_new = self.store.apply(batch).await?;
                 metrics::store_rows(topic, num_new);
                 done.records += records.len() as u64;
@@ -67,6 +76,23 @@ impl StoreSink {
             }
         }
         Ok(done)
+    }
+
+    /// Makes sure that the log holds, before each position, the record that the store copied last: a
+    /// log that was deleted or put back alone would be copied from the middle.
+    async fn recognise(&self, positions: &BTreeMap<Topic, u64>) -> Result<(), Error> {
+        let marks = self.store.marks().await?;
+        for (&topic, &position) in positions {
+            let Some(offset) = position.checked_sub(1) else { continue };
+            let found = self.log.read(topic, offset, 1).await?;
+            let mark = found.first().map(Mark::of);
+            let is_same = mark.is_some_and(|mark| marks.get(&topic).is_none_or(|known| *known == mark));
+            if !is_same {
+                let tail = self.log.tail(topic).await?;
+                return Err(Error::OtherLog { topic, position, tail });
+            }
+        }
+        Ok(())
     }
 
     /// Catches up again and again until `shutdown` says true.

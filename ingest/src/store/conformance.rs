@@ -8,9 +8,9 @@ use plaudit_event::{
     SignalKind, Surface, Timestamp, UnitId,
 };
 
-use super::{Batch, Counts, EventStore, Rows};
+use super::{Batch, Counts, EventStore, Mark, Rows};
 use crate::Error;
-use crate::log::Topic;
+use crate::log::{Stored, Topic};
 use crate::outcome::{DeadLetter, Reason};
 
 const fn at(millis: i64) -> Timestamp {
@@ -47,7 +47,7 @@ fn exposure(id: &str) -> Exposure {
 #[must_use]
 pub fn exposures(from: u64, ids: &[&str]) -> Batch {
     let rows = (from..).zip(ids.iter().map(|id| exposure(id)));
-    Batch { from, next: from + ids.len() as u64, rows: Rows::Exposures(rows.collect()) }
+    Batch { from, next: from + ids.len() as u64, mark: None, rows: Rows::Exposures(rows.collect()) }
 }
 
 fn signal(id: &str) -> Signal {
@@ -91,7 +91,7 @@ fn example(id: &str, revision: u32, exposure_ts: i64) -> Example {
 }
 
 fn examples(from: u64, rows: Vec<Example>) -> Batch {
-    Batch { from, next: from + rows.len() as u64, rows: Rows::Examples((from..).zip(rows).collect()) }
+    Batch { from, next: from + rows.len() as u64, mark: None, rows: Rows::Examples((from..).zip(rows).collect()) }
 }
 
 /// Runs every check, each on a fresh, empty store from `make`.
@@ -103,6 +103,7 @@ pub async fn all<S: EventStore>(mut make: impl FnMut() -> Arc<S>) {
     rows_come_back_as_they_went_in(&*make()).await;
     a_batch_takes_effect_once(&*make()).await;
     a_gap_is_refused(&*make()).await;
+    the_mark_goes_with_the_position(&*make()).await;
     the_highest_revision_stays(&*make()).await;
     examples_are_found_by_time(&*make()).await;
     scans_go_on_where_they_ended(&*make()).await;
@@ -121,7 +122,7 @@ async fn an_empty_store_is_empty(store: &dyn EventStore) {
 
 async fn rows_come_back_as_they_went_in(store: &dyn EventStore) {
     store.apply(exposures(0, &["a"])).await.expect("apply");
-    let signals = Batch { from: 0, next: 1, rows: Rows::Signals(vec![(0, signal("s"))]) };
+    let signals = Batch { from: 0, next: 1, mark: None, rows: Rows::Signals(vec![(0, signal("s"))]) };
     store.apply(signals).await.expect("apply");
     let batch = examples(0, vec![example("a", 0, 5)]);
     store.apply(batch).await.expect("apply");
@@ -154,6 +155,21 @@ async fn a_gap_is_refused(store: &dyn EventStore) {
     let gap = store.apply(exposures(1, &["b"])).await;
     assert!(matches!(gap, Err(Error::Gap { expected: 0, .. })));
     assert_eq!(store.counts().await.expect("counts").exposures, 0);
+}
+
+async fn the_mark_goes_with_the_position(store: &dyn EventStore) {
+    let record = |value: &[u8]| Stored { offset: 0, appended: at(1), key: "k".into(), value: value.to_vec() };
+    let [first, second] = [b"first", b"other"].map(|value| Some(Mark::of(&record(value))));
+    assert_ne!(first, second);
+    store.apply(Batch { mark: first, ..exposures(0, &["a"]) }).await.expect("apply");
+    let mark = store.marks().await.expect("marks").get(&Topic::Exposures).copied();
+    assert_eq!(mark, first);
+    store.apply(Batch { mark: second, ..exposures(0, &["a"]) }).await.expect("apply");
+    let mark = store.marks().await.expect("marks").get(&Topic::Exposures).copied();
+    assert_eq!(mark, first, "a batch that changes nothing changes no mark");
+    store.apply(Batch { mark: second, ..exposures(1, &["b"]) }).await.expect("apply");
+    let marks = store.marks().await.expect("marks");
+    assert_eq!((marks.len(), marks.get(&Topic::Exposures).copied()), (1, second));
 }
 
 async fn the_highest_revision_stays(store: &dyn EventStore) {
@@ -201,7 +217,7 @@ async fn prompts_are_distinct_and_repeatable(store: &dyn EventStore) {
     let mut search = exposure("search");
     search.surface = Surface::Search;
     rows.push((40, search));
-    let batch = Batch { from: 0, next: 41, rows: Rows::Exposures(rows) };
+    let batch = Batch { from: 0, next: 41, mark: None, rows: Rows::Exposures(rows) };
     store.apply(batch).await.expect("apply");
     let all = store.prompts(100, Seed::new(1)).await.expect("prompts");
     let texts: BTreeSet<&str> = all.iter().map(Context::last_request).collect();
@@ -227,7 +243,7 @@ async fn dead_letters_are_counted_by_reason(store: &dyn EventStore) {
     };
     let reasons = [Reason::Json, Reason::Conflict, Reason::Json];
     let rows = (0..).zip(reasons.map(letter)).collect();
-    let batch = Batch { from: 0, next: 3, rows: Rows::DeadLetters(rows) };
+    let batch = Batch { from: 0, next: 3, mark: None, rows: Rows::DeadLetters(rows) };
     store.apply(batch).await.expect("apply");
     let counts = store.counts().await.expect("counts").dead_letters;
     let expected = BTreeMap::from([(Reason::Json, 2), (Reason::Conflict, 1)]);

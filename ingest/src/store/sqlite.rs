@@ -9,10 +9,10 @@ use std::sync::{Arc, Mutex};
 
 use plaudit_event::{Context, Example, Exposure, Seed, Signal, Timestamp};
 use rand::Rng;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use serde::de::DeserializeOwned;
 
-use super::{Batch, Counts, EventStore, SCAN_ROWS};
+use super::{Batch, Counts, EventStore, Mark, SCAN_ROWS};
 use crate::Error;
 use crate::log::{BoxFuture, Topic};
 use crate::outcome::Reason;
@@ -26,8 +26,10 @@ const PROMPT_SCAN: usize = 64;
 const FORMAT: Format = Format {
     name: "event store",
     application_id: u32::from_be_bytes(*b"PSto"),
-    version: 1,
+    version: 2,
     schema: include_str!("../../schema/sqlite/store.sql"),
+    upgrades: &["ALTER TABLE positions ADD COLUMN mark BLOB;"],
+    probe,
     // What a power cut takes is copied from the log again: rows and position go together.
     synchronous: "NORMAL",
 };
@@ -175,6 +177,20 @@ impl EventStore for SqliteStore {
         })
     }
 
+    fn marks(&self) -> BoxFuture<'_, Result<BTreeMap<Topic, Mark>, Error>> {
+        self.blocking(|inner| {
+            inner.read(|connection| {
+                let mut marks = BTreeMap::new();
+                for topic in Topic::ALL {
+                    if let Some(mark) = apply::mark(connection, topic)? {
+                        marks.insert(topic, mark);
+                    }
+                }
+                Ok(marks)
+            })
+        })
+    }
+
     fn counts(&self) -> BoxFuture<'_, Result<Counts, Error>> {
         self.blocking(|inner| inner.read(counts))
     }
@@ -210,6 +226,18 @@ impl EventStore for SqliteStore {
     fn scan_examples(&self, after: Option<u64>, limit: usize) -> BoxFuture<'_, Result<Vec<(u64, Example)>, Error>> {
         self.scan(Topic::Examples, after, limit)
     }
+}
+
+/// Reads the positions, and the newest row of every table.
+fn probe(connection: &Connection) -> rusqlite::Result<()> {
+    for topic in Topic::ALL {
+        apply::position(connection, topic)?;
+    }
+    for table in ["exposures", "signals", "examples", "dead_letters"] {
+        let newest = format!("SELECT seq FROM {table} ORDER BY seq DESC LIMIT 1");
+        connection.query_row(&newest, [], |_| Ok(())).optional()?;
+    }
+    Ok(())
 }
 
 /// Runs a query for (seq, JSON).
@@ -252,47 +280,4 @@ fn counts(connection: &Connection) -> rusqlite::Result<Counts> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ErrorKind;
-    use crate::log::SqliteLog;
-    use crate::store::conformance;
-
-    #[tokio::test]
-    async fn conforms_on_disk_and_in_memory() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut count = 0;
-        conformance::all(|| {
-            count += 1;
-            Arc::new(SqliteStore::open(&dir.path().join(format!("{count}.db"))).unwrap())
-        })
-        .await;
-        conformance::all(|| Arc::new(SqliteStore::in_memory().unwrap())).await;
-    }
-
-    #[tokio::test]
-    async fn content_survives_reopening() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("store.db");
-        let store = SqliteStore::open(&path).unwrap();
-        let batch = conformance::exposures(0, &["a", "b"]);
-        assert_eq!(store.apply(batch.clone()).await.unwrap(), 2);
-        drop(store);
-        let store = SqliteStore::open(&path).unwrap();
-        assert_eq!(store.apply(batch).await.unwrap(), 0);
-        assert_eq!(store.counts().await.unwrap().exposures, 2);
-    }
-
-    #[tokio::test]
-    async fn the_file_of_a_log_is_refused() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("log.db");
-        let clock = Arc::new(plaudit_event::ManualClock::default());
-        let log = SqliteLog::open(&path, clock).unwrap();
-        let locked = SqliteStore::open(&path).err().unwrap();
-        assert!(matches!(locked, Error::Locked { .. }), "{locked}");
-        drop(log);
-        let foreign = SqliteStore::open(&path).err().unwrap();
-        assert_eq!(foreign.kind(), ErrorKind::Data);
-    }
-}
+mod tests;

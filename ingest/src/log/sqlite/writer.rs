@@ -73,17 +73,14 @@ impl Writer {
     }
 
     fn serve(&mut self, group: Vec<Command>) {
-        let appended = self.shared.with_times(|times| {
-            times.writing = Some(times.floor);
-            times.floor
-        });
+        let appended = self.shared.begin();
         let written = self.write(&group, appended);
         let firsts = match written {
             Ok(firsts) => firsts,
             Err(error) => {
                 let error = sqlite_error("append", &self.path)(error);
                 self.recover();
-                self.shared.with_times(|times| times.writing = None);
+                self.shared.end();
                 tracing::warn!(error = %error, num_commands = group.len(), "log transaction failed");
                 for command in group {
                     command.fail(error.clone());
@@ -94,7 +91,7 @@ impl Writer {
         for (shared, tail) in self.shared.tails.iter().zip(self.tails) {
             shared.store(tail, Ordering::Release);
         }
-        self.shared.with_times(|times| times.writing = None);
+        self.shared.end();
         let num_records = group.iter().map(|command| command.size().0).sum();
         crate::metrics::log_transaction(group.len(), num_records);
         for (command, first) in group.into_iter().zip(firsts) {

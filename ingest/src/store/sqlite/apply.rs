@@ -10,7 +10,7 @@ use super::{Batch, from_sql, sqlite_error, to_sql};
 use crate::Error;
 use crate::log::Topic;
 use crate::outcome::DeadLetter;
-use crate::store::Rows;
+use crate::store::{Mark, Rows};
 
 /// Where `topic` goes on; nothing when it was never written.
 pub(super) fn position(connection: &Connection, topic: Topic) -> rusqlite::Result<Option<u64>> {
@@ -19,6 +19,15 @@ pub(super) fn position(connection: &Connection, topic: Topic) -> rusqlite::Resul
         .query_row([topic.as_str()], |row| row.get(0))
         .optional()?;
     Ok(next.map(from_sql))
+}
+
+/// The mark of the last record of `topic` that was written.
+pub(super) fn mark(connection: &Connection, topic: Topic) -> rusqlite::Result<Option<Mark>> {
+    let mark: Option<Option<[u8; 16]>> = connection
+        .prepare_cached("SELECT mark FROM positions WHERE topic = ?1")?
+        .query_row([topic.as_str()], |row| row.get(0))
+        .optional()?;
+    Ok(mark.flatten().map(Mark))
 }
 
 /// See [`EventStore::apply`](crate::store::EventStore::apply).
@@ -47,10 +56,10 @@ fn write(transaction: &Transaction<'_>, batch: &Batch, from: u64) -> rusqlite::R
     };
     transaction
         .prepare_cached(
-            "INSERT INTO positions (topic, next) VALUES (?1, ?2)
-             ON CONFLICT DO UPDATE SET next = excluded.next",
+            "INSERT INTO positions (topic, next, mark) VALUES (?1, ?2, ?3)
+             ON CONFLICT DO UPDATE SET next = excluded.next, mark = excluded.mark",
         )?
-        .execute(params![batch.rows.topic().as_str(), to_sql(batch.next)])?;
+        .execute(params![batch.rows.topic().as_str(), to_sql(batch.next), batch.mark.map(|mark| mark.0)])?;
     Ok(num_new)
 }
 
