@@ -10,43 +10,28 @@
 //! [signals.saved_to_notes]    # a kind of your own
 //! objectives = ["helpfulness"]
 //!
-//! [objectives.helpfulness]
-//! default = "missing"         # silence says nothing
+//! [objectives.helpfulness]    # an objective given here keeps its other defaults, too
+//! surfaces = ["chat"]
+//!
+//! [objectives.delight]        # one of your own: silence says nothing unless `default` says so
 //! ```
 
+mod objectives;
 mod signals;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use plaudit_event::{Objective, SignalKind, Surface};
+use plaudit_event::{Objective, SignalKind};
 use serde::{Deserialize, Serialize};
 
+use crate::fingerprint::Fingerprint;
+
+pub use objectives::{ObjectiveSpec, Silence};
 pub use signals::{Evidence, SignalSpec};
 
 /// Longest duration accepted anywhere, 366 days: keeps sums of times far from overflow.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
-
-/// What to do about an exposure without any signal for an objective.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Silence {
-    /// Silence is an answer: the label is 0.
-    Negative,
-    /// Silence says nothing: there is no label.
-    Missing,
-}
-
-/// One objective that labels are made for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ObjectiveSpec {
-    /// What silence means.
-    pub default: Silence,
-    /// Where silence means that; empty is everywhere. Elsewhere silence says nothing.
-    #[serde(default)]
-    pub surfaces: Vec<Surface>,
-}
 
 /// The configuration of this crate. Components (log, store, clock) are arguments instead.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -75,18 +60,22 @@ pub struct Config {
     pub poll: Duration,
     /// Most events in one batch.
     pub max_batch: usize,
+    /// Most events on their way into the log at once; further ones are turned away for the moment. At
+    /// least `max_batch`.
+    pub max_in_flight: usize,
     /// Most ids remembered in order to recognise duplicates, of which the newer half is certain; about
     /// 40 bytes each.
     pub dedup_capacity: usize,
-    /// Most signals that count for one exposure.
+    /// Most signals that count for one exposure: the first ones, and of those that wait for an exposure
+    /// the last ones.
     pub max_signals_per_exposure: usize,
-    /// Most exposures that signals wait for.
+    /// Most exposures that signals wait for; beyond, the signals that have waited longest are dropped.
     pub max_early_exposures: usize,
     /// What each kind of signal means. Given kinds are laid over the defaults.
     #[serde(deserialize_with = "signals::over_defaults")]
     pub signals: BTreeMap<SignalKind, SignalSpec>,
-    /// What labels are made for. Given objectives are laid over the defaults.
-    #[serde(deserialize_with = "objectives_over_defaults")]
+    /// What labels are made for. Given objectives are laid over the defaults, key by key.
+    #[serde(deserialize_with = "objectives::over_defaults")]
     pub objectives: BTreeMap<Objective, ObjectiveSpec>,
 }
 
@@ -101,11 +90,12 @@ impl Default for Config {
             max_clock_skew: Duration::from_secs(5 * 60),
             poll: Duration::from_millis(50),
             max_batch: 10_000,
+            max_in_flight: 200_000,
             dedup_capacity: 900_000,
             max_signals_per_exposure: 256,
             max_early_exposures: 100_000,
             signals: signals::defaults(),
-            objectives: default_objectives(),
+            objectives: objectives::defaults(),
         }
     }
 }
@@ -134,6 +124,7 @@ impl Config {
         problems.duration("max_clock_skew", self.max_clock_skew, Duration::ZERO);
         problems.duration("poll", self.poll, moment);
         problems.count("max_batch", self.max_batch, 1, 100_000);
+        problems.count("max_in_flight", self.max_in_flight, self.max_batch.max(1), 10_000_000);
         problems.count("dedup_capacity", self.dedup_capacity, 1_000, 100_000_000);
         let per_exposure = self.max_signals_per_exposure;
         problems.count("max_signals_per_exposure", per_exposure, 1, 100_000);
@@ -150,6 +141,14 @@ impl Config {
             }
         }
         problems.0
+    }
+
+    /// Tells apart configurations that make different examples of one log.
+    pub(crate) fn attribution(&self) -> Fingerprint {
+        let times = [self.window, self.grace, self.slack, self.early_slack, self.correction_horizon].map(millis);
+        let limits = [self.max_signals_per_exposure, self.max_early_exposures];
+        let rules = serde_json::to_vec(&(times, limits, &self.signals, &self.objectives));
+        Fingerprint::of(&rules.expect("a configuration has only string keys"))
     }
 }
 
@@ -184,25 +183,6 @@ impl Problems {
     }
 }
 
-fn default_objectives() -> BTreeMap<Objective, ObjectiveSpec> {
-    let silence = |default, surfaces: &[Surface]| ObjectiveSpec { default, surfaces: surfaces.to_vec() };
-    BTreeMap::from([
-        (Objective::new(Objective::LOVE), silence(Silence::Negative, &[Surface::Chat, Surface::Decide])),
-        (Objective::new("click"), silence(Silence::Negative, &[Surface::Search, Surface::Decide])),
-        (Objective::new(Objective::HELPFULNESS), silence(Silence::Missing, &[])),
-        (Objective::new(Objective::SAFETY), silence(Silence::Missing, &[])),
-    ])
-}
-
-fn objectives_over_defaults<'de, D: serde::Deserializer<'de>>(
-    deserializer: D,
-) -> Result<BTreeMap<Objective, ObjectiveSpec>, D::Error> {
-    let given: BTreeMap<Objective, ObjectiveSpec> = BTreeMap::deserialize(deserializer)?;
-    let mut objectives = default_objectives();
-    objectives.extend(given);
-    Ok(objectives)
-}
-
 /// Durations as text such as `30m` or `1h 30m`.
 mod duration {
     use std::time::Duration;
@@ -232,6 +212,8 @@ pub(crate) fn millis(duration: Duration) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use plaudit_event::Surface;
+
     use super::*;
 
     #[test]
@@ -257,6 +239,36 @@ mod tests {
         assert!(config.signals.contains_key(&SignalKind::Custom("saved".into())));
         assert_eq!(config.window, Duration::from_secs(10));
         assert_eq!(config.validate(), []);
+    }
+
+    #[test]
+    fn a_given_objective_is_laid_over_the_defaults_key_by_key() {
+        let config: Config = toml::from_str(
+            "[objectives.love]\nsurfaces = [\"chat\"]\n[objectives.delight]\n[signals.love]\nobjectives = [\"delight\"]\n",
+        )
+        .unwrap();
+        let spec = |name: &str| config.objectives[&Objective::new(name)].clone();
+        assert_eq!(spec("love"), ObjectiveSpec { default: Silence::Negative, surfaces: vec![Surface::Chat] });
+        assert_eq!(spec("delight"), ObjectiveSpec { default: Silence::Missing, surfaces: Vec::new() });
+        assert_eq!(spec("click"), Config::default().objectives[&Objective::new("click")]);
+        assert_eq!(config.validate(), []);
+        assert!(toml::from_str::<Config>("[objectives.love]\nsilence = \"missing\"").is_err());
+    }
+
+    #[test]
+    fn what_is_in_flight_has_room_for_a_batch() {
+        let config = Config { max_batch: 50, max_in_flight: 49, ..Config::default() };
+        let problems: Vec<String> = config.validate().iter().map(Problem::to_string).collect();
+        assert_eq!(problems, ["max_in_flight: must be 50 to 10000000, got 49"]);
+    }
+
+    #[test]
+    fn what_makes_other_examples_is_told_apart() {
+        let config = Config::default();
+        let same = Config { poll: Duration::from_secs(1), max_batch: 7, ..Config::default() };
+        assert_eq!(config.attribution(), same.attribution());
+        let other = Config { grace: Duration::from_secs(11), ..Config::default() };
+        assert_ne!(config.attribution(), other.attribution());
     }
 
     #[test]

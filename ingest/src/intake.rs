@@ -3,32 +3,32 @@
 mod accept;
 mod dedup;
 mod judge;
+mod rebuild;
+mod totals;
 
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use plaudit_event::{Clock, Event};
 use serde_json::Value;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use crate::fingerprint::Fingerprint;
-use crate::log::{EventLog, Topic, data};
-use crate::{Config, Error, Outcome, metrics};
+use crate::log::EventLog;
+use crate::{Config, Error, Outcome};
 use dedup::Dedup;
 use judge::{Judge, Judged};
+use totals::Counters;
 
 pub use judge::{MAX_EVENT_BYTES, MAX_ITEM_ID_BYTES, MAX_SLATE, MAX_TEXT_BYTES, MAX_TOKEN_LOGPROBS};
-
-/// Records read at a time when the memory of ids is rebuilt.
-const REBUILD_BATCH: usize = 2_000;
+pub use totals::Totals;
 
 /// Takes events in. Cheap to clone; all clones share one memory of ids.
 ///
 /// Every method answers with one [`Outcome`] per event, in order. `Accepted` and `Duplicate` promise
 /// that the event is durable. An `Err` means that no promise is made about any event of the batch:
 /// send the whole batch again, what was taken already will be a duplicate. A caller that goes away
-/// does not stop its batch.
+/// does not stop its batch; while `max_in_flight` events are on their way, further ones are turned
+/// away as unavailable.
 #[derive(Clone)]
 pub struct Intake {
     inner: Arc<Inner>,
@@ -39,39 +39,13 @@ struct Inner {
     clock: Arc<dyn Clock>,
     judge: Judge,
     max_batch: usize,
+    max_in_flight: usize,
+    /// One permit per event that may still be taken in.
+    room: Arc<Semaphore>,
     dedup: Mutex<Dedup>,
     /// Told whenever an id in flight is settled.
     settled: Notify,
     totals: Counters,
-}
-
-/// How many events met which fate since the start:
-/// `received = accepted + duplicate + rejected + quarantined + unavailable`, once all calls have
-/// returned.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Totals {
-    /// Events handed in.
-    pub received: u64,
-    /// Made durable.
-    pub accepted: u64,
-    /// Durable before.
-    pub duplicate: u64,
-    /// Refused for good.
-    pub rejected: u64,
-    /// Kept to be replayed.
-    pub quarantined: u64,
-    /// Handed back because the log could not be written.
-    pub unavailable: u64,
-}
-
-#[derive(Default)]
-struct Counters {
-    received: AtomicU64,
-    accepted: AtomicU64,
-    duplicate: AtomicU64,
-    rejected: AtomicU64,
-    quarantined: AtomicU64,
-    unavailable: AtomicU64,
 }
 
 impl Intake {
@@ -80,15 +54,14 @@ impl Intake {
     /// # Errors
     /// Fails when the log cannot be read.
     pub async fn open(log: Arc<dyn EventLog>, clock: Arc<dyn Clock>, config: &Config) -> Result<Self, Error> {
-        let mut dedup = Dedup::new(config.dedup_capacity);
-        for topic in [Topic::Exposures, Topic::Signals] {
-            remember(&*log, topic, config.dedup_capacity / 2, &mut dedup).await?;
-        }
+        let dedup = rebuild::rebuild(&*log, config.dedup_capacity).await?;
         let inner = Inner {
             log,
             clock,
             judge: Judge::new(config),
             max_batch: config.max_batch,
+            max_in_flight: config.max_in_flight,
+            room: Arc::new(Semaphore::new(config.max_in_flight.min(Semaphore::MAX_PERMITS))),
             dedup: Mutex::new(dedup),
             settled: Notify::new(),
             totals: Counters::default(),
@@ -99,7 +72,7 @@ impl Intake {
     /// Takes signals as JSON objects; one without `ts` happens now.
     ///
     /// # Errors
-    /// Fails when the batch is too long, and when the log cannot be written.
+    /// Fails when the batch is too long, when too much is in flight, and when the log cannot be written.
     pub async fn signals(&self, items: Vec<Value>) -> Result<Vec<Outcome>, Error> {
         let now = self.inner.clock.now();
         let judge = |item| self.inner.judge.signal(item, now);
@@ -109,7 +82,7 @@ impl Intake {
     /// Takes exposures as JSON objects; one without `ts` happens now.
     ///
     /// # Errors
-    /// Fails when the batch is too long, and when the log cannot be written.
+    /// Fails when the batch is too long, when too much is in flight, and when the log cannot be written.
     pub async fn exposures(&self, items: Vec<Value>) -> Result<Vec<Outcome>, Error> {
         let now = self.inner.clock.now();
         let judge = |item| self.inner.judge.exposure(item, now);
@@ -119,7 +92,7 @@ impl Intake {
     /// Takes envelopes, each the bytes of one JSON text, of exposures and signals.
     ///
     /// # Errors
-    /// Fails when the batch is too long, and when the log cannot be written.
+    /// Fails when the batch is too long, when too much is in flight, and when the log cannot be written.
     pub async fn envelopes(&self, items: Vec<Vec<u8>>) -> Result<Vec<Outcome>, Error> {
         let now = self.inner.clock.now();
         let judge = |item| self.inner.judge.envelope(item, now);
@@ -129,7 +102,7 @@ impl Intake {
     /// Takes events that are typed already, such as the exposures that this process served.
     ///
     /// # Errors
-    /// Fails when the batch is too long, and when the log cannot be written.
+    /// Fails when the batch is too long, when too much is in flight, and when the log cannot be written.
     pub async fn events(&self, items: Vec<Event>) -> Result<Vec<Outcome>, Error> {
         let now = self.inner.clock.now();
         let judge = |item| self.inner.judge.event(item, now);
@@ -150,89 +123,53 @@ impl Intake {
                 value: count.to_string(),
             });
         }
-        self.inner.totals.count_received(count);
+        let batch = Batch::enter(&self.inner, count)?;
         let judged: Vec<Judged> = judged.collect();
         // A task of its own: a caller that goes away must not leave ids in flight for ever.
-        let task = tokio::spawn(accept::accept(self.inner.clone(), judged));
-        let settled = task.await.unwrap_or_else(|error| Err(Error::Task { what: "intake", detail: error.to_string() }));
-        match &settled {
-            Ok(outcomes) => self.inner.totals.count_outcomes(outcomes),
-            Err(_) => self.inner.totals.count_unavailable(count),
-        }
-        settled
+        let task = tokio::spawn(async move {
+            let settled = accept::accept(batch.inner.clone(), judged).await;
+            batch.settle(&settled);
+            settled
+        });
+        task.await.unwrap_or_else(|error| Err(Error::Task { what: "intake", detail: error.to_string() }))
     }
 }
 
-impl Counters {
-    fn count_received(&self, count: usize) {
-        self.received.fetch_add(count as u64, Ordering::Relaxed);
-        metrics::intake_received(count);
-    }
+/// A batch on its way, whether or not its caller still waits. Every event of it is counted once, also
+/// when the task that took it dies.
+struct Batch {
+    inner: Arc<Inner>,
+    /// Events whose fate is not counted yet.
+    open: usize,
+    _room: OwnedSemaphorePermit,
+}
 
-    fn count_unavailable(&self, count: usize) {
-        self.unavailable.fetch_add(count as u64, Ordering::Relaxed);
-        metrics::intake_outcome("unavailable", "", count);
-    }
-
-    fn count_outcomes(&self, outcomes: &[Outcome]) {
-        let (mut accepted, mut duplicate) = (0, 0);
-        for outcome in outcomes {
-            match outcome {
-                Outcome::Accepted => accepted += 1,
-                Outcome::Duplicate => duplicate += 1,
-                Outcome::Rejected(refusal) => {
-                    self.rejected.fetch_add(1, Ordering::Relaxed);
-                    metrics::intake_outcome("rejected", refusal.reason.as_str(), 1);
-                }
-                Outcome::Quarantined(refusal) => {
-                    self.quarantined.fetch_add(1, Ordering::Relaxed);
-                    metrics::intake_outcome("quarantined", refusal.reason.as_str(), 1);
-                }
+impl Batch {
+    /// Takes room for `count` events, or turns them away.
+    fn enter(inner: &Arc<Inner>, count: usize) -> Result<Self, Error> {
+        inner.totals.count_received(count);
+        let permits = u32::try_from(count).unwrap_or(u32::MAX);
+        match inner.room.clone().try_acquire_many_owned(permits) {
+            Ok(room) => Ok(Self { inner: inner.clone(), open: count, _room: room }),
+            Err(_) => {
+                inner.totals.count_unavailable(count);
+                Err(Error::Busy { what: "events in flight", most: inner.max_in_flight })
             }
         }
-        self.accepted.fetch_add(accepted as u64, Ordering::Relaxed);
-        self.duplicate.fetch_add(duplicate as u64, Ordering::Relaxed);
-        metrics::intake_outcome("accepted", "", accepted);
-        metrics::intake_outcome("duplicate", "", duplicate);
     }
 
-    fn read(&self) -> Totals {
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        Totals {
-            received: read(&self.received),
-            accepted: read(&self.accepted),
-            duplicate: read(&self.duplicate),
-            rejected: read(&self.rejected),
-            quarantined: read(&self.quarantined),
-            unavailable: read(&self.unavailable),
+    fn settle(mut self, settled: &Result<Vec<Outcome>, Error>) {
+        if let Ok(outcomes) = settled {
+            self.open = 0;
+            self.inner.totals.count_outcomes(outcomes);
         }
     }
 }
 
-/// Reads the newest `count` ids of `topic` into `dedup`.
-async fn remember(log: &dyn EventLog, topic: Topic, count: usize, dedup: &mut Dedup) -> Result<(), Error> {
-    let tail = log.tail(topic).await?;
-    let mut next = tail.saturating_sub(count as u64);
-    while next < tail {
-        let batch = log.read(topic, next, REBUILD_BATCH).await?;
-        let Some(last) = batch.last() else { break };
-        next = last.offset + 1;
-        for stored in &batch {
-            let event = match topic {
-                Topic::Exposures => data(stored).map(Event::Exposure),
-                _ => data(stored).map(Event::Signal),
-            };
-            let Ok(mut event) = event else {
-                metrics::unreadable(topic, "intake");
-                continue;
-            };
-            if let Some(id) = fingerprint_of_id(&event) {
-                let content = Fingerprint::of_content(&mut event);
-                dedup.remember(id, content);
-            }
-        }
+impl Drop for Batch {
+    fn drop(&mut self) {
+        self.inner.totals.count_unavailable(self.open);
     }
-    Ok(())
 }
 
 /// The fingerprint under which duplicates of `event` are found; examples have none.

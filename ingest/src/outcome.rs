@@ -64,7 +64,7 @@ reasons! {
 
 impl Reason {
     /// True when nothing is wrong with the event as such: another configuration or a newer build
-    /// would take it, so it is kept to be replayed.
+    /// would take it, so it is kept to be sent again.
     #[must_use]
     pub const fn is_quarantine(self) -> bool {
         matches!(self, Self::NewerVersion | Self::DisabledKind)
@@ -109,7 +109,7 @@ pub enum Outcome {
     Duplicate,
     /// It can never be taken; it is in the dead-letter topic.
     Rejected(Refusal),
-    /// It cannot be taken now; it is in the dead-letter topic, to be replayed.
+    /// It cannot be taken now; it is in the dead-letter topic, to be sent again after the change.
     Quarantined(Refusal),
 }
 
