@@ -16,6 +16,7 @@
 //! Every exposure closes after the same time, whatever was said about it, so positives and negatives
 //! reach training with the same delay. Until then it is *censored*: not an example yet.
 
+mod early;
 mod emission;
 mod labels;
 mod shown;
@@ -27,8 +28,9 @@ use plaudit_event::{Labels, Signal, Timestamp};
 use crate::Config;
 use crate::config::millis;
 use crate::fingerprint::Fingerprint;
+use early::Early;
 use labels::Rules;
-use shown::{Reaction, Shown};
+use shown::{Shown, Taken};
 
 pub use emission::{Emission, Order, Phase};
 pub use shown::ExposureHead;
@@ -50,6 +52,21 @@ pub struct JoinerStats {
     pub late: u64,
     /// Signals beyond the limit per exposure.
     pub over_limit: u64,
+    /// Signals that happened outside the window of their kind.
+    pub outside_window: u64,
+    /// Signals about an item that was not the chosen one.
+    pub other_item: u64,
+}
+
+impl JoinerStats {
+    fn count(&mut self, taken: Taken) {
+        match taken {
+            Taken::Counts => {}
+            Taken::OverLimit => self.over_limit += 1,
+            Taken::OutsideWindow => self.outside_window += 1,
+            Taken::OtherItem => self.other_item += 1,
+        }
+    }
 }
 
 /// Joins signals to exposures.
@@ -60,7 +77,6 @@ pub struct JoinerStats {
 pub struct Joiner {
     rules: Rules,
     timing: Timing,
-    max_early_exposures: usize,
     shown: HashMap<Fingerprint, Shown>,
     /// Exposures in the order in which they close, which is that of their offsets.
     closing: VecDeque<Closing>,
@@ -69,9 +85,7 @@ pub struct Joiner {
     /// exposure any more is void.
     forgetting: VecDeque<(Timestamp, Fingerprint)>,
     /// Signals without exposure.
-    early: HashMap<Fingerprint, Vec<(Timestamp, Reaction)>>,
-    /// Exposures awaited, by the time of their first signal.
-    early_order: VecDeque<(Timestamp, Fingerprint)>,
+    early: Early,
     stats: JoinerStats,
 }
 
@@ -113,7 +127,8 @@ impl Timing {
 ///
 /// An exposure can still emit for `memory` = window + grace + correction horizon after it came. That
 /// it came for the first time shows in the `memory` before it, and its early signals come at most
-/// `early_slack` before it.
+/// `early_slack` before it. Which of them there was no room for follows from the signals after them,
+/// and whether those wait, too, shows in the `memory` before them.
 #[must_use]
 pub fn lookback_ms(config: &Config) -> i64 {
     let timing = Timing::of(config);
@@ -127,13 +142,11 @@ impl Joiner {
         Self {
             rules: Rules::new(config),
             timing: Timing::of(config),
-            max_early_exposures: config.max_early_exposures,
             shown: HashMap::new(),
             closing: VecDeque::new(),
             closed: 0,
             forgetting: VecDeque::new(),
-            early: HashMap::new(),
-            early_order: VecDeque::new(),
+            early: Early::new(config.max_early_exposures, config.max_signals_per_exposure),
             stats: JoinerStats::default(),
         }
     }
@@ -156,13 +169,9 @@ impl Joiner {
             return;
         }
         let mut shown = Shown::new(offset, exposure, close, forget);
-        let oldest = appended.plus_millis(-self.timing.early);
-        for (arrived, reaction) in self.early.remove(&id).unwrap_or_default() {
-            if arrived < oldest {
-                self.stats.orphans += 1;
-            } else if !shown.take(&reaction, &self.rules) {
-                self.stats.over_limit += 1;
-            }
+        for reaction in self.early.take(id) {
+            let taken = shown.take(&reaction, &self.rules);
+            self.stats.count(taken);
         }
         self.shown.insert(id, shown);
         let id = Some(id);
@@ -178,7 +187,9 @@ impl Joiner {
         };
         let id = Fingerprint::of_id("exposure", signal.exposure_id.as_str());
         let Some(shown) = self.shown.get_mut(&id) else {
-            self.wait(appended, id, reaction);
+            let dropped = self.early.keep(appended, id, reaction);
+            self.stats.orphans += dropped.orphans;
+            self.stats.over_limit += dropped.over_limit;
             return;
         };
         if appended >= shown.close.plus_millis(self.timing.correction) {
@@ -187,9 +198,8 @@ impl Joiner {
         }
         let is_closed = appended >= shown.close;
         let before = is_closed.then(|| shown.labels(&self.rules));
-        if !shown.take(&reaction, &self.rules) {
-            self.stats.over_limit += 1;
-        }
+        let taken = shown.take(&reaction, &self.rules);
+        self.stats.count(taken);
         let Some(before) = before else { return };
         let labels = shown.labels(&self.rules);
         if labels != before {
@@ -227,49 +237,12 @@ impl Joiner {
                 self.shown.remove(&id);
             }
         }
-        let oldest = to.plus_millis(-self.timing.early);
-        while let Some((_, id)) = self.early_order.pop_front_if(|(first, _)| *first < oldest) {
-            self.drop_early(id, oldest);
-        }
+        self.stats.orphans += self.early.expire(to.plus_millis(-self.timing.early));
     }
 
     /// What the joiner holds and has seen.
     #[must_use]
     pub fn stats(&self) -> JoinerStats {
-        JoinerStats { remembered: self.shown.len() as u64, awaited: self.early.len() as u64, ..self.stats }
-    }
-
-    /// Keeps a signal whose exposure has not come.
-    fn wait(&mut self, appended: Timestamp, id: Fingerprint, reaction: Reaction) {
-        if !self.early.contains_key(&id) {
-            while self.early.len() >= self.max_early_exposures
-                && let Some((_, oldest)) = self.early_order.pop_front()
-            {
-                self.drop_early(oldest, Timestamp::from_millis(i64::MAX));
-            }
-            self.early_order.push_back((appended, id));
-        }
-        let waiting = self.early.entry(id).or_default();
-        if waiting.len() < self.rules.max_signals {
-            waiting.push((appended, reaction));
-        } else {
-            self.stats.over_limit += 1;
-        }
-    }
-
-    /// Drops the early signals of `id` that are older than `oldest`, and queues the rest again.
-    fn drop_early(&mut self, id: Fingerprint, oldest: Timestamp) {
-        let Some(waiting) = self.early.get_mut(&id) else {
-            return;
-        };
-        let before = waiting.len();
-        waiting.retain(|(arrived, _)| *arrived >= oldest);
-        self.stats.orphans += (before - waiting.len()) as u64;
-        match waiting.first() {
-            // Behind signals of other exposures that may be younger: it is dropped a little later,
-            // which nobody sees, since age is checked again when the exposure comes.
-            Some((first, _)) => self.early_order.push_back((*first, id)),
-            None => drop(self.early.remove(&id)),
-        }
+        JoinerStats { remembered: self.shown.len() as u64, awaited: self.early.num_exposures() as u64, ..self.stats }
     }
 }

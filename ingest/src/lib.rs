@@ -31,8 +31,9 @@
 //! # Invariants
 //!
 //! - Nothing acknowledged is lost, nothing counts twice: under crashes, duplicates, reordering.
-//! - Examples are a pure function of the log and the attribution configuration. The services keep no
-//!   state of their own: where they stand is read back from what they wrote.
+//! - Examples are a pure function of the log and the attribution configuration; when that changes, of
+//!   what was written before, too. The services keep no state of their own: where they stand is read
+//!   back from what they wrote.
 //! - Time comes from a [`Clock`](plaudit_event::Clock), and only at the log and the intake.
 //! - Texts of users are never written to traces or metric labels.
 

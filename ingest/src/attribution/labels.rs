@@ -71,7 +71,9 @@ impl Rules {
     /// What `signal` says; nothing when it can make no label: it is of a kind that bears on no
     /// objective, or comes from a shadow, not from a person.
     pub(super) fn reaction(&self, signal: &Signal) -> Option<Reaction> {
-        let item = signal.item_id.as_deref().map(item_hash);
+        if signal.actor == Actor::Shadow {
+            return None;
+        }
         if let Some(retracted) = &signal.retracts {
             return Some(Reaction {
                 id: Fingerprint::of_id("signal", retracted.as_str()),
@@ -81,9 +83,6 @@ impl Rules {
             });
         }
         let kind = *self.numbers.get(&signal.kind)?;
-        if signal.actor == Actor::Shadow {
-            return None;
-        }
         let vote = match self.kinds[usize::from(kind)].polarity {
             Evidence::Positive => 1.0,
             Evidence::Negative => -1.0,
@@ -94,7 +93,7 @@ impl Rules {
         Some(Reaction {
             id: Fingerprint::of_id("signal", signal.signal_id.as_str()),
             ts: signal.ts,
-            item,
+            item: signal.item_id.as_deref().map(item_hash),
             says: Says::Vote { kind, vote },
         })
     }

@@ -36,6 +36,19 @@ pub(super) enum Says {
     Retract,
 }
 
+/// What became of a reaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// It counts, or did already.
+    Counts,
+    /// There is no room for it.
+    OverLimit,
+    /// It happened outside the window of its kind.
+    OutsideWindow,
+    /// It is about an item that was not the chosen one.
+    OtherItem,
+}
+
 /// One signal that counts, or that is known not to.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Vote {
@@ -62,30 +75,30 @@ impl Shown {
         }
     }
 
-    /// Takes a reaction; false when there is no room for it.
-    pub(super) fn take(&mut self, reaction: &Reaction, rules: &Rules) -> bool {
+    pub(super) fn take(&mut self, reaction: &Reaction, rules: &Rules) -> Taken {
         let known = self.votes.iter_mut().find(|vote| vote.id == reaction.id);
         let (kind, vote, is_retracted) = match (reaction.says, known) {
             (Says::Retract, Some(known)) => {
                 known.is_retracted = true;
-                return true;
+                return Taken::Counts;
             }
             (Says::Retract, None) => (0, 0.0, true),
-            (Says::Vote { .. }, Some(_)) => return true,
+            (Says::Vote { .. }, Some(_)) => return Taken::Counts,
             (Says::Vote { kind, vote }, None) => {
-                let is_chosen = reaction.item.is_none_or(|item| item == self.chosen_item);
-                let delay = reaction.ts.millis_since(self.ts);
-                if !is_chosen || !rules.is_in_window(kind, delay) {
-                    return true;
+                if reaction.item.is_some_and(|item| item != self.chosen_item) {
+                    return Taken::OtherItem;
+                }
+                if !rules.is_in_window(kind, reaction.ts.millis_since(self.ts)) {
+                    return Taken::OutsideWindow;
                 }
                 (kind, vote, false)
             }
         };
         if self.votes.len() >= rules.max_signals {
-            return false;
+            return Taken::OverLimit;
         }
         self.votes.push(Vote { id: reaction.id, ts: reaction.ts, kind, vote, is_retracted });
-        true
+        Taken::Counts
     }
 
     pub(super) fn labels(&self, rules: &Rules) -> Labels {

@@ -3,8 +3,12 @@
 //! Exactly once without a transaction: beside every example stands how far attribution had come
 //! (`Progress`). After a crash the log is read again from far enough back, and what that progress
 //! covers is not written a second time.
+//!
+//! A change of the configuration takes effect on what is emitted from then on. Examples that were
+//! written before stay as they are; when the new configuration makes other labels of what comes later,
+//! they are corrected, with the revision after the one that was written.
 
-mod cursor;
+mod earlier;
 mod progress;
 
 use std::collections::VecDeque;
@@ -15,10 +19,10 @@ use tokio::sync::watch;
 
 use super::CatchUp;
 use crate::attribution::{Emission, ExposureHead, Joiner, JoinerStats, Phase, lookback_ms};
-use crate::log::{EventLog, Stored, Topic, data};
+use crate::log::{Cursor, EventLog, Stored, Topic, data, is_exposure_next};
 use crate::{Config, Error, metrics};
-use cursor::Cursor;
-use progress::{Progress, last_progress, record};
+use earlier::Earlier;
+use progress::{Progress, Standing, record};
 
 /// Records read at a time.
 const READ: usize = 256;
@@ -48,7 +52,10 @@ pub struct AttributionService {
 
 struct State {
     joiner: Joiner,
+    standing: Standing,
+    /// How far attribution is now.
     progress: Progress,
+    earlier: Earlier,
     exposures: Cursor,
     signals: Cursor,
     /// Exposures read a second time, at their close.
@@ -99,21 +106,28 @@ impl AttributionService {
 
     /// Reads the progress from the last example, and goes as far back as the windows reach.
     async fn restore(&self) -> Result<State, Error> {
-        let progress = last_progress(&*self.log).await?;
+        let standing = Standing::read(&*self.log, self.config.attribution().head()).await?;
         let (mut exposures, mut signals) = (0, 0);
-        if let Some(progress) = progress {
-            let unclosed = self.log.read(Topic::Exposures, progress.closed, 1).await?;
-            let first = unclosed.first().map_or(progress.at, |s| s.appended);
-            let from = first.min(progress.at).plus_millis(-lookback_ms(&self.config));
+        let mut earlier = Earlier::default();
+        if let Some(at) = standing.at() {
+            let unclosed = self.log.read(Topic::Exposures, standing.progress.closed, 1).await?;
+            let first = unclosed.first().map_or(at, |s| s.appended);
+            let lookback = lookback_ms(&self.config);
+            let from = first.min(at).plus_millis(-lookback);
             exposures = self.log.seek(Topic::Exposures, from).await?;
             signals = self.log.seek(Topic::Signals, from).await?;
+            if let Some(takeover) = standing.progress.takeover {
+                earlier = Earlier::read(&*self.log, takeover, from, lookback).await?;
+            }
         }
         tracing::info!(exposures, signals, "attribution starts");
         Ok(State {
             joiner: Joiner::new(&self.config),
-            progress: progress.unwrap_or_default(),
-            exposures: Cursor::new(Topic::Exposures, exposures),
-            signals: Cursor::new(Topic::Signals, signals),
+            progress: standing.progress,
+            standing,
+            earlier,
+            exposures: Cursor::new(Topic::Exposures, exposures, READ),
+            signals: Cursor::new(Topic::Signals, signals, READ),
             closing: VecDeque::new(),
             reported: JoinerStats::default(),
         })
@@ -133,13 +147,9 @@ impl State {
         let mut done = Attributed::default();
         let mut emissions = Vec::new();
         loop {
-            let exposure = self.exposures.peek(log, horizon).await?;
-            let signal = self.signals.peek(log, horizon).await?;
-            let is_exposure = match (exposure, signal) {
-                (None, None) => break,
-                (Some(exposure), Some(signal)) => exposure <= signal,
-                (exposure, _) => exposure.is_some(),
-            };
+            let exposure = self.exposures.peek(log).await?.filter(|appended| *appended < horizon);
+            let signal = self.signals.peek(log).await?.filter(|appended| *appended < horizon);
+            let Some(is_exposure) = is_exposure_next(exposure, signal) else { break };
             self.feed(is_exposure, &mut emissions);
             done.records += 1;
             if emissions.len() >= APPEND {
@@ -152,6 +162,7 @@ impl State {
         }
         self.joiner.advance(horizon, &mut emissions);
         self.write(log, &mut emissions, &mut done).await?;
+        self.earlier.forget(horizon);
         Ok(done)
     }
 
@@ -191,16 +202,16 @@ impl State {
             let mut records = Vec::with_capacity(APPEND);
             let mut progress = self.progress;
             for emission in emissions.by_ref() {
-                if progress.covers(emission.order) {
+                if self.standing.covers(&emission) {
                     continue;
                 }
-                progress.note(&emission);
-                if let Some(exposure) = self.exposure(log, &emission).await? {
-                    records.push(record(&emission, exposure, progress));
-                    match emission.order.phase {
-                        Phase::Close => done.examples += 1,
-                        Phase::Correction => done.corrections += 1,
-                    }
+                progress.closed = progress.closed.max(emission.closed);
+                let Some(exposure) = self.exposure(log, &emission).await? else { continue };
+                let Some(emission) = self.earlier.continued(emission, &exposure.exposure_id) else { continue };
+                records.push(record(&emission, exposure, progress));
+                match emission.revision {
+                    0 => done.examples += 1,
+                    _ => done.corrections += 1,
                 }
                 if records.len() >= APPEND {
                     break;
@@ -244,5 +255,7 @@ impl State {
         metrics::unused_signals("orphan", stats.orphans - before.orphans);
         metrics::unused_signals("late", stats.late - before.late);
         metrics::unused_signals("limit", stats.over_limit - before.over_limit);
+        metrics::unused_signals("window", stats.outside_window - before.outside_window);
+        metrics::unused_signals("item", stats.other_item - before.other_item);
     }
 }

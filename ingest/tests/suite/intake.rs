@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use plaudit_event::{Envelope, Event, SignalKind};
-use plaudit_ingest::log::{EventLog, SqliteLog, Topic};
+use plaudit_ingest::log::{EventLog, Topic};
 use plaudit_ingest::{
     Config, DeadLetter, ErrorKind, Intake, MAX_EVENT_BYTES, MAX_SLATE, MAX_TEXT_BYTES, MAX_TOKEN_LOGPROBS, Outcome,
     Reason, SignalSpec,
@@ -14,9 +14,9 @@ use serde_json::{Value, json};
 
 use crate::support::{Fault, FaultyLog, clock, exposure, signal, values};
 
-const NOW: i64 = 1_000_000;
+pub(crate) const NOW: i64 = 1_000_000;
 
-async fn intake() -> (Intake, Arc<FaultyLog>) {
+pub(crate) async fn intake() -> (Intake, Arc<FaultyLog>) {
     let clock = clock(NOW);
     let log = Arc::new(FaultyLog::new(clock.clone()));
     let mut config = Config::default();
@@ -26,11 +26,11 @@ async fn intake() -> (Intake, Arc<FaultyLog>) {
     (intake, log)
 }
 
-fn love(id: &str) -> Value {
+pub(crate) fn love(id: &str) -> Value {
     json!({"signal_id": id, "exposure_id": "e1", "kind": "love", "ts": 5})
 }
 
-fn with(mut event: Value, field: &str, value: impl Into<Value>) -> Value {
+pub(crate) fn with(mut event: Value, field: &str, value: impl Into<Value>) -> Value {
     event[field] = value.into();
     event
 }
@@ -39,7 +39,7 @@ fn shown() -> Value {
     serde_json::to_value(exposure("e1", 5)).unwrap()
 }
 
-fn names(outcomes: &[Outcome]) -> Vec<&'static str> {
+pub(crate) fn names(outcomes: &[Outcome]) -> Vec<&'static str> {
     outcomes.iter().map(Outcome::as_str).collect()
 }
 
@@ -155,80 +155,6 @@ async fn a_duplicate_may_differ_in_its_time_and_the_order_of_fields_only() {
     let other = with(first.clone(), "more", json!({"a": 2}));
     let outcomes = intake.signals(vec![first, same, later, other]).await.unwrap();
     assert_eq!(names(&outcomes), ["accepted", "duplicate", "duplicate", "rejected"]);
-}
-
-#[tokio::test]
-async fn ids_are_remembered_across_a_restart() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("log.db");
-    let clock = clock(NOW);
-    let batch: Vec<Value> = (0..50).map(|i| with(love(&format!("s{i}")), "x", f64::from(i) * 0.1 + 1e-17)).collect();
-    for round in 0..3 {
-        let log: Arc<dyn EventLog> = Arc::new(SqliteLog::open(&path, clock.clone()).unwrap());
-        let config = Config::default();
-        let intake = Intake::open(log.clone(), clock.clone(), &config).await;
-        let outcomes = intake.unwrap().signals(batch.clone()).await.unwrap();
-        let expected = if round == 0 { "accepted" } else { "duplicate" };
-        assert_eq!(names(&outcomes), [expected; 50]);
-        assert_eq!(log.tail(Topic::Signals).await.unwrap(), 50);
-    }
-}
-
-#[tokio::test]
-async fn a_duplicate_of_an_event_in_flight_waits_until_it_is_durable() {
-    let (intake, log) = intake().await;
-    log.close();
-    let send = |intake: Intake| tokio::spawn(async move { intake.signals(vec![love("s")]).await });
-    let first = send(intake.clone());
-    let second = send(intake.clone());
-    for _ in 0..100 {
-        tokio::task::yield_now().await;
-    }
-    assert!(!first.is_finished() && !second.is_finished(), "nothing is durable yet");
-    log.open();
-    let outcomes = [first.await.unwrap().unwrap(), second.await.unwrap().unwrap()].concat();
-    let mut names = names(&outcomes);
-    names.sort_unstable();
-    assert_eq!(names, ["accepted", "duplicate"]);
-    assert_eq!(log.tail(Topic::Signals).await.unwrap(), 1);
-}
-
-#[tokio::test]
-async fn when_the_first_fails_the_second_takes_over() {
-    let (intake, log) = intake().await;
-    log.close();
-    log.plan([Fault::Before]);
-    let send = |intake: Intake| tokio::spawn(async move { intake.signals(vec![love("s")]).await });
-    let (first, second) = (send(intake.clone()), send(intake.clone()));
-    for _ in 0..100 {
-        tokio::task::yield_now().await;
-    }
-    log.open();
-    let results = [first.await.unwrap(), second.await.unwrap()];
-    let failed = results.iter().filter_map(|r| r.as_ref().err());
-    assert_eq!(failed.map(|e| e.kind()).collect::<Vec<_>>(), [ErrorKind::Unavailable]);
-    let taken = results.iter().filter_map(|r| r.as_ref().ok());
-    assert_eq!(taken.collect::<Vec<_>>(), [&[Outcome::Accepted]]);
-    assert_eq!(log.tail(Topic::Signals).await.unwrap(), 1);
-    let totals = intake.totals();
-    assert_eq!((totals.received, totals.accepted, totals.unavailable), (2, 1, 1));
-}
-
-#[tokio::test]
-async fn a_caller_that_goes_away_does_not_block_its_ids() {
-    let (intake, log) = intake().await;
-    log.close();
-    let gone = intake.clone();
-    let call = tokio::spawn(async move { gone.signals(vec![love("s")]).await });
-    for _ in 0..100 {
-        tokio::task::yield_now().await;
-    }
-    call.abort();
-    assert!(call.await.unwrap_err().is_cancelled());
-    log.open();
-    let outcomes = intake.signals(vec![love("s")]).await.unwrap();
-    assert_eq!(outcomes, [Outcome::Duplicate]);
-    assert_eq!(log.tail(Topic::Signals).await.unwrap(), 1);
 }
 
 #[tokio::test]

@@ -2,7 +2,10 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod attribution;
+mod change;
 mod crash;
+mod histories;
+mod in_flight;
 mod intake;
 mod service;
 mod support;

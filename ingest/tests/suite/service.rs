@@ -1,37 +1,25 @@
 //! The services under crashes: what they write is what they would have written undisturbed.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use plaudit_event::{Envelope, Event as Wire, Example, SignalKind};
-use plaudit_ingest::Config;
+use plaudit_event::{Event as Wire, SignalKind};
 use plaudit_ingest::log::{EventLog, MemoryLog, Record, SqliteLog, Topic};
 use plaudit_ingest::service::{AttributionService, StoreSink};
 use plaudit_ingest::store::{EventStore, SqliteStore};
+use plaudit_ingest::{Config, Error, ErrorKind};
 use proptest::prelude::*;
 use tokio::sync::watch;
 
-use crate::attribution::{Event, any_steps, history};
-use crate::support::{Fault, FaultyLog, at, clock, exposure, short, signal, values};
+use crate::histories::{Event, Step, any_steps, history};
+use crate::support::{Fault, FaultyLog, append, at, clock, examples, exposure, short, signal, tight, values};
 
-fn record(event: Event) -> (Topic, Record) {
-    let (topic, key, event) = match event {
-        Event::Exposure(e) => (Topic::Exposures, e.exposure_id.to_string(), Wire::Exposure(e)),
-        Event::Signal(s) => (Topic::Signals, s.exposure_id.to_string(), Wire::Signal(s)),
-    };
-    let value = Envelope::new(event).encode();
-    (topic, Record { key, value })
-}
-
-async fn examples(log: &dyn EventLog) -> Vec<Example> {
-    let texts = values(log, Topic::Examples).await;
-    let example = |text: &String| match Envelope::decode(text.as_bytes()).unwrap().event {
-        Wire::Example(example) => example,
-        other => panic!("not an example: {other:?}"),
-    };
-    texts.iter().map(example).collect()
+fn wire(event: &Event) -> Wire {
+    match event {
+        Event::Exposure(exposure) => Wire::Exposure(exposure.clone()),
+        Event::Signal(signal) => Wire::Signal(signal.clone()),
+    }
 }
 
 /// What happens to the service after an event of the history.
@@ -58,19 +46,18 @@ fn any_trouble() -> impl Strategy<Value = Trouble> {
 }
 
 /// Plays the history into a fresh log, with trouble in between; returns the topic `examples`.
-async fn play(events: &[(i64, Event)], troubles: &[Trouble]) -> Vec<String> {
+async fn play(events: &[(i64, Event)], troubles: &[Trouble], config: &Config) -> Vec<String> {
     let clock = clock(0);
     let log = Arc::new(FaultyLog::new(clock.clone()));
-    let mut service = AttributionService::new(log.clone(), short());
+    let mut service = AttributionService::new(log.clone(), config.clone());
     let quiet = std::iter::repeat(&Trouble::Idle);
     for ((appended, event), trouble) in events.iter().zip(troubles.iter().chain(quiet)) {
         clock.advance_to(at(*appended));
-        let (topic, record) = record(event.clone());
-        log.append(topic, vec![record]).await.unwrap();
+        append(&*log, wire(event)).await;
         match trouble {
             Trouble::Idle => continue,
             Trouble::Run => {}
-            Trouble::Kill => service = AttributionService::new(log.clone(), short()),
+            Trouble::Kill => service = AttributionService::new(log.clone(), config.clone()),
             Trouble::Fault(fault) => {
                 log.plan([*fault]);
                 // It may have nothing to append: then the fault hits later.
@@ -93,12 +80,25 @@ proptest! {
         steps in any_steps(80),
         troubles in prop::collection::vec(any_trouble(), 80),
     ) {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let events = history(&steps);
-        let undisturbed = runtime.block_on(play(&events, &[]));
-        let disturbed = runtime.block_on(play(&events, &troubles));
-        prop_assert_eq!(undisturbed, disturbed);
+        check_killing(&steps, &troubles, &short())?;
     }
+
+    #[test]
+    fn killed_anywhere_it_writes_the_same_examples_at_the_limits(
+        steps in any_steps(80),
+        troubles in prop::collection::vec(any_trouble(), 80),
+    ) {
+        check_killing(&steps, &troubles, &tight())?;
+    }
+}
+
+fn check_killing(steps: &[Step], troubles: &[Trouble], config: &Config) -> Result<(), TestCaseError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let events = history(steps);
+    let undisturbed = runtime.block_on(play(&events, &[], config));
+    let disturbed = runtime.block_on(play(&events, troubles, config));
+    prop_assert_eq!(undisturbed, disturbed);
+    Ok(())
 }
 
 #[tokio::test]
@@ -106,12 +106,9 @@ async fn an_example_carries_its_exposure_and_every_exposure_has_one() {
     let clock = clock(1_000);
     let log: Arc<dyn EventLog> = Arc::new(MemoryLog::new(clock.clone()));
     for number in 0..1_000 {
-        let (topic, record) = record(Event::Exposure(exposure(&format!("e{number}"), 1_000)));
-        log.append(topic, vec![record]).await.unwrap();
+        append(&*log, Wire::Exposure(exposure(&format!("e{number}"), 1_000))).await;
     }
-    let love = signal("s", "e7", SignalKind::Love, 1_001);
-    let (topic, love) = record(Event::Signal(love));
-    log.append(topic, vec![love]).await.unwrap();
+    append(&*log, Wire::Signal(signal("s", "e7", SignalKind::Love, 1_001))).await;
     let mut service = AttributionService::new(log.clone(), short());
     assert_eq!(service.catch_up().await.unwrap().examples, 0, "all windows are open");
     clock.advance_to(at(1_060));
@@ -129,37 +126,6 @@ async fn an_example_carries_its_exposure_and_every_exposure_has_one() {
 }
 
 #[tokio::test]
-async fn a_change_of_the_window_loses_and_repeats_nothing() {
-    for (before, after) in [(50, 500), (500, 50)] {
-        let clock = clock(1_000);
-        let log: Arc<dyn EventLog> = Arc::new(MemoryLog::new(clock.clone()));
-        let mut window = before;
-        for number in 0..40 {
-            clock.advance_to(at(1_000 + number * 30));
-            let shown = exposure(&format!("e{number}"), 1_000 + number * 30);
-            let (topic, shown) = record(Event::Exposure(shown));
-            log.append(topic, vec![shown]).await.unwrap();
-            if number == 20 {
-                window = after;
-            }
-            let config = Config { window: Duration::from_millis(window), ..short() };
-            let mut service = AttributionService::new(log.clone(), config);
-            service.catch_up().await.unwrap();
-        }
-        clock.advance_to(at(100_000));
-        let config = Config { window: Duration::from_millis(after), ..short() };
-        let mut service = AttributionService::new(log.clone(), config);
-        service.catch_up().await.unwrap();
-        let mut closed: BTreeMap<String, u32> = BTreeMap::new();
-        for example in examples(&*log).await {
-            *closed.entry(example.exposure_id.to_string()).or_default() += 1;
-        }
-        assert_eq!(closed.len(), 40);
-        assert!(closed.values().all(|count| *count == 1), "{closed:?}");
-    }
-}
-
-#[tokio::test]
 async fn an_unreadable_record_is_passed_over() {
     let clock = clock(1_000);
     let log: Arc<dyn EventLog> = Arc::new(MemoryLog::new(clock.clone()));
@@ -167,8 +133,7 @@ async fn an_unreadable_record_is_passed_over() {
     for topic in [Topic::Exposures, Topic::Signals] {
         log.append(topic, vec![junk.clone()]).await.unwrap();
     }
-    let (topic, shown) = record(Event::Exposure(exposure("e", 1_000)));
-    log.append(topic, vec![shown]).await.unwrap();
+    append(&*log, Wire::Exposure(exposure("e", 1_000))).await;
     clock.advance_to(at(2_000));
     let mut service = AttributionService::new(log.clone(), short());
     assert_eq!(service.catch_up().await.unwrap().examples, 1);
@@ -191,10 +156,8 @@ async fn log_attribution_and_store_survive_reopening_together() {
             let now = 1_000 + round * 100;
             clock.advance_to(at(now));
             let love = signal(&format!("s-{id}"), &id, SignalKind::Love, now);
-            for event in [Event::Exposure(exposure(&id, now)), Event::Signal(love)] {
-                let (topic, record) = record(event);
-                log.append(topic, vec![record]).await.unwrap();
-            }
+            append(&*log, Wire::Exposure(exposure(&id, now))).await;
+            append(&*log, Wire::Signal(love)).await;
         }
         let mut attribution = AttributionService::new(log.clone(), short());
         attribution.catch_up().await.unwrap();
@@ -211,6 +174,54 @@ async fn log_attribution_and_store_survive_reopening_together() {
     assert!(all.iter().all(|e| e.revision == 0 && e.label("love").unwrap().value == 1.0));
 }
 
+#[tokio::test]
+async fn windows_close_although_the_clock_was_set_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log.db");
+    let log = SqliteLog::open(&path, clock(10_000_000)).unwrap();
+    append(&log, Wire::Exposure(exposure("e", 10_000_000))).await;
+    drop(log);
+    let earlier = clock(1_000_000);
+    let log: Arc<dyn EventLog> = Arc::new(SqliteLog::open(&path, earlier.clone()).unwrap());
+    let mut service = AttributionService::new(log.clone(), short());
+    assert_eq!(service.catch_up().await.unwrap().examples, 0);
+    earlier.advance_to(at(1_000_059));
+    assert_eq!(service.catch_up().await.unwrap().examples, 0);
+    earlier.advance_to(at(1_000_060));
+    assert_eq!(service.catch_up().await.unwrap().examples, 1);
+    append(&*log, Wire::Signal(signal("s", "e", SignalKind::Love, 10_000_001))).await;
+    earlier.advance_to(at(1_000_061));
+    assert_eq!(service.catch_up().await.unwrap().corrections, 1);
+}
+
+/// A log with exposures of these ids.
+async fn log_of(ids: &[&str]) -> Arc<dyn EventLog> {
+    let log: Arc<dyn EventLog> = Arc::new(MemoryLog::new(clock(1_000)));
+    for id in ids {
+        append(&*log, Wire::Exposure(exposure(id, 1_000))).await;
+    }
+    log
+}
+
+#[tokio::test]
+async fn a_store_that_was_copied_from_another_log_is_told_apart() {
+    let store: Arc<dyn EventStore> = Arc::new(SqliteStore::in_memory().unwrap());
+    let sink = |log| StoreSink::new(log, store.clone(), &short());
+    sink(log_of(&["a", "b"]).await).catch_up().await.unwrap();
+    let grown = sink(log_of(&["a", "b", "c"]).await).catch_up().await.unwrap();
+    assert_eq!(grown.rows, 1, "the same log, later");
+    let shorter = sink(log_of(&["a", "b"]).await).catch_up().await.unwrap_err();
+    assert_eq!(shorter.kind(), ErrorKind::Data);
+    assert_eq!(
+        shorter.to_string(),
+        "the store stands at offset 3 of topic exposures, but this log (tail 2) does not hold what it copied: the log \
+         was deleted or replaced; delete the store, it is rebuilt from the log"
+    );
+    let longer = sink(log_of(&["a", "b", "x", "d", "e"]).await).catch_up().await.unwrap_err();
+    assert!(matches!(longer, Error::OtherLog { position: 3, tail: 5, .. }), "{longer}");
+    assert_eq!(store.counts().await.unwrap().exposures, 3, "nothing was copied");
+}
+
 fn open_store(path: &Path) -> Arc<dyn EventStore> {
     Arc::new(SqliteStore::open(path).unwrap())
 }
@@ -219,8 +230,7 @@ fn open_store(path: &Path) -> Arc<dyn EventStore> {
 async fn the_loops_run_wait_out_failures_and_stop_when_told() {
     let clock = clock(1_000);
     let log = Arc::new(FaultyLog::new(clock.clone()));
-    let (topic, shown) = record(Event::Exposure(exposure("e", 1_000)));
-    log.append(topic, vec![shown]).await.unwrap();
+    append(&*log, Wire::Exposure(exposure("e", 1_000))).await;
     clock.advance_to(at(2_000));
     log.plan([Fault::Before, Fault::After]);
     let config = Config { poll: Duration::from_millis(1), ..short() };

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use plaudit_event::{
-    Actor, Context, Exposure, ExposureId, Impression, ManualClock, PolicyId, Signal, SignalId, SignalKind, Surface,
-    Timestamp, UnitId,
+    Actor, Context, Envelope, Event, Example, Exposure, ExposureId, Impression, ManualClock, PolicyId, Signal,
+    SignalId, SignalKind, Surface, Timestamp, UnitId,
 };
 use plaudit_ingest::log::{BoxFuture, EventLog, MemoryLog, Record, Stored, Topic};
 use plaudit_ingest::{Config, Error};
@@ -31,6 +31,11 @@ pub(crate) fn short() -> Config {
         correction_horizon: Duration::from_millis(60),
         ..Config::default()
     }
+}
+
+/// Like [`short`], with limits that histories of a few events reach.
+pub(crate) fn tight() -> Config {
+    Config { max_early_exposures: 2, max_signals_per_exposure: 3, ..short() }
 }
 
 pub(crate) fn exposure(id: &str, ts: i64) -> Exposure {
@@ -81,6 +86,30 @@ pub(crate) async fn values(log: &dyn EventLog, topic: Topic) -> Vec<String> {
     let stored = log.read(topic, 0, 1_000_000).await.unwrap();
     let text = |s: Stored| String::from_utf8(s.value).unwrap();
     stored.into_iter().map(text).collect()
+}
+
+/// The record of `event`, with its topic.
+pub(crate) fn record(event: Event) -> (Topic, Record) {
+    let (topic, key) = match &event {
+        Event::Exposure(e) => (Topic::Exposures, e.exposure_id.to_string()),
+        Event::Signal(s) => (Topic::Signals, s.exposure_id.to_string()),
+        Event::Example(_) => panic!("examples are made by attribution"),
+    };
+    (topic, Record { key, value: Envelope::new(event).encode() })
+}
+
+pub(crate) async fn append(log: &dyn EventLog, event: Event) {
+    let (topic, record) = record(event);
+    log.append(topic, vec![record]).await.unwrap();
+}
+
+pub(crate) async fn examples(log: &dyn EventLog) -> Vec<Example> {
+    let texts = values(log, Topic::Examples).await;
+    let example = |text: &String| match Envelope::decode(text.as_bytes()).unwrap().event {
+        Event::Example(example) => example,
+        other => panic!("not an example: {other:?}"),
+    };
+    texts.iter().map(example).collect()
 }
 
 /// How one append goes wrong.

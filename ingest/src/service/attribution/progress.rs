@@ -4,7 +4,7 @@ use plaudit_event::{Envelope, Event, Exposure, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
-use crate::attribution::{Emission, Order, Phase};
+use crate::attribution::{Emission, Order};
 use crate::log::{EventLog, Record, Topic};
 
 /// How far attribution has come: stands beside every example in the log.
@@ -15,32 +15,63 @@ use crate::log::{EventLog, Record, Topic};
 pub(super) struct Progress {
     /// Every exposure below this offset was closed, or was known already.
     pub(super) closed: u64,
-    /// The time of the newest emission.
-    pub(super) at: Timestamp,
-    /// The signal that made the last correction at that time, if there was one.
-    corrected: Option<u64>,
+    /// The configuration that made the example.
+    #[serde(default)]
+    config: u64,
+    /// Where that configuration took over from another; nothing when it was the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) takeover: Option<Takeover>,
 }
 
-impl Progress {
-    /// Whether an emission was written before. What the joiner makes of a log that it reads from the
-    /// middle is right only beyond that; see [`lookback_ms`](crate::attribution::lookback_ms).
-    pub(super) fn covers(&self, order: Order) -> bool {
-        match order.phase {
-            Phase::Close => order.cause < self.closed,
-            Phase::Correction => order.at < self.at || (order.at == self.at && Some(order.cause) <= self.corrected),
+/// The moment at which one configuration took over from another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Takeover {
+    /// Examples that had been written.
+    pub(super) examples: u64,
+    /// Exposures below this offset had been closed.
+    pub(super) closed: u64,
+    /// The last emission that had been written.
+    pub(super) last: Order,
+}
+
+/// Where attribution stood when it was stopped.
+pub(super) struct Standing {
+    pub(super) progress: Progress,
+    /// The last emission written under this configuration.
+    last: Option<Order>,
+}
+
+impl Standing {
+    /// Reads it from the last example; `config` tells the present configuration from others.
+    pub(super) async fn read(log: &dyn EventLog, config: u64) -> Result<Self, Error> {
+        let Some((offset, written)) = last_written(log).await? else {
+            return Ok(Self { progress: Progress { config, ..Progress::default() }, last: None });
+        };
+        let Written { progress, order } = written;
+        if progress.config == config {
+            return Ok(Self { progress, last: Some(order) });
         }
+        let takeover = Takeover { examples: offset + 1, closed: progress.closed, last: order };
+        let progress = Progress { closed: progress.closed, config, takeover: Some(takeover) };
+        Ok(Self { progress, last: None })
     }
 
-    pub(super) fn note(&mut self, emission: &Emission) {
-        let order = emission.order;
-        self.closed = self.closed.max(emission.closed);
-        if order.at > self.at {
-            self.at = order.at;
-            self.corrected = None;
-        }
-        if order.phase == Phase::Correction {
-            self.corrected = Some(order.cause);
-        }
+    /// The time of the last emission written.
+    pub(super) fn at(&self) -> Option<Timestamp> {
+        let last = self.last.or(self.progress.takeover.map(|takeover| takeover.last));
+        last.map(|order| order.at)
+    }
+
+    /// Whether an emission was written before, or was for the configuration before to write. What the
+    /// joiner makes of a log that it reads from the middle is right only beyond that; see
+    /// [`lookback_ms`](crate::attribution::lookback_ms).
+    pub(super) fn covers(&self, emission: &Emission) -> bool {
+        let was_written = self.last.is_some_and(|last| emission.order <= last);
+        let was_before = self
+            .progress
+            .takeover
+            .is_some_and(|takeover| emission.exposure_offset < takeover.closed && emission.order <= takeover.last);
+        was_written || was_before
     }
 }
 
@@ -62,12 +93,15 @@ pub(super) fn record(emission: &Emission, exposure: Exposure, progress: Progress
     Record { key, value: value.expect("an example has only string keys") }
 }
 
-/// How far the last example says that attribution had come; nothing before the first.
-pub(super) async fn last_progress(log: &dyn EventLog) -> Result<Option<Progress>, Error> {
-    #[derive(Deserialize)]
-    struct Written {
-        progress: Progress,
-    }
+/// What the last example says of itself.
+#[derive(Deserialize)]
+struct Written {
+    order: Order,
+    progress: Progress,
+}
+
+/// The last example, with its offset; nothing before the first.
+async fn last_written(log: &dyn EventLog) -> Result<Option<(u64, Written)>, Error> {
     let tail = log.tail(Topic::Examples).await?;
     let Some(offset) = tail.checked_sub(1) else {
         return Ok(None);
@@ -79,5 +113,5 @@ pub(super) async fn last_progress(log: &dyn EventLog) -> Result<Option<Progress>
     let written = serde_json::from_slice::<Written>(&last.value);
     let written =
         written.map_err(|error| Error::Record { topic: Topic::Examples, offset, detail: error.to_string() })?;
-    Ok(Some(written.progress))
+    Ok(Some((offset, written)))
 }
