@@ -106,28 +106,42 @@ async fn twenty_crashes_lose_nothing_and_double_nothing() {
     server.stop();
     assert!(promised.exposures.len() > KILLS && promised.signals.len() > KILLS, "the load was real");
 
-    let data = data.to_str().unwrap();
-    let exposures = exported("exposures", data);
-    let signals = exported("signals", data);
-    for (what, promised, present) in
-        [("exposure", &promised.exposures, &exposures), ("signal", &promised.signals, &signals)]
+    let exported = succeed(&["export", "exposures", "--data", data.to_str().unwrap()]).lines().count();
     {
-        for id in promised {
-            assert_eq!(present.get(id), Some(&1), "{what} {id}");
+        // The store has unique ids; only the log shows what was appended twice.
+        let log = left_log(&data, Arc::new(ManualClock::default()));
+        let exposures = logged(&*log, Topic::Exposures).await;
+        let signals = logged(&*log, Topic::Signals).await;
+        for (what, promised, present) in
+            [("exposure", &promised.exposures, &exposures), ("signal", &promised.signals, &signals)]
+        {
+            for id in promised {
+                assert_eq!(present.get(id), Some(&1), "{what} {id}");
+            }
+            assert!(present.values().all(|count| *count == 1), "no {what} twice");
         }
-        assert!(present.values().all(|count| *count == 1), "no {what} twice");
+        assert_eq!(exported, exposures.len(), "the store has what the log has");
+        let closed = logged(&*log, Topic::Examples).await;
+        assert_eq!(closed.keys().collect::<Vec<_>>(), exposures.keys().collect::<Vec<_>>(), "each exposure closed");
+        assert!(closed.values().all(|count| *count == 1), "no exposure closed twice");
     }
-    assert_eq!(exported("examples", data).len(), exposures.len(), "one example per exposure");
-    same_examples_without_crashes(Path::new(data)).await;
+    same_examples_without_crashes(&data).await;
 }
 
-/// Exported rows: id → how often.
-fn exported(rows: &str, data: &str) -> BTreeMap<String, u32> {
+/// The log that the crashes left in the directory `data`.
+fn left_log(data: &Path, clock: Arc<ManualClock>) -> Arc<dyn EventLog> {
+    let uri = format!("sqlite:{}", data.join("plaudit.db").display());
+    plaudit_ingest::log::open(&uri, clock).expect("the log opens")
+}
+
+/// The records of a topic: id → how often. Of the examples, those of the close.
+async fn logged(log: &dyn EventLog, topic: Topic) -> BTreeMap<String, u32> {
     let mut counts = BTreeMap::new();
-    for line in succeed(&["export", rows, "--data", data]).lines() {
-        let id = match Envelope::decode(line.as_bytes()).expect("an envelope").event {
+    for value in everything(log, topic).await {
+        let id = match Envelope::decode(&value).expect("an envelope").event {
             Event::Exposure(exposure) => exposure.exposure_id.to_string(),
             Event::Signal(signal) => signal.signal_id.to_string(),
+            Event::Example(example) if example.revision > 0 => continue,
             Event::Example(example) => example.exposure_id.to_string(),
         };
         *counts.entry(id).or_default() += 1;
@@ -138,8 +152,7 @@ fn exported(rows: &str, data: &str) -> BTreeMap<String, u32> {
 /// Attributes the very log that the crashes left, from its beginning and in one go, into another topic of examples.
 async fn same_examples_without_crashes(data: &Path) {
     let clock = Arc::new(ManualClock::default());
-    let uri = format!("sqlite:{}", data.join("plaudit.db").display());
-    let log = plaudit_ingest::log::open(&uri, Arc::clone(&clock) as Arc<dyn Clock>).expect("the log opens");
+    let log = left_log(data, Arc::clone(&clock));
     let left: Vec<Vec<u8>> = everything(&*log, Topic::Examples).await;
     let config: Config = {
         let table: toml::Table = CONFIG.parse().expect("TOML");
