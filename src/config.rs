@@ -14,6 +14,9 @@ use plaudit_ingest::{Problem, log, store};
 
 use crate::learner::LearnConfig;
 
+/// The location of a backend that lives as long as the process.
+const MEMORY: &str = "memory:";
+
 /// What one process does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -169,6 +172,10 @@ impl Config {
         if let Err(error) = store::check_location(&self.event_store) {
             add("event_store", error.to_string());
         }
+        if self.event_log == MEMORY && self.event_store != MEMORY {
+            // A store that outlives its log would wait for records that never come.
+            add("event_store", format!("must be `{MEMORY}` like `event_log`, got `{}`", self.event_store));
+        }
         problems
     }
 
@@ -286,6 +293,8 @@ mod tests {
 
     #[test]
     fn the_backends_must_be_of_this_build() {
+        let Err(Error::Invalid(problems)) = load("event_log = 'memory:'\n") else { panic!("invalid") };
+        assert_eq!(problems[0].path, "event_store", "a store outlives no log: {problems:?}");
         let Err(Error::Invalid(problems)) = load("event_log = 'kafka://b1:9092'\nevent_store = 'nonsense'\n") else {
             panic!("invalid")
         };

@@ -70,6 +70,7 @@ pub(crate) async fn run(options: &Options, metrics: PrometheusHandle) -> anyhow:
     refuse_existing(dir, temporary.path())?;
     let scenario = scenario(options)?;
     let settings = Settings::new(options, &scenario, dir);
+    settings.check(&scenario)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let app = App::start(&settings.config, Arc::clone(&clock), metrics).await?;
     let url = app.url.clone().context("the demo serves")?;

@@ -74,6 +74,21 @@ impl Settings {
     }
 }
 
+impl Settings {
+    /// Whether the experiment can have the units that it is planned for.
+    pub(super) fn check(&self, scenario: &Scenario) -> anyhow::Result<()> {
+        let (units, needed) = (u64::from(scenario.population.units), 2 * self.units_per_variant);
+        let name = &scenario.name;
+        anyhow::ensure!(
+            units > needed,
+            "scenario `{name}`: population.units must be above {needed}, twice what the experiment needs per variant to \
+             find a lift of {:.0} %, got {units}",
+            100.0 * LIFT
+        );
+        Ok(())
+    }
+}
+
 /// The given configuration with everything of its own that the demo needs: simulated users must never reach the data
 /// of a product, nor be turned away by its keys.
 fn isolated(options: &Options, dir: &Path) -> Config {
@@ -112,6 +127,21 @@ fn without_judges(config: &mut Config) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_shipped_scenarios_have_the_users_that_their_experiments_need() {
+        for name in ["demo", "sparse"] {
+            let config = Config::default();
+            let options =
+                Options { seed: 1, data: None, judges: true, scenario: name.to_owned(), max_time: None, config };
+            let mut scenario = Scenario::built_in(name).unwrap();
+            let settings = Settings::new(&options, &scenario, Path::new("/tmp/x"));
+            settings.check(&scenario).unwrap();
+            scenario.population.units = 1_000;
+            let said = settings.check(&scenario).unwrap_err().to_string();
+            assert!(said.contains("population.units must be above") && said.contains("got 1000"), "{said}");
+        }
+    }
 
     #[test]
     fn a_demo_never_touches_what_the_configuration_points_to() {

@@ -188,11 +188,13 @@ impl Dialog {
             let fits = !id.is_empty() && id.len() <= 100 && id.chars().all(|c| c.is_ascii_graphic());
             fits.then_some(id).ok_or_else(|| (field, name, text.to_owned()))
         };
-        let valid = "letters, digits and dashes";
+        let plain = "must be letters, digits, dots, dashes and spaces";
+        let valid = "printable ASCII of at most 100 characters";
         let gaps = i64::try_from(raw.turns.len()).unwrap_or(i64::MAX).max(1);
         Ok(Self {
             id: slug("id", &raw.id)?,
-            policy_id: PolicyId::new(slug("policy", &raw.policy)?).expect(valid),
+            policy_id: PolicyId::new(slug("policy", &raw.policy)?)
+                .map_err(|_| ("policy", plain, raw.policy.clone()))?,
             unit_id: UnitId::new(slug("user", &raw.user)?).expect(valid),
             start,
             gap_ms: (end.millis_since(start) / gaps).max(MIN_GAP_MS),

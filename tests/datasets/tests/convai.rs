@@ -96,6 +96,9 @@ fn faults_name_the_file_and_the_line() {
     let data = write(&[&LATER.replace("2018-10-29 09:08:40", "yesterday")]);
     let text = ConvAi::open(data.path(), Split::Train).unwrap_err().to_string();
     assert!(text.contains("line 1 of") && text.contains("`start` must be a time"), "{text}");
+    let data = write(&[&LATER.replace("Bot 002", "Bot/002")]);
+    let text = ConvAi::open(data.path(), Split::Train).unwrap_err().to_string();
+    assert!(text.contains("`policy` must be letters, digits"), "{text}");
     let data = write(&[&LATER.replace("\"thumb\":0", "\"thumb\":7")]);
     let text = ConvAi::open(data.path(), Split::Train).unwrap_err().to_string();
     assert!(text.contains("`thumb` must be 0, 1 or null"), "{text}");
