@@ -10,27 +10,29 @@ use std::process::Stdio;
 
 use command::succeed;
 use failure::{fail, text};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// A file of exposures, each loved if its number is a multiple of 3; times are seconds apart, far in the past.
 fn events(dir: &Path, count: u64) -> PathBuf {
+    events_from(dir, 1_600_000_000_000, "", count)
+}
+
+/// The same from `start` on, with ids that begin with `prefix`.
+fn events_from(dir: &Path, start: u64, prefix: &str, count: u64) -> PathBuf {
     let mut lines = String::new();
     for number in 0..count {
-        let ts = 1_600_000_000_000 + number * 1_000;
-        lines += &format!(
-            r#"{{"v":1,"event":"exposure","data":{{"exposure_id":"e{number}","unit_id":"u{}","surface":"chat","policy_id":"p","context":{{"messages":[{{"role":"user","content":"hi"}}]}},"slate":[{{"item_id":"response","position":0,"content":"hello"}}],"ts":{ts}}}}}"#,
-            number % 7
-        );
-        lines.push('\n');
+        let (id, ts) = (format!("{prefix}e{number}"), start + number * 1_000);
+        let exposure = json!({"exposure_id": id, "unit_id": format!("u{}", number % 7), "surface": "chat", "policy_id": "p",
+            "context": {"messages": [{"role": "user", "content": "hi"}]},
+            "slate": [{"item_id": "response", "position": 0, "content": "hello"}], "ts": ts});
+        lines += &format!("{}\n", json!({"v": 1, "event": "exposure", "data": exposure}));
         if number % 3 == 0 {
-            lines += &format!(
-                r#"{{"v":1,"event":"signal","data":{{"signal_id":"s{number}","exposure_id":"e{number}","kind":"love","ts":{}}}}}"#,
-                ts + 500
-            );
-            lines.push('\n');
+            let love =
+                json!({"signal_id": format!("{prefix}s{number}"), "exposure_id": id, "kind": "love", "ts": ts + 500});
+            lines += &format!("{}\n", json!({"v": 1, "event": "signal", "data": love}));
         }
     }
-    let path = dir.join("events.jsonl");
+    let path = dir.join(format!("{prefix}events.jsonl"));
     std::fs::write(&path, lines).expect("a writable directory");
     path
 }
@@ -124,6 +126,10 @@ fn a_file_that_is_not_in_order_of_time_is_told() {
     let data = dir.path().join("data");
     let said = succeed(&["replay", text(&file), "--data", text(&data), "--event-time"]);
     assert!(said.contains("1 events happened more than a window before"), "{said}");
+    let older = events_from(dir.path(), 1_500_000_000_000, "older-", 6_000);
+    let said = succeed(&["replay", text(&older), "--data", text(&data), "--event-time", "--json"]);
+    let tally: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((&tally["accepted"], &tally["displaced"]), (&8_000.into(), &8_000.into()), "older than what is there");
     fail(
         &["replay", text(&file), "--data", text(&data), "--event-time", "--speed", "recorded"],
         1,

@@ -51,6 +51,8 @@ pub(crate) async fn run(arguments: &Replay) -> anyhow::Result<()> {
     let log = log::open(&config.event_log_uri(), Arc::clone(&clock))?;
     let store = store::open(&config.event_store_uri())?;
     let intake = Intake::open(Arc::clone(&log), Arc::clone(&clock), &config.ingest).await?;
+    // What the directory holds has happened before.
+    manual.advance_to(log.horizon().await?);
     let pace = match arguments.speed {
         _ if arguments.event_time => Pace::EventTime(&manual),
         Speed::Recorded => Pace::Recorded(None),
