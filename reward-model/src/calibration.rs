@@ -1,10 +1,12 @@
 //! Keeping probabilities honest while the world moves.
 //!
-//! A model that replays the past follows a new base rate slowly, and one that replays often is too sure of itself.
-//! Both show as an offset and a slope between predicted and true logits, which are followed here on predictions that
-//! were made *before* the example was trained on: `logit p' = z + b + a·(z − c)`, with `c` the running mean of `z`.
-//! `(b, a)` is a random walk whose posterior mean and covariance are updated by one extended Kalman step per example
-//! (logistic observation, West, Harrison & Migon 1985): with `φ = (1, z − c)`, `p = σ(z + φ·m)` and `v = p(1 − p)`,
+//! A model that replays the past follows a new base rate slowly, one that replays often is too sure of itself, and one
+//! that a policy is optimised against is too sure where it promises most. They show as an offset, a slope and a bend
+//! between predicted and true logits, which are followed here on predictions that were made *before* the example was
+//! trained on: `logit p' = z + m·φ(z)` with `φ = (1, z − c, s(z) − s(c))`, `s(z) = ln(1 + eᶻ)` and `c` the running
+//! mean of `z`. In the probability `σ(z)` that is beta calibration (Kull, Silva Filho & Flach, AISTATS 2017, eq. 3).
+//! `m` is a random walk whose posterior mean and covariance are updated by one extended Kalman step per example
+//! (logistic observation, West, Harrison & Migon 1985): with `p = σ(z + m·φ)` and `v = p(1 − p)`,
 //! `P ← P + Q`, `P ← P − v·Pφφᵀ P / (1 + v·φᵀPφ)`, `m ← m + Pφ·(y − p)`.
 //!
 //! A label may be corrected after it was observed. By the last formula an observation moves the mean in proportion to
@@ -14,7 +16,7 @@
 //! other. One that is taken back is left in the mean: there is no label to put in its place, and what it taught fades
 //! with the walk.
 
-use plaudit_nn::loss::sigmoid;
+use plaudit_nn::loss::{bce, sigmoid};
 
 use crate::config::CalibrationConfig;
 
@@ -24,93 +26,132 @@ const CENTRE_RATE: f64 = 1e-3;
 /// Logits beyond this are cut off before they are calibrated.
 const MAX_LOGIT: f64 = 15.0;
 
+/// The map is never flatter than this, so that it never reverses an order.
+const LEAST_SLOPE: f64 = 0.1;
+
+/// Offset, slope and bend.
+const TERMS: usize = 3;
+
 /// How many numbers [`Calibrator::to_array`] gives.
-pub(crate) const STATE_NUMBERS: usize = 7;
+pub(crate) const STATE_NUMBERS: usize = 11;
+
+type Vector = [f64; TERMS];
 
 /// The running map from raw to calibrated logits.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Calibrator {
-    offset: f64,
-    slope: f64,
-    /// Covariance of (offset, slope): two variances and the covariance.
-    offset_var: f64,
-    slope_var: f64,
-    covariance: f64,
+    mean: Vector,
+    /// Covariance of the mean; symmetric.
+    covariance: [Vector; TERMS],
     centre: f64,
     count: f64,
 }
 
 impl Calibrator {
     pub(crate) fn new(config: &CalibrationConfig) -> Self {
-        Self {
-            offset: 0.0,
-            slope: 0.0,
-            offset_var: config.offset_prior,
-            slope_var: config.slope_prior,
-            covariance: 0.0,
-            centre: 0.0,
-            count: 0.0,
+        let mut covariance = [[0.0; TERMS]; TERMS];
+        let priors = [config.offset_prior, config.slope_prior, config.bend_prior];
+        for (at, prior) in priors.into_iter().enumerate() {
+            covariance[at][at] = prior;
         }
+        Self { mean: [0.0; TERMS], covariance, centre: 0.0, count: 0.0 }
     }
 
     /// The calibrated logit of the raw logit `z`; increasing in `z`.
     pub(crate) fn apply(&self, z: f64) -> f64 {
         let z = z.clamp(-MAX_LOGIT, MAX_LOGIT);
-        // A slope of −1 or less would reverse the order of predictions.
-        z + self.offset + self.slope.max(-0.9) * (z - self.centre)
+        let [_, x, bent] = self.terms(z);
+        let [offset, slope, bend] = self.mean;
+        // The steepness is 1 + slope at the left end and 1 + slope + bend at the right one.
+        let slope = slope.max(LEAST_SLOPE - 1.0);
+        let bend = bend.max(LEAST_SLOPE - 1.0 - slope);
+        z + offset + slope * x + bend * bent
     }
 
     /// Learns from a prediction and what came of it.
     pub(crate) fn observe(&mut self, z: f64, label: f64, weight: f64, config: &CalibrationConfig) {
         let z = z.clamp(-MAX_LOGIT, MAX_LOGIT);
         self.move_centre(z);
-        let x = z - self.centre;
         let p = sigmoid(self.apply(z));
-        self.offset_var += config.offset_drift;
-        self.slope_var += config.slope_drift;
-        // Pφ, for φ = (1, x).
-        let by_offset = self.offset_var + self.covariance * x;
-        let by_slope = self.covariance + self.slope_var * x;
+        let drifts = [config.offset_drift, config.slope_drift, config.bend_drift];
+        for (at, drift) in drifts.into_iter().enumerate() {
+            self.covariance[at][at] += drift;
+        }
+        let terms = self.terms(z);
+        let pull = self.pull(terms);
         let v = (p * (1.0 - p)).max(1e-6) * weight;
-        let shrink = v / (1.0 + v * (by_offset + by_slope * x));
-        self.offset_var -= shrink * by_offset * by_offset;
-        self.covariance -= shrink * by_offset * by_slope;
-        self.slope_var -= shrink * by_slope * by_slope;
+        let shrink = v / (1.0 + v * dot(terms, pull));
+        for (row, a) in self.covariance.iter_mut().zip(pull) {
+            for (entry, b) in row.iter_mut().zip(pull) {
+                // In this order, so that rounding leaves the matrix symmetric.
+                *entry -= shrink * (a * b);
+            }
+        }
         // Pφ after the update is Pφ before it, divided by 1 + v·φᵀPφ.
-        let gain = shrink / v * weight * (label - p);
-        self.offset += by_offset * gain;
-        self.slope += by_slope * gain;
+        self.add(pull, shrink / v * weight * (label - p));
     }
 
     /// Learns that the label of an earlier observation with trust `weight` is larger by `change` than what was
     /// observed; `z` is the logit of its row by now.
     pub(crate) fn correct(&mut self, z: f64, change: f64, weight: f64) {
-        let x = z.clamp(-MAX_LOGIT, MAX_LOGIT) - self.centre;
-        let gain = weight * change;
-        self.offset += (self.offset_var + self.covariance * x) * gain;
-        self.slope += (self.covariance + self.slope_var * x) * gain;
+        let terms = self.terms(z.clamp(-MAX_LOGIT, MAX_LOGIT));
+        self.add(self.pull(terms), weight * change);
+    }
+
+    /// φ.
+    fn terms(&self, z: f64) -> Vector {
+        [1.0, z - self.centre, softplus(z) - softplus(self.centre)]
+    }
+
+    /// Pφ.
+    fn pull(&self, terms: Vector) -> Vector {
+        self.covariance.map(|row| dot(row, terms))
+    }
+
+    fn add(&mut self, direction: Vector, length: f64) {
+        for (mean, along) in self.mean.iter_mut().zip(direction) {
+            *mean += along * length;
+        }
     }
 
     /// Moves the centre without moving the map.
     fn move_centre(&mut self, z: f64) {
         self.count += 1.0;
         let rate = CENTRE_RATE.max(self.count.recip());
-        let change = rate * (z - self.centre);
-        self.centre += change;
-        self.offset += self.slope * change;
-        // The same change of variables for the covariance.
-        self.offset_var += change * (2.0 * self.covariance + change * self.slope_var);
-        self.covariance += change * self.slope_var;
+        let next = self.centre + rate * (z - self.centre);
+        // The terms lose these constants, so the offset gains what they were worth; φ' = φ − change.
+        let change = [1.0, next - self.centre, softplus(next) - softplus(self.centre)];
+        self.centre = next;
+        self.mean[0] = dot(change, self.mean);
+        // The same change of variables for the covariance: its first row, then its first column.
+        let pull = self.pull(change);
+        self.covariance[0] = pull;
+        for at in 1..TERMS {
+            self.covariance[at][0] = pull[at];
+        }
+        self.covariance[0][0] = dot(change, pull);
     }
 
     pub(crate) fn to_array(&self) -> [f64; STATE_NUMBERS] {
-        [self.offset, self.slope, self.offset_var, self.slope_var, self.covariance, self.centre, self.count]
+        let [offset, slope, bend] = self.mean;
+        let [[oo, os, ob], [_, ss, sb], [_, _, bb]] = self.covariance;
+        [offset, slope, bend, oo, os, ob, ss, sb, bb, self.centre, self.count]
     }
 
     pub(crate) fn from_array(numbers: [f64; STATE_NUMBERS]) -> Self {
-        let [offset, slope, offset_var, slope_var, covariance, centre, count] = numbers;
-        Self { offset, slope, offset_var, slope_var, covariance, centre, count }
+        let [offset, slope, bend, oo, os, ob, ss, sb, bb, centre, count] = numbers;
+        let covariance = [[oo, os, ob], [os, ss, sb], [ob, sb, bb]];
+        Self { mean: [offset, slope, bend], covariance, centre, count }
     }
+}
+
+/// `ln(1 + eᶻ)`: the loss of the logit `z` when the label is 0.
+fn softplus(z: f64) -> f64 {
+    bce(z, 0.0)
+}
+
+fn dot(a: Vector, b: Vector) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
 #[cfg(test)]
@@ -143,6 +184,27 @@ mod tests {
         feed(&mut calibrator, 6_000, 0.6, 0.5, 2);
         let gap = calibrator.apply(-3.0) - (0.6 * -3.0 + 0.5);
         assert!(gap.abs() < 0.4, "gap {gap} after the move");
+    }
+
+    #[test]
+    fn a_top_that_promises_too_much_is_bent_down() {
+        let truth = |z: f64| z - 0.8 * (softplus(z) - softplus(-3.0));
+        let gap_with = |config: CalibrationConfig| {
+            let mut calibrator = Calibrator::new(&config);
+            let mut stream = Seed::new(7).stream("calibration");
+            for _ in 0..60_000 {
+                let z = -5.0 + 6.0 * stream.random::<f64>();
+                let label = stream.random::<f64>() < sigmoid(truth(z));
+                calibrator.observe(z, f64::from(u8::from(label)), 1.0, &config);
+            }
+            let gaps = [-4.0, -2.0, 0.5].map(|z| (calibrator.apply(z) - truth(z)).abs());
+            gaps.into_iter().fold(0.0, f64::max)
+        };
+        let still =
+            CalibrationConfig { offset_drift: 0.0, slope_drift: 0.0, bend_drift: 0.0, ..CalibrationConfig::default() };
+        let straight = gap_with(CalibrationConfig { bend_prior: 0.0, ..still.clone() });
+        let bent = gap_with(still);
+        assert!(bent < 0.1 && straight > 0.2, "{bent} with a bend, {straight} without");
     }
 
     #[test]
@@ -186,7 +248,8 @@ mod tests {
     /// so that the two differ in the second order.
     #[test]
     fn a_correction_makes_up_for_the_label_it_replaces() {
-        let config = CalibrationConfig { offset_drift: 0.0, slope_drift: 0.0, ..CalibrationConfig::default() };
+        let config =
+            CalibrationConfig { offset_drift: 0.0, slope_drift: 0.0, bend_drift: 0.0, ..CalibrationConfig::default() };
         let feed = |first: f64| {
             let mut calibrator = Calibrator::new(&config);
             for i in 0..2_000 {
@@ -196,12 +259,13 @@ mod tests {
             calibrator
         };
         let (mut corrected, right) = (feed(0.0), feed(1.0));
-        let before = corrected.to_array();
+        let before = corrected.clone();
         let gap = |calibrator: &Calibrator| (calibrator.apply(-2.0) - right.apply(-2.0)).abs();
         let wrong = gap(&corrected);
         corrected.correct(-2.0, 1.0, 1.0);
         assert!(gap(&corrected) < 0.1 * wrong, "{wrong} before, {} after", gap(&corrected));
-        assert_eq!(corrected.to_array()[2..], before[2..], "only the mean moves");
+        corrected.mean = before.mean;
+        assert_eq!(corrected, before, "only the mean moves");
     }
 
     #[test]
@@ -216,7 +280,7 @@ mod tests {
     #[test]
     fn the_state_survives_as_numbers() {
         let mut calibrator = Calibrator::new(&CalibrationConfig::default());
-        feed(&mut calibrator, 100, 0.5, 0.0, 5);
-        assert_eq!(Calibrator::from_array(calibrator.to_array()), calibrator);
+        feed(&mut calibrator, 3_000, 0.5, 0.0, 5);
+        assert_eq!(Calibrator::from_array(calibrator.to_array()), calibrator, "half of the covariance says it all");
     }
 }

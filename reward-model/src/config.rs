@@ -147,11 +147,22 @@ pub struct CalibrationConfig {
     pub offset_prior: f64,
     /// Variance of the slope before the first example, 0 to 1e6.
     pub slope_prior: f64,
+    /// Variance by which the bend may wander per example.
+    pub bend_drift: f64,
+    /// Variance of the bend before the first example.
+    pub bend_prior: f64,
 }
 
 impl Default for CalibrationConfig {
     fn default() -> Self {
-        Self { offset_drift: 1e-5, slope_drift: 1e-9, offset_prior: 1.0, slope_prior: 0.05 }
+        Self {
+            offset_drift: 1e-5,
+            slope_drift: 1e-9,
+            offset_prior: 1.0,
+            slope_prior: 0.05,
+            bend_drift: 1e-9,
+            bend_prior: 0.25,
+        }
     }
 }
 
@@ -227,7 +238,7 @@ impl Config {
         ]
     }
 
-    fn numbers(&self) -> [(&'static str, f64, RangeInclusive<f64>, &'static str); 11] {
+    fn numbers(&self) -> [(&'static str, f64, RangeInclusive<f64>, &'static str); 13] {
         let (learner, calibration) = (&self.learner, &self.calibration);
         // Training computes in single precision, where smaller numbers become 0 and the largest ones infinite.
         let above_zero = (1e-6..=1e6, "1e-6 to 1e6");
@@ -247,6 +258,8 @@ impl Config {
             number("calibration.offset_drift", calibration.offset_drift, &not_negative),
             number("calibration.slope_drift", calibration.slope_drift, &not_negative),
             number("calibration.slope_prior", calibration.slope_prior, &not_negative),
+            number("calibration.bend_drift", calibration.bend_drift, &not_negative),
+            number("calibration.bend_prior", calibration.bend_prior, &not_negative),
             number("replay.positive_share", self.replay.positive_share, &share),
         ]
     }

@@ -13,7 +13,7 @@ use plaudit_serving::rollout::{Rollout, Stage};
 use plaudit_simulator::{Driver, Record};
 use serde::Serialize;
 
-use super::{Settings, Sightings};
+use super::{Settings, Sightings, memory};
 use crate::app::App;
 use crate::learner::CandidateSummary;
 
@@ -140,6 +140,8 @@ pub(crate) struct Report {
     pub(crate) seed: u64,
     /// Duration of the demo.
     pub(crate) wall_seconds: f64,
+    /// The most memory that product and simulated users had at once, in bytes, where the system tells.
+    pub(crate) peak_memory_bytes: Option<u64>,
     /// Units per variant that the experiment was planned for.
     pub(crate) planned_units: u64,
     /// The variants of the last experiment.
@@ -182,6 +184,7 @@ impl Report {
         Ok(Self {
             seed: settings.seed,
             wall_seconds: wall.as_secs_f64(),
+            peak_memory_bytes: memory::peak_bytes(),
             planned_units: settings.units_per_variant,
             arms,
             lift: Lift {

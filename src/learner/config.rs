@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct LearnConfig {
     /// Whether candidates are made at all.
     pub(crate) enabled: bool,
-    /// Examples before the first candidate.
+    /// Examples, corrections included, before the first candidate.
     pub(crate) first_after: u64,
     /// Further examples before each later one.
     pub(crate) every: u64,

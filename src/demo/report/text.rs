@@ -13,7 +13,8 @@ impl Report {
     }
 
     fn write_text(&self, out: &mut impl Write) -> Result {
-        writeln!(out, "Plaudit demo, seed {}, {:.0} s", self.seed, self.wall_seconds)?;
+        let memory = self.peak_memory_bytes.map_or_else(String::new, |bytes| format!(", {} MiB", bytes >> 20));
+        writeln!(out, "Plaudit demo, seed {}, {:.0} s{memory}", self.seed, self.wall_seconds)?;
         self.write_experiment(out)?;
         self.write_reward(out)?;
         let promoted = if self.promotions.is_empty() { "nothing".to_owned() } else { self.promotions.join(", ") };
