@@ -126,8 +126,8 @@ impl Calibrator {
         // The same change of variables for the covariance: its first row, then its first column.
         let pull = self.pull(change);
         self.covariance[0] = pull;
-        for at in 1..TERMS {
-            self.covariance[at][0] = pull[at];
+        for (row, entry) in self.covariance.iter_mut().zip(pull) {
+            row[0] = entry;
         }
         self.covariance[0][0] = dot(change, pull);
     }
