@@ -10,8 +10,6 @@
 //! Ids are made from the dialog and the turn, so that reading twice gives the same events.
 //! The rating of a whole dialog came after its last message and is no part of the events.
 
-mod time;
-
 use std::path::{Path, PathBuf};
 
 use plaudit_event::{
@@ -21,8 +19,8 @@ use plaudit_event::{
 use serde::Deserialize;
 use serde_json::Map;
 
-use crate::Error;
 use crate::files::read_rows;
+use crate::{Error, time};
 
 /// Shortest time between two turns of a dialog.
 pub const MIN_GAP_MS: i64 = 2_000;

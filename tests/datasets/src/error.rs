@@ -1,13 +1,22 @@
-//! Why a data set cannot be read.
+//! Why a data set cannot be read, or a made-up one not be written.
 
 use std::path::PathBuf;
 
-/// Why a data set cannot be read.
+/// Why a data set cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file that is absent or cannot be read.
     #[error("cannot read `{path}`")]
     Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file that cannot be written.
+    #[error("cannot write `{path}`")]
+    Write {
         /// The file.
         path: PathBuf,
         /// Why.

@@ -1,4 +1,4 @@
-//! Times written as `2018-10-29 03:32:08.296000`, in UTC.
+//! Times as data sets write them, in UTC: `2018-10-29 03:32:08.296000`, or a week, `201844`.
 
 use plaudit_event::Timestamp;
 
@@ -22,6 +22,18 @@ pub(crate) fn parse(text: &str) -> Option<Timestamp> {
     let millis: i64 = format!("{fraction:0<3}").get(..3)?.parse().ok()?;
     let seconds = ((days_since_epoch(year, month, day) * 24 + hour) * 60 + minute) * 60 + second;
     Some(Timestamp::from_millis(seconds * 1_000 + millis))
+}
+
+/// The first moment of a week written as year and number, such as `201844`: week 1 begins on the first Monday of the
+/// year, and week 0 are the days before it (`%W` of `strftime`). Nothing when there is no such week.
+pub(crate) fn week_start(week: u32) -> Option<Timestamp> {
+    let (year, number) = (i64::from(week / 100), i64::from(week % 100));
+    let (first, last) = (days_since_epoch(year, 1, 1), days_since_epoch(year, 12, 31));
+    // 1970-01-01 was a Thursday.
+    let monday = first + (4 - first).rem_euclid(7);
+    let start = first.max(monday + (number - 1) * 7);
+    let exists = year >= 1 && start <= last && (number > 0 || monday > first);
+    exists.then(|| Timestamp::from_millis(start * 24 * 3_600_000))
 }
 
 const fn days_in(year: i64, month: i64) -> i64 {
@@ -56,6 +68,28 @@ mod tests {
         assert_eq!(at("2018-10-29 09:08:40"), Some(1_540_804_120_000));
         assert_eq!(at("2000-02-29T12:00:00.5"), Some(951_825_600_500));
         assert_eq!(at("1969-12-31 23:59:59"), Some(-1_000));
+    }
+
+    /// Numbers from Python's `datetime.strftime("%Y%W")`.
+    #[test]
+    fn weeks_begin_on_mondays_and_the_first_on_new_year() {
+        let start = |week| week_start(week).map(Timestamp::as_millis);
+        let day = |text: &str| parse(&format!("{text} 00:00:00")).map(Timestamp::as_millis);
+        for (week, first_day) in [
+            (201_325, "2013-06-24"),
+            (201_352, "2013-12-30"),
+            (201_400, "2014-01-01"),
+            (201_401, "2014-01-06"),
+            (201_500, "2015-01-01"),
+            (201_517, "2015-04-27"),
+            (201_801, "2018-01-01"),
+            (201_253, "2012-12-31"),
+        ] {
+            assert_eq!(start(week), day(first_day), "{week}");
+        }
+        for week in [0, 201_800, 201_353, 201_399] {
+            assert_eq!(start(week), None, "{week}");
+        }
     }
 
     #[test]
