@@ -202,6 +202,10 @@ impl EventLog for Replay {
         self.examples.append(topic, records)
     }
 
+    fn erase(&self, topic: Topic, offsets: Vec<u64>) -> BoxFuture<'_, Result<(), Error>> {
+        self.of(topic).erase(topic, offsets)
+    }
+
     fn read(&self, topic: Topic, from: u64, max: usize) -> BoxFuture<'_, Result<Vec<Stored>, Error>> {
         self.of(topic).read(topic, from, max)
     }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::log::Topic;
+use crate::log::{Part, Topic};
 
 /// What the caller should do about an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -112,10 +112,10 @@ pub enum Error {
         detail: String,
     },
     /// A batch does not continue where the store stands.
-    #[error("batch starts at offset {from} of topic {topic}, but the store expects {expected}")]
+    #[error("batch starts at offset {from} of {part}, but the store expects {expected}")]
     Gap {
-        /// The topic.
-        topic: Topic,
+        /// The shard of the topic.
+        part: Part,
         /// Where the batch starts.
         from: u64,
         /// Where the store stands.
@@ -123,12 +123,12 @@ pub enum Error {
     },
     /// The log is not the one that the store was copied from.
     #[error(
-        "the store stands at offset {position} of topic {topic}, but this log (tail {tail}) does not hold what it copied: \
+        "the store stands at offset {position} of {part}, but this log (tail {tail}) does not hold what it copied: \
          the log was deleted or replaced; delete the store, it is rebuilt from the log"
     )]
     OtherLog {
-        /// The topic.
-        topic: Topic,
+        /// The shard of the topic.
+        part: Part,
         /// Where the store stands.
         position: u64,
         /// Where the log ends.
@@ -141,6 +141,14 @@ pub enum Error {
         what: &'static str,
         /// The limit.
         most: usize,
+    },
+    /// Somebody else writes this shard of the examples now.
+    #[error("shard {shard} of the {what} was taken over by another process")]
+    Fenced {
+        /// What was written.
+        what: &'static str,
+        /// The shard.
+        shard: u32,
     },
     /// The log or store has shut down.
     #[error("the {what} is closed")]
@@ -166,7 +174,9 @@ impl Error {
             Self::Location { .. } | Self::NotBuilt { .. } | Self::Limit { .. } | Self::JournalMode { .. } => {
                 ErrorKind::Invalid
             }
-            Self::Locked { .. } | Self::Io { .. } | Self::Busy { .. } | Self::Closed { .. } => ErrorKind::Unavailable,
+            Self::Locked { .. } | Self::Io { .. } | Self::Busy { .. } | Self::Fenced { .. } | Self::Closed { .. } => {
+                ErrorKind::Unavailable
+            }
             Self::Foreign { .. } | Self::Format { .. } | Self::Record { .. } | Self::OtherLog { .. } => ErrorKind::Data,
             Self::Gap { .. } | Self::Task { .. } => ErrorKind::Internal,
             Self::Sqlite { source, .. } => sqlite_kind(source),

@@ -4,6 +4,7 @@ mod accept;
 mod dedup;
 mod judge;
 mod rebuild;
+mod screen;
 mod totals;
 
 use std::sync::{Arc, Mutex};
@@ -18,6 +19,8 @@ use crate::{Config, Error, Outcome};
 use dedup::Dedup;
 use judge::{Judge, Judged};
 use totals::Counters;
+
+pub(crate) use screen::{Screen, Screened};
 
 pub use judge::{MAX_EVENT_BYTES, MAX_ITEM_ID_BYTES, MAX_SLATE, MAX_TEXT_BYTES, MAX_TOKEN_LOGPROBS};
 pub use totals::Totals;

@@ -14,6 +14,7 @@ mod sqlite;
 #[cfg(any(test, feature = "test-util"))]
 pub mod conformance;
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 use plaudit_event::{Clock, Timestamp};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 
 use crate::Error;
 use crate::location::{self, Location};
@@ -41,24 +43,29 @@ pub const RECORD_BYTES: usize = 4 << 20;
 /// The scheme of the logs that this build does not contain.
 const DISTRIBUTED: &str = "kafka";
 
-/// The topics of the log. Every topic has one partition on one machine.
+/// The topics of the log.
+///
+/// | topic | key | shards | kept |
+/// |---|---|---|---|
+/// | `exposures` | exposure id | as many as the log has | at least as long as attribution looks back |
+/// | `signals` | exposure id, so that a shard joins on its own | as many as the log has | like exposures |
+/// | `examples` | exposure id | one: what learns from them depends on their order | for ever: models can be trained again |
+/// | `dead_letters` | reason | as many as the log has | until a person has looked |
+/// | `checkpoints` | checkpoint id | one | for ever: the audit trail |
+///
+/// On one machine every topic has one shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Topic {
-    /// What was shown. Key: exposure id. Value: envelope. Kept at least as long as the longest
-    /// attribution window with its correction horizon.
+    /// What was shown. Value: envelope.
     Exposures,
-    /// Reactions. Key: exposure id, so that a partitioned log joins locally. Value: envelope. Kept
-    /// as long as exposures.
+    /// Reactions. Value: envelope.
     Signals,
-    /// Training rows. Key: exposure id. Value: envelope with the order of emission. Kept for ever:
-    /// models can be trained again from them.
+    /// Training rows. Value: envelope with the order of emission.
     Examples,
-    /// Refused events with the reason. Key: reason. Value: [`DeadLetter`](crate::DeadLetter). Kept
-    /// until a person has looked.
+    /// Refused events with the reason. Value: [`DeadLetter`](crate::DeadLetter).
     DeadLetters,
-    /// The life of policies and reward models. Key: checkpoint id. Value: JSON. Kept for ever: the
-    /// topic is the audit trail.
+    /// The life of policies and reward models, and erasures. Value: JSON.
     Checkpoints,
 }
 
@@ -77,6 +84,27 @@ impl Topic {
             Self::Checkpoints => "checkpoints",
         }
     }
+
+    /// Whether a log with several shards splits this topic into them.
+    #[must_use]
+    pub const fn is_sharded(self) -> bool {
+        matches!(self, Self::Exposures | Self::Signals | Self::DeadLetters)
+    }
+}
+
+/// One shard of one topic: what has offsets of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Part {
+    /// The topic.
+    pub topic: Topic,
+    /// From 0; always 0 for a topic that is not split.
+    pub shard: u32,
+}
+
+impl std::fmt::Display for Part {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.topic, self.shard)
+    }
 }
 
 impl std::fmt::Display for Topic {
@@ -88,36 +116,112 @@ impl std::fmt::Display for Topic {
 /// A record to append.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
-    /// Decides the partition; need not be unique.
+    /// Decides the shard; need not be unique.
     pub key: String,
     /// The content.
     pub value: Vec<u8>,
+}
+
+/// How a record came into the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Origin {
+    /// Plaudit wrote it, after it was checked.
+    Checked,
+    /// A product wrote it past intake: it must be checked before it is used.
+    Direct,
+    /// Nothing but a time: the log wrote it so that its horizon moves while nobody else writes.
+    Tick,
+    /// Its content was taken out.
+    Erased,
+}
+
+impl Origin {
+    /// Whether there is content at all.
+    #[must_use]
+    pub const fn has_content(self) -> bool {
+        matches!(self, Self::Checked | Self::Direct)
+    }
 }
 
 /// A record of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored {
-    /// Its place in the topic: dense, from 0.
+    /// Its place in the shard of its topic: rising, with gaps where the log keeps records of its own.
     pub offset: u64,
-    /// When the log took it, by the clock of the log; never decreases, over all topics. That clock is
-    /// the wall clock, or goes on ahead of it after the wall clock was set back.
+    /// When the log took it, by the clock of the log. Within a shard a [`Cursor`] makes it never
+    /// decrease; on one machine it never does, over all topics.
     pub appended: Timestamp,
-    /// Decides the partition.
+    /// Decides the shard.
     pub key: String,
-    /// The content.
+    /// The content; empty where `origin` says that there is none.
     pub value: Vec<u8>,
+    /// How it came into the log.
+    pub origin: Origin,
 }
 
-/// An append-only record log with a few named topics.
+/// An append-only record log with a few named topics, seen from one of its shards.
+///
+/// A log has one or more shards; exposures, signals and dead letters are split among them by key, so
+/// that everything about one exposure is in one shard. [`open`] gives the first shard, and
+/// [`shard`](Self::shard) the others. All methods that read are about the shard; `append` sends each
+/// record of a split topic to the shard of its key, whichever shard it is called on.
 ///
 /// Every method may be called from any number of tasks. Dropping the future of an `append` or a
 /// `commit` does not take it back: the records may still be written.
 pub trait EventLog: Send + Sync {
-    /// Appends `records` to `topic` and returns their offsets, which follow each other.
+    /// How many shards the log has; at least 1.
+    fn shards(&self) -> u32 {
+        1
+    }
+
+    /// The shard that this log is seen from.
+    fn this_shard(&self) -> u32 {
+        0
+    }
+
+    /// The log seen from `shard`; nothing when there is no such shard, or only one: see [`shard`](fn@shard).
+    fn shard(&self, _shard: u32) -> Option<Arc<dyn EventLog>> {
+        None
+    }
+
+    /// The shards that this process shall work on, as they come and go; it takes part in their
+    /// distribution from the first call on, until the log is dropped.
     ///
-    /// Resolves only after the records would survive a crash of the machine. Atomic per call:
-    /// either all records become readable or none does. After an error the call may be repeated.
+    /// Another process may still work on a shard that was just given to this one; what both write then
+    /// must be harmless or fenced, see [`append`](Self::append).
+    fn owned(&self) -> watch::Receiver<BTreeSet<u32>> {
+        watch::channel(BTreeSet::from([0])).1
+    }
+
+    /// Appends `records` to `topic` and returns their offsets, each in its shard.
+    ///
+    /// Resolves only after the records would survive a crash of the machine. After an error the call may
+    /// be repeated. On one machine, and for `examples` and `checkpoints` on any log, it is atomic: either
+    /// all records become readable or none does. For the other topics some may be written after an error;
+    /// repeating them makes duplicates, which every reader recognises by their ids.
+    ///
+    /// `examples` has one writer per shard: once [`newest`](Self::newest) was called on a shard of it, an
+    /// append by whoever called it before fails with [`Error::Fenced`].
     fn append(&self, topic: Topic, records: Vec<Record>) -> BoxFuture<'_, Result<Vec<u64>, Error>>;
+
+    /// The last record with content that was appended to `topic` through this shard, if there is one.
+    fn newest(&self, topic: Topic) -> BoxFuture<'_, Result<Option<Stored>, Error>> {
+        Box::pin(async move {
+            let mut end = self.tail(topic).await?;
+            while let Some(last) = end.checked_sub(1) {
+                let found = self.read(topic, last, 1).await?.pop();
+                if let Some(stored) = found.filter(|stored| stored.origin.has_content()) {
+                    return Ok(Some(stored));
+                }
+                end = last;
+            }
+            Ok(None)
+        })
+    }
+
+    /// Takes the content of the records at `offsets` of `topic` out, for good; their places stay. On a
+    /// log that cannot rewrite, the content is gone at the end of the retention at the latest.
+    fn erase(&self, topic: Topic, offsets: Vec<u64>) -> BoxFuture<'_, Result<(), Error>>;
 
     /// Reads at most `max` records of `topic` with offset ≥ `from` (inclusive), in order.
     ///
@@ -125,15 +229,16 @@ pub trait EventLog: Send + Sync {
     /// answer means that the reader has caught up (or that `max` is 0).
     fn read(&self, topic: Topic, from: u64, max: usize) -> BoxFuture<'_, Result<Vec<Stored>, Error>>;
 
-    /// The next offset that `topic` will give: the number of its records.
+    /// An offset above all that can be read now, and at most the next one that `topic` will give.
     fn tail(&self, topic: Topic) -> BoxFuture<'_, Result<u64, Error>>;
 
     /// The first offset of `topic` whose record was appended at or after `from`; the tail when
     /// there is none.
     fn seek(&self, topic: Topic, from: Timestamp) -> BoxFuture<'_, Result<u64, Error>>;
 
-    /// A time that splits the past from the future: every record with `appended` below it, of any
-    /// topic, can be read now, and every later append gets an `appended` at or above it.
+    /// A time that splits the past from the future: every exposure and signal of this shard with
+    /// `appended` below it can be read now, and every later one gets an `appended` at or above it. On one
+    /// machine that holds for every topic.
     ///
     /// It moves with time, also while the wall clock is behind what has been appended.
     fn horizon(&self) -> BoxFuture<'_, Result<Timestamp, Error>>;
@@ -161,6 +266,12 @@ pub fn open(location: &str, clock: Arc<dyn Clock>) -> Result<Arc<dyn EventLog>, 
     }
 }
 
+/// `log` seen from `shard`, which must be one of its shards.
+#[must_use]
+pub fn shard(log: &Arc<dyn EventLog>, shard: u32) -> Arc<dyn EventLog> {
+    log.shard(shard).unwrap_or_else(|| Arc::clone(log))
+}
+
 /// Whether [`open`] knows the backend at `location`; opens nothing.
 ///
 /// # Errors
@@ -178,6 +289,37 @@ pub(crate) fn data<T: DeserializeOwned>(stored: &Stored) -> Result<T, serde_json
     serde_json::from_slice::<Opened<T>>(&stored.value).map(|opened| opened.data)
 }
 
+/// The shard of `key` in a log of so many `shards`: that of the default partitioner of Kafka's Java client
+/// (murmur2 of the bytes, without the sign), so that a product that writes with it finds the same one.
+pub(crate) fn shard_of_key(key: &str, shards: u32) -> u32 {
+    if shards <= 1 {
+        return 0;
+    }
+    (murmur2(key.as_bytes()) & 0x7fff_ffff) % shards
+}
+
+/// MurmurHash2 (Austin Appleby, public domain) as Kafka's Java client seeds it. None of the crates made for it offers
+/// this variant.
+fn murmur2(data: &[u8]) -> u32 {
+    const M: u32 = 0x5bd1_e995;
+    let length = u32::try_from(data.len()).unwrap_or(u32::MAX);
+    let mut hash = 0x9747_b28c ^ length;
+    let (words, rest) = data.as_chunks::<4>();
+    for word in words {
+        let mut mixed = u32::from_le_bytes(*word).wrapping_mul(M);
+        mixed ^= mixed >> 24;
+        hash = hash.wrapping_mul(M) ^ mixed.wrapping_mul(M);
+    }
+    if !rest.is_empty() {
+        let mut last = [0; 4];
+        last[..rest.len()].copy_from_slice(rest);
+        hash = (hash ^ u32::from_le_bytes(last)).wrapping_mul(M);
+    }
+    hash ^= hash >> 13;
+    hash = hash.wrapping_mul(M);
+    hash ^ (hash >> 15)
+}
+
 /// Refuses what no backend takes, before anything is queued.
 fn check_append(records: &[Record]) -> Result<(), Error> {
     if records.len() > APPEND_RECORDS {
@@ -187,15 +329,18 @@ fn check_append(records: &[Record]) -> Result<(), Error> {
             value: records.len().to_string(),
         });
     }
-    let largest = records.iter().map(|record| record.value.len()).max();
-    match largest {
-        Some(bytes) if bytes > RECORD_BYTES => Err(Error::Limit {
-            what: "bytes of one record",
-            allowed: format!("at most {RECORD_BYTES}"),
-            value: bytes.to_string(),
-        }),
-        _ => Ok(()),
+    for record in records {
+        let bytes = record.value.len();
+        // A record without content is one whose content was taken out.
+        if bytes == 0 || bytes > RECORD_BYTES {
+            return Err(Error::Limit {
+                what: "bytes of one record",
+                allowed: format!("1 to {RECORD_BYTES}"),
+                value: bytes.to_string(),
+            });
+        }
     }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -210,6 +355,24 @@ mod tests {
             Ok(_) => panic!("{location} was opened"),
             Err(error) => error,
         }
+    }
+
+    /// From the unit tests of Kafka's Java client.
+    #[test]
+    fn keys_find_the_shard_that_the_java_client_finds() {
+        let cases: [(&str, i32); 6] = [
+            ("21", -973_932_308),
+            ("foobar", -790_332_482),
+            ("a-little-bit-long-string", -985_981_536),
+            ("a-little-bit-longer-string", -1_486_304_829),
+            ("lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58_897_971),
+            ("abc", 479_470_107),
+        ];
+        for (key, hash) in cases {
+            assert_eq!(murmur2(key.as_bytes()).cast_signed(), hash, "{key}");
+        }
+        assert_eq!(shard_of_key("anything", 1), 0);
+        assert_eq!(shard_of_key("abc", 7), 479_470_107 % 7);
     }
 
     #[test]

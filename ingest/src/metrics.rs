@@ -2,7 +2,7 @@
 
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
-use crate::log::Topic;
+use crate::log::{Part, Topic};
 
 /// Transactions of the event log, each synced once.
 pub const LOG_TRANSACTIONS: &str = "plaudit_log_transactions_total";
@@ -26,6 +26,10 @@ pub const ATTRIBUTION_OPEN: &str = "plaudit_attribution_open_exposures";
 /// correction horizon), `limit` (beyond the limit per exposure), `window` (outside the window of their
 /// kind) or `item` (about an item that was not chosen).
 pub const ATTRIBUTION_UNUSED: &str = "plaudit_attribution_unused_signals_total";
+/// Records that products wrote into the log past intake; tag `outcome` is `accepted` or `refused`.
+pub const DIRECT: &str = "plaudit_log_direct_records_total";
+/// Offsets of the log that the store has not copied yet; tags `topic` and `shard`.
+pub const STORE_LAG: &str = "plaudit_store_lag_offsets";
 /// Rows written to the store; tag `topic`.
 pub const STORE_ROWS: &str = "plaudit_store_rows_total";
 
@@ -39,6 +43,7 @@ pub fn describe() {
         (UNREADABLE, "records of the log passed over as unreadable, by topic and reader"),
         (ATTRIBUTION_EXAMPLES, "examples appended, by revision (first or correction)"),
         (ATTRIBUTION_UNUSED, "signals that made no label, by reason (orphan, late, limit, window or item)"),
+        (DIRECT, "records that products wrote into the log past intake, by outcome (accepted or refused)"),
         (STORE_ROWS, "rows written to the store, by topic"),
     ];
     for (name, meaning) in counters {
@@ -46,6 +51,7 @@ pub fn describe() {
     }
     describe_histogram!(LOG_GROUP, Unit::Count, "appends that shared one transaction");
     describe_gauge!(LOG_CLOCK_AHEAD, Unit::Seconds, "how far the clock of the event log is ahead of the wall clock");
+    describe_gauge!(STORE_LAG, Unit::Count, "offsets of the log that the store has not copied yet, by topic and shard");
     describe_gauge!(ATTRIBUTION_OPEN, Unit::Count, "exposures whose window is open");
 }
 
@@ -91,6 +97,17 @@ pub(crate) fn unused_signals(reason: &'static str, count: u64) {
 
 pub(crate) fn store_rows(topic: Topic, count: u64) {
     counter!(STORE_ROWS, "topic" => topic.as_str()).increment(count);
+}
+
+/// Counts a record that a product wrote; nothing for one that it did not.
+pub(crate) fn direct_outcome(outcome: Option<&'static str>) {
+    if let Some(outcome) = outcome {
+        counter!(DIRECT, "outcome" => outcome).increment(1);
+    }
+}
+
+pub(crate) fn store_lag(part: Part, offsets: u64) {
+    gauge!(STORE_LAG, "topic" => part.topic.as_str(), "shard" => part.shard.to_string()).set(to_f64(offsets));
 }
 
 #[expect(clippy::cast_precision_loss, reason = "metrics are read by eye")]

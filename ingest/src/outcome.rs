@@ -3,6 +3,8 @@
 use plaudit_event::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::log::Topic;
+
 macro_rules! reasons {
     ($($(#[$doc:meta])* $variant:ident = $name:literal),* $(,)?) => {
         /// Why an event was refused. The names are stable: they are in answers, metrics and the
@@ -159,4 +161,24 @@ pub struct DeadLetter {
     pub raw_bytes: usize,
     /// When it was received.
     pub received_ts: Timestamp,
+    /// The record of the log that it was; nothing for an event that came through intake.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Source>,
+}
+
+/// A record of the log that a product wrote past intake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    /// Its topic.
+    pub topic: Topic,
+    /// The shard of the topic.
+    pub shard: u32,
+    /// The offset in the shard.
+    pub offset: u64,
+}
+
+impl std::fmt::Display for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}/{}", self.topic, self.shard, self.offset)
+    }
 }

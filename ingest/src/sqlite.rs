@@ -83,6 +83,8 @@ pub(crate) fn open(path: &Path, format: &Format) -> Result<(Lock, Connection), E
     connection.busy_timeout(BUSY).map_err(&fail)?;
     use_write_ahead_log(&connection, path)?;
     connection.pragma_update(None, "synchronous", format.synchronous).map_err(&fail)?;
+    // What is erased is overwritten, not only unlinked.
+    connection.pragma_update(None, "secure_delete", "ON").map_err(&fail)?;
     upgrade(&connection, format).map_err(sqlite_error("upgrade", path))?;
     Ok((lock, connection))
 }

@@ -9,12 +9,12 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use plaudit_event::{Context, Example, Exposure, Seed, Signal, Timestamp};
+use plaudit_event::{Context, Example, Exposure, ExposureId, Seed, Signal, Timestamp, UnitId};
 
 use crate::Error;
 use crate::fingerprint::Fingerprint;
 use crate::location::{self, Location};
-use crate::log::{BoxFuture, Stored, Topic};
+use crate::log::{BoxFuture, Part, Stored, Topic};
 use crate::outcome::{DeadLetter, Reason};
 
 pub use sqlite::SqliteStore;
@@ -23,6 +23,15 @@ pub use sqlite::SqliteStore;
 pub const SCAN_ROWS: usize = 10_000;
 /// The scheme of the stores that this build does not contain.
 const DISTRIBUTED: &str = "clickhouse";
+
+/// Where a row of a topic comes from: orders the rows of a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place {
+    /// The shard of the log.
+    pub shard: u32,
+    /// The offset in it.
+    pub offset: u64,
+}
 
 /// Rows of one topic, each with its offset in the log.
 #[derive(Debug, Clone, PartialEq)]
@@ -63,9 +72,11 @@ impl Mark {
     }
 }
 
-/// A stretch of one topic: every readable record with offset in `from..next`.
+/// A stretch of one shard of a topic: every readable record with offset in `from..next`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Batch {
+    /// The shard.
+    pub shard: u32,
     /// The first offset covered.
     pub from: u64,
     /// The first offset not covered.
@@ -74,6 +85,14 @@ pub struct Batch {
     pub mark: Option<Mark>,
     /// What was read.
     pub rows: Rows,
+}
+
+impl Batch {
+    /// The shard of the topic that it is a stretch of.
+    #[must_use]
+    pub const fn part(&self) -> Part {
+        Part { topic: self.rows.topic(), shard: self.shard }
+    }
 }
 
 /// How much the store holds.
@@ -89,21 +108,37 @@ pub struct Counts {
     pub dead_letters: BTreeMap<Reason, u64>,
 }
 
+/// A page of rows, each with its place.
+pub type Scan<'a, T> = BoxFuture<'a, Result<Vec<(Place, T)>, Error>>;
+
+/// What an erasure took out of a store.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Erased {
+    /// The exposures of the unit.
+    pub exposures: Vec<ExposureId>,
+    /// Number of signals about them.
+    pub signals: u64,
+    /// Number of examples.
+    pub examples: u64,
+}
+
 /// A queryable copy of the log. All of it can be made again from the log.
 pub trait EventStore: Send + Sync {
-    /// Writes the rows, and the position and mark of their topic, together or not at all; returns how many
-    /// rows were new.
+    /// Writes the rows, and the position and mark of their part of the log, so that every row takes effect
+    /// once, whenever the writer is killed and however often the batch is given; returns how many rows
+    /// were new.
     ///
     /// Rows below the position have taken effect before and are passed over. An exposure or signal
-    /// whose id is known changes nothing; of an example the highest revision stays. A batch that
-    /// starts beyond the position is an error, since something would be lost.
+    /// whose id is known changes nothing; of an example the highest revision stays; a dead letter that
+    /// names its source counts once for each source. A batch that starts beyond the position is an error,
+    /// since something would be lost.
     fn apply(&self, batch: Batch) -> BoxFuture<'_, Result<u64, Error>>;
 
-    /// The next offset of each topic; absent is 0.
-    fn positions(&self) -> BoxFuture<'_, Result<BTreeMap<Topic, u64>, Error>>;
+    /// The next offset of each part of the log; absent is 0.
+    fn positions(&self) -> BoxFuture<'_, Result<BTreeMap<Part, u64>, Error>>;
 
-    /// The mark that came with the last batch of each topic.
-    fn marks(&self) -> BoxFuture<'_, Result<BTreeMap<Topic, Mark>, Error>>;
+    /// The mark that came with the last batch of each part of the log.
+    fn marks(&self) -> BoxFuture<'_, Result<BTreeMap<Part, Mark>, Error>>;
 
     /// How much the store holds.
     fn counts(&self) -> BoxFuture<'_, Result<Counts, Error>>;
@@ -116,16 +151,20 @@ pub trait EventStore: Send + Sync {
     /// in `range` (end excluded), oldest exposure first.
     fn examples(&self, range: Range<Timestamp>, limit: usize) -> BoxFuture<'_, Result<Vec<Example>, Error>>;
 
-    /// Up to `limit` (at most [`SCAN_ROWS`]) exposures after `after`, in order; each with the number
-    /// to go on after.
-    fn scan_exposures(&self, after: Option<u64>, limit: usize) -> BoxFuture<'_, Result<Vec<(u64, Exposure)>, Error>>;
+    /// Up to `limit` (at most [`SCAN_ROWS`]) exposures after `after`, in order; each with the place to go
+    /// on after.
+    fn scan_exposures(&self, after: Option<Place>, limit: usize) -> Scan<'_, Exposure>;
 
     /// Like [`scan_exposures`](Self::scan_exposures), for signals.
-    fn scan_signals(&self, after: Option<u64>, limit: usize) -> BoxFuture<'_, Result<Vec<(u64, Signal)>, Error>>;
+    fn scan_signals(&self, after: Option<Place>, limit: usize) -> Scan<'_, Signal>;
 
     /// Like [`scan_exposures`](Self::scan_exposures), for examples. A corrected example moves to the
     /// end, so that a reader that goes on sees the correction.
-    fn scan_examples(&self, after: Option<u64>, limit: usize) -> BoxFuture<'_, Result<Vec<(u64, Example)>, Error>>;
+    fn scan_examples(&self, after: Option<Place>, limit: usize) -> Scan<'_, Example>;
+
+    /// Takes everything about `unit` out: its exposures and examples, and the signals about those exposures.
+    /// What is about those exposures stays out when it is applied again, or for the first time.
+    fn erase(&self, unit: &UnitId) -> BoxFuture<'_, Result<Erased, Error>>;
 }
 
 /// Opens the store at `location`: `memory:` or `sqlite:PATH`. The file must not be that of the log.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use plaudit_event::{Envelope, Event};
 use plaudit_ingest::service::StoreSink;
-use plaudit_ingest::store::EventStore;
+use plaudit_ingest::store::{EventStore, Place};
 use plaudit_ingest::{log, store};
 
 use super::{Export, Rows};
@@ -42,7 +42,7 @@ async fn write(store: &dyn EventStore, rows: Rows) -> anyhow::Result<std::io::Re
     let mut out = std::io::BufWriter::new(std::io::stdout());
     let mut after = None;
     loop {
-        let page: Vec<(u64, Event)> = match rows {
+        let page: Vec<(Place, Event)> = match rows {
             Rows::Exposures => wrap(store.scan_exposures(after, PAGE).await?, Event::Exposure),
             Rows::Signals => wrap(store.scan_signals(after, PAGE).await?, Event::Signal),
             Rows::Examples => wrap(store.scan_examples(after, PAGE).await?, Event::Example),
@@ -59,6 +59,6 @@ async fn write(store: &dyn EventStore, rows: Rows) -> anyhow::Result<std::io::Re
     }
 }
 
-fn wrap<T>(rows: Vec<(u64, T)>, event: impl Fn(T) -> Event) -> Vec<(u64, Event)> {
-    rows.into_iter().map(|(number, row)| (number, event(row))).collect()
+fn wrap<T>(rows: Vec<(Place, T)>, event: impl Fn(T) -> Event) -> Vec<(Place, Event)> {
+    rows.into_iter().map(|(place, row)| (place, event(row))).collect()
 }

@@ -1,4 +1,5 @@
--- The event store, format 2. `seq` is the offset in the topic of the log; `body` is the event as JSON.
+-- The event store, format 3. `seq` is the shard of the log (bits 40 to 62) and the offset in it; `body` is the event as
+-- JSON.
 CREATE TABLE exposures (
     seq INTEGER PRIMARY KEY, exposure_id TEXT NOT NULL UNIQUE, unit_id TEXT NOT NULL,
     surface TEXT NOT NULL, policy_id TEXT NOT NULL, ts INTEGER NOT NULL, body TEXT NOT NULL
@@ -19,7 +20,11 @@ CREATE INDEX examples_by_time ON examples (exposure_ts, seq);
 CREATE INDEX examples_by_unit ON examples (unit_id);
 -- What was refused, without the text.
 CREATE TABLE dead_letters (
-    seq INTEGER PRIMARY KEY, outcome TEXT NOT NULL, reason TEXT NOT NULL, received_ts INTEGER NOT NULL
+    seq INTEGER PRIMARY KEY, outcome TEXT NOT NULL, reason TEXT NOT NULL, received_ts INTEGER NOT NULL,
+    source TEXT
 ) STRICT;
--- Where the sink goes on, by topic; `mark` tells which record was the last.
+CREATE UNIQUE INDEX dead_letters_by_source ON dead_letters (source);
+-- Exposures that were erased.
+CREATE TABLE erased (exposure_id TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
+-- Where the sink goes on, by topic, with `/SHARD` after it but for the first; `mark` tells which record was the last.
 CREATE TABLE positions (topic TEXT PRIMARY KEY, next INTEGER NOT NULL, mark BLOB) STRICT, WITHOUT ROWID;

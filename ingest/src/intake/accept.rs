@@ -164,6 +164,7 @@ fn conflict(valid: Valid, received_ts: Timestamp) -> Dead {
         },
         raw: valid.record.value,
         received_ts,
+        source: None,
     }
 }
 

@@ -11,7 +11,7 @@ use crate::Config;
 use crate::config::millis;
 use crate::fingerprint::Fingerprint;
 use crate::log::{RECORD_BYTES, Record, Topic};
-use crate::outcome::{DeadLetter, Outcome, Reason, Refusal};
+use crate::outcome::{DeadLetter, Outcome, Reason, Refusal, Source};
 
 pub use limits::{MAX_EVENT_BYTES, MAX_ITEM_ID_BYTES, MAX_SLATE, MAX_TEXT_BYTES, MAX_TOKEN_LOGPROBS};
 
@@ -34,6 +34,8 @@ pub(super) struct Dead {
     pub(super) refusal: Refusal,
     pub(super) raw: Vec<u8>,
     pub(super) received_ts: Timestamp,
+    /// The record that it was, when it did not come through intake.
+    pub(super) source: Option<Source>,
 }
 
 impl Dead {
@@ -48,6 +50,7 @@ impl Dead {
             raw: String::from_utf8_lossy(&self.raw[..self.raw.len().min(MAX_EVENT_BYTES)]).into_owned(),
             raw_bytes: self.raw.len(),
             received_ts: self.received_ts,
+            source: self.source,
         };
         let encode = |letter: &DeadLetter| serde_json::to_vec(letter).expect("a dead letter has only string keys");
         let mut value = encode(&letter);
@@ -115,7 +118,7 @@ impl Judge {
 }
 
 fn dead(refusal: Refusal, raw: Vec<u8>, received_ts: Timestamp) -> Dead {
-    Dead { refusal, raw, received_ts }
+    Dead { refusal, raw, received_ts, source: None }
 }
 
 /// The envelope that `data` would have come in, so that every dead letter can be sent in again the

@@ -193,6 +193,9 @@ async fn too_much_is_refused_and_harms_nothing(log: &dyn EventLog) {
     let too_large = Record { key: "k".into(), value: vec![0; RECORD_BYTES + 1] };
     let refused = log.append(Topic::Signals, vec![record("a"), too_large]).await;
     assert_eq!(refused.expect_err("too large").kind(), ErrorKind::Invalid);
+    let empty = Record { key: "k".into(), value: Vec::new() };
+    let refused = log.append(Topic::Signals, vec![record("a"), empty]).await;
+    assert_eq!(refused.expect_err("empty").kind(), ErrorKind::Invalid);
     let too_many = vec![record("a"); APPEND_RECORDS + 1];
     let refused = log.append(Topic::Signals, too_many).await;
     assert_eq!(refused.expect_err("too many").kind(), ErrorKind::Invalid);

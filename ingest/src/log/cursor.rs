@@ -14,21 +14,32 @@ pub(crate) struct Cursor {
     /// Records read at a time.
     page: usize,
     buffer: VecDeque<Stored>,
+    /// No record is taken to be older than one before it.
+    newest: Timestamp,
 }
 
 impl Cursor {
     pub(crate) const fn new(topic: Topic, next: u64, page: usize) -> Self {
-        Self { topic, next, page, buffer: VecDeque::new() }
+        Self { topic, next, page, buffer: VecDeque::new(), newest: Timestamp::from_millis(i64::MIN) }
     }
 
-    /// The time of the next record, if there is one.
+    /// The time of the next record with content, if there is one.
     pub(crate) async fn peek(&mut self, log: &dyn EventLog) -> Result<Option<Timestamp>, Error> {
-        if self.buffer.is_empty() {
-            self.buffer = log.read(self.topic, self.next, self.page).await?.into();
+        loop {
+            if self.buffer.is_empty() {
+                self.buffer = log.read(self.topic, self.next, self.page).await?.into();
+            }
+            let Some(front) = self.buffer.front_mut() else { return Ok(None) };
+            self.newest = self.newest.max(front.appended);
+            front.appended = self.newest;
+            if front.origin.has_content() {
+                return Ok(Some(self.newest));
+            }
+            self.pop();
         }
-        Ok(self.buffer.front().map(|stored| stored.appended))
     }
 
+    /// The record that was peeked at.
     pub(crate) fn pop(&mut self) -> Option<Stored> {
         let stored = self.buffer.pop_front()?;
         self.next = stored.offset + 1;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use plaudit_event::{Clock, Timestamp};
 
 use super::clock::LogClock;
-use super::{BoxFuture, EventLog, READ_BYTES, Record, Stored, Topic, check_append};
+use super::{BoxFuture, EventLog, Origin, READ_BYTES, Record, Stored, Topic, check_append};
 use crate::Error;
 
 /// A log in memory. "Durable" means: as long as the value lives.
@@ -44,6 +44,7 @@ impl MemoryLog {
             appended,
             key: record.key,
             value: record.value,
+            origin: Origin::Checked,
         }));
         Ok((first..stored.len() as u64).collect())
     }
@@ -68,6 +69,19 @@ impl MemoryLog {
 impl EventLog for MemoryLog {
     fn append(&self, topic: Topic, records: Vec<Record>) -> BoxFuture<'_, Result<Vec<u64>, Error>> {
         Box::pin(async move { self.append_now(topic, records) })
+    }
+
+    fn erase(&self, topic: Topic, offsets: Vec<u64>) -> BoxFuture<'_, Result<(), Error>> {
+        Box::pin(async move {
+            let mut state = self.state();
+            for offset in offsets {
+                let index = usize::try_from(offset).unwrap_or(usize::MAX);
+                if let Some(stored) = state.topics[topic as usize].get_mut(index) {
+                    (stored.key, stored.value, stored.origin) = (String::new(), Vec::new(), Origin::Erased);
+                }
+            }
+            Ok(())
+        })
     }
 
     fn read(&self, topic: Topic, from: u64, max: usize) -> BoxFuture<'_, Result<Vec<Stored>, Error>> {

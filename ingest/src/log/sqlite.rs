@@ -18,7 +18,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use tokio::sync::{mpsc, oneshot};
 
 use super::clock::LogClock;
-use super::{BoxFuture, EventLog, READ_BYTES, Record, Stored, Topic, check_append};
+use super::{BoxFuture, EventLog, Origin, READ_BYTES, Record, Stored, Topic, check_append};
 use crate::Error;
 use crate::sqlite::{self, Format, Readers, from_sql, to_sql};
 use writer::{Command, Writer};
@@ -152,6 +152,10 @@ impl EventLog for SqliteLog {
         })
     }
 
+    fn erase(&self, topic: Topic, offsets: Vec<u64>) -> BoxFuture<'_, Result<(), Error>> {
+        Box::pin(async move { self.ask(|answer| Command::Erase { topic, offsets, answer }).await })
+    }
+
     fn read(&self, topic: Topic, from: u64, max: usize) -> BoxFuture<'_, Result<Vec<Stored>, Error>> {
         Box::pin(async move {
             if max == 0 || from >= self.shared.tail(topic) {
@@ -219,11 +223,13 @@ fn read(connection: &Connection, topic: Topic, from: u64, max: usize) -> rusqlit
     let mut batch = Vec::new();
     let mut bytes = 0;
     while let Some(row) = rows.next()? {
+        let value: Vec<u8> = row.get(3)?;
         let stored = Stored {
             offset: from_sql(row.get(0)?),
             appended: Timestamp::from_millis(row.get(1)?),
             key: row.get(2)?,
-            value: row.get(3)?,
+            origin: if value.is_empty() { Origin::Erased } else { Origin::Checked },
+            value,
         };
         bytes += stored.value.len();
         batch.push(stored);

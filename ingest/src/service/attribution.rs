@@ -19,7 +19,8 @@ use tokio::sync::watch;
 
 use super::CatchUp;
 use crate::attribution::{Emission, ExposureHead, Joiner, JoinerStats, Phase, lookback_ms};
-use crate::log::{Cursor, EventLog, Stored, Topic, data, is_exposure_next};
+use crate::intake::{Screen, Screened};
+use crate::log::{Cursor, EventLog, Part, Stored, Topic, data, is_exposure_next};
 use crate::{Config, Error, metrics};
 use earlier::Earlier;
 use progress::{Progress, Standing, record};
@@ -40,9 +41,9 @@ pub struct Attributed {
     pub corrections: u64,
 }
 
-/// Turns the topics `exposures` and `signals` into the topic `examples`.
+/// Turns the exposures and signals of one shard into examples.
 ///
-/// At most one may run on a log.
+/// At most one may run on a shard; a log with several shards fences the one that ran before.
 pub struct AttributionService {
     log: Arc<dyn EventLog>,
     config: Config,
@@ -58,13 +59,15 @@ struct State {
     earlier: Earlier,
     exposures: Cursor,
     signals: Cursor,
+    shard: u32,
+    screen: Screen,
     /// Exposures read a second time, at their close.
     closing: VecDeque<Stored>,
     reported: JoinerStats,
 }
 
 impl AttributionService {
-    /// A service on `log`. Nothing is read before the first step.
+    /// A service on the shard that `log` is seen from. Nothing is read before the first step.
     #[must_use]
     pub fn new(log: Arc<dyn EventLog>, config: Config) -> Self {
         Self { log, config, state: None }
@@ -128,6 +131,8 @@ impl AttributionService {
             earlier,
             exposures: Cursor::new(Topic::Exposures, exposures, READ),
             signals: Cursor::new(Topic::Signals, signals, READ),
+            shard: self.log.this_shard(),
+            screen: Screen::new(&self.config, self.log.shards()),
             closing: VecDeque::new(),
             reported: JoinerStats::default(),
         })
@@ -175,6 +180,8 @@ impl State {
         let topic = cursor.topic;
         let Some(stored) = cursor.pop() else { return };
         let (appended, offset) = (stored.appended, stored.offset);
+        // What does not count is for the sink to deal with.
+        let Screened::Counts(stored) = self.screen.look(stored, Part { topic, shard: self.shard }) else { return };
         let read = if is_exposure {
             data::<ExposureHead>(&stored).map(|exposure| {
                 self.joiner.exposure(appended, offset, &exposure, emissions);
@@ -238,9 +245,16 @@ impl State {
         } else {
             log.read(Topic::Exposures, offset, 1).await?.pop()
         };
-        let exposure = stored.as_ref().map(data::<Exposure>);
-        if let Some(Ok(exposure)) = exposure {
-            return Ok(Some(exposure));
+        let part = Part { topic: Topic::Exposures, shard: self.shard };
+        match stored.filter(|stored| stored.offset == offset).map(|stored| self.screen.look(stored, part)) {
+            Some(Screened::Counts(stored)) => {
+                if let Ok(exposure) = data::<Exposure>(&stored) {
+                    return Ok(Some(exposure));
+                }
+            }
+            // Erased since it was shown.
+            Some(Screened::Empty) => return Ok(None),
+            _ => {}
         }
         tracing::error!(topic = %Topic::Exposures, offset, "record cannot be read");
         metrics::unreadable(Topic::Exposures, "attribution");

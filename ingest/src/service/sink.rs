@@ -12,15 +12,18 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::CatchUp;
-use crate::log::{EventLog, Stored, Topic, data};
+use crate::intake::{Screen, Screened};
+use crate::log::{EventLog, Origin, Part, Stored, Topic, data};
 use crate::outcome::DeadLetter;
 use crate::store::{Batch, EventStore, Mark, Rows};
 use crate::{Config, Error, metrics};
 
-/// Records per transaction of the store.
+/// Records per batch of the store.
 const BATCH: usize = 500;
+/// The consumer group whose offsets tell other tools how far the store has come.
+const GROUP: &str = "store";
 
-/// The topics that the store holds.
+/// The topics that the store holds. Dead letters come last, since the others make some.
 const TOPICS: [Topic; 4] = [Topic::Exposures, Topic::Signals, Topic::Examples, Topic::DeadLetters];
 
 /// What one `catch_up` did.
@@ -32,20 +35,27 @@ pub struct Sinked {
     pub rows: u64,
 }
 
-/// Copies the log into the store.
+/// Copies a shard of the log into the store.
+///
+/// It also is the one that deals with what products wrote past intake: what is refused becomes a dead
+/// letter, and what is in the wrong shard is appended to the right one.
 pub struct StoreSink {
     log: Arc<dyn EventLog>,
+    shard: u32,
     store: Arc<dyn EventStore>,
+    screen: Screen,
     poll: Duration,
     /// Whether the log was seen to be the one that the store was copied from.
     is_known: AtomicBool,
 }
 
 impl StoreSink {
-    /// A sink from `log` to `store`.
+    /// A sink from the shard that `log` is seen from to `store`. That of shard 0 also copies what is not
+    /// split.
     #[must_use]
     pub fn new(log: Arc<dyn EventLog>, store: Arc<dyn EventStore>, config: &Config) -> Self {
-        Self { log, store, poll: config.poll, is_known: AtomicBool::new(false) }
+        let (shard, screen) = (log.this_shard(), Screen::new(config, log.shards()));
+        Self { log, shard, store, screen, poll: config.poll, is_known: AtomicBool::new(false) }
     }
 
     /// Copies everything that is in the log now.
@@ -61,35 +71,78 @@ impl StoreSink {
         }
         let mut done = Sinked::default();
         for topic in TOPICS {
+            if self.shard > 0 && !topic.is_sharded() {
+                continue;
+            }
+            let part = Part { topic, shard: self.shard };
             let tail = self.log.tail(topic).await?;
-            let mut next = positions.get(&topic).copied().unwrap_or(0);
+            let mut next = positions.get(&part).copied().unwrap_or(0);
             while next < tail {
                 let records = self.log.read(topic, next, BATCH).await?;
                 let Some(last) = records.last() else { break };
                 let from = std::mem::replace(&mut next, last.offset + 1);
-                let rows = decode(topic, &records);
-                let batch = Batch { from, next, mark: Some(Mark::of(last)), rows };
-                let num_new = self.store.apply(batch).await?;
+                let mark = Some(Mark::of(last));
+                let num_records = records.len() as u64;
+                let rows = decode(topic, &self.screened(part, records).await?);
+                let num_new = self.store.apply(Batch { shard: self.shard, from, next, mark, rows }).await?;
+                self.log.commit(GROUP, topic, next).await?;
                 metrics::store_rows(topic, num_new);
-                done.records += records.len() as u64;
+                done.records += num_records;
                 done.rows += num_new;
             }
+            metrics::store_lag(part, tail.saturating_sub(next));
         }
         Ok(done)
     }
 
+    /// Those of `records` that count. What must be appended for the others is durable before the position
+    /// moves past them; after a crash in between it is appended again, and recognised by its source or id.
+    async fn screened(&self, part: Part, records: Vec<Stored>) -> Result<Vec<Stored>, Error> {
+        let mut count = Vec::with_capacity(records.len());
+        let (mut astray, mut dead) = (Vec::new(), Vec::new());
+        for stored in records {
+            let is_direct = stored.origin == Origin::Direct;
+            match self.screen.look(stored, part) {
+                Screened::Counts(stored) => {
+                    metrics::direct_outcome(is_direct.then_some("accepted"));
+                    count.push(stored);
+                }
+                Screened::Empty => {}
+                Screened::Astray(record) => astray.push(record),
+                Screened::Dead(record) => {
+                    metrics::direct_outcome(Some("refused"));
+                    dead.push(record);
+                }
+            }
+        }
+        for (topic, records) in [(part.topic, astray), (Topic::DeadLetters, dead)] {
+            if !records.is_empty() {
+                self.log.append(topic, records).await?;
+            }
+        }
+        Ok(count)
+    }
+
     /// Makes sure that the log holds, before each position, the record that the store copied last: a
     /// log that was deleted or put back alone would be copied from the middle.
-    async fn recognise(&self, positions: &BTreeMap<Topic, u64>) -> Result<(), Error> {
+    async fn recognise(&self, positions: &BTreeMap<Part, u64>) -> Result<(), Error> {
         let marks = self.store.marks().await?;
-        for (&topic, &position) in positions {
-            let Some(offset) = position.checked_sub(1) else { continue };
-            let found = self.log.read(topic, offset, 1).await?;
-            let mark = found.first().map(Mark::of);
-            let is_same = mark.is_some_and(|mark| marks.get(&topic).is_none_or(|known| *known == mark));
-            if !is_same {
-                let tail = self.log.tail(topic).await?;
-                return Err(Error::OtherLog { topic, position, tail });
+        for (&part, &position) in positions {
+            let is_other = part.shard != self.shard;
+            let Some(offset) = position.checked_sub(1).filter(|_| !is_other) else { continue };
+            let found = self.log.read(part.topic, offset, 1).await?;
+            let Some(found) = found.first().filter(|stored| stored.offset == offset) else {
+                let tail = self.log.tail(part.topic).await?;
+                if position <= tail && self.log.shards() > 1 {
+                    // Kept no longer: there is nothing to compare.
+                    continue;
+                }
+                return Err(Error::OtherLog { part, position, tail });
+            };
+            let is_same = marks.get(&part).is_none_or(|known| *known == Mark::of(found));
+            if !is_same && found.origin != Origin::Erased {
+                let tail = self.log.tail(part.topic).await?;
+                return Err(Error::OtherLog { part, position, tail });
             }
         }
         Ok(())

@@ -8,13 +8,21 @@ use plaudit_event::{
     SignalKind, Surface, Timestamp, UnitId,
 };
 
-use super::{Batch, Counts, EventStore, Mark, Rows};
+use super::{Batch, Counts, Erased, EventStore, Mark, Place, Rows};
 use crate::Error;
-use crate::log::{Stored, Topic};
-use crate::outcome::{DeadLetter, Reason};
+use crate::log::{Origin, Part, Stored, Topic};
+use crate::outcome::{DeadLetter, Reason, Source};
 
 const fn at(millis: i64) -> Timestamp {
     Timestamp::from_millis(millis)
+}
+
+const fn place(offset: u64) -> Place {
+    Place { shard: 0, offset }
+}
+
+const fn part(topic: Topic) -> Part {
+    Part { topic, shard: 0 }
 }
 
 fn exposure(id: &str) -> Exposure {
@@ -47,7 +55,7 @@ fn exposure(id: &str) -> Exposure {
 #[must_use]
 pub fn exposures(from: u64, ids: &[&str]) -> Batch {
     let rows = (from..).zip(ids.iter().map(|id| exposure(id)));
-    Batch { from, next: from + ids.len() as u64, mark: None, rows: Rows::Exposures(rows.collect()) }
+    Batch { shard: 0, from, next: from + ids.len() as u64, mark: None, rows: Rows::Exposures(rows.collect()) }
 }
 
 fn signal(id: &str) -> Signal {
@@ -91,7 +99,13 @@ fn example(id: &str, revision: u32, exposure_ts: i64) -> Example {
 }
 
 fn examples(from: u64, rows: Vec<Example>) -> Batch {
-    Batch { from, next: from + rows.len() as u64, mark: None, rows: Rows::Examples((from..).zip(rows).collect()) }
+    Batch {
+        shard: 0,
+        from,
+        next: from + rows.len() as u64,
+        mark: None,
+        rows: Rows::Examples((from..).zip(rows).collect()),
+    }
 }
 
 /// Runs every check, each on a fresh, empty store from `make`.
@@ -109,6 +123,9 @@ pub async fn all<S: EventStore>(mut make: impl FnMut() -> Arc<S>) {
     scans_go_on_where_they_ended(&*make()).await;
     prompts_are_distinct_and_repeatable(&*make()).await;
     dead_letters_are_counted_by_reason(&*make()).await;
+    a_source_has_one_dead_letter(&*make()).await;
+    shards_have_positions_of_their_own(&*make()).await;
+    what_is_erased_stays_out(&*make()).await;
 }
 
 async fn an_empty_store_is_empty(store: &dyn EventStore) {
@@ -122,18 +139,18 @@ async fn an_empty_store_is_empty(store: &dyn EventStore) {
 
 async fn rows_come_back_as_they_went_in(store: &dyn EventStore) {
     store.apply(exposures(0, &["a"])).await.expect("apply");
-    let signals = Batch { from: 0, next: 1, mark: None, rows: Rows::Signals(vec![(0, signal("s"))]) };
+    let signals = Batch { shard: 0, from: 0, next: 1, mark: None, rows: Rows::Signals(vec![(0, signal("s"))]) };
     store.apply(signals).await.expect("apply");
     let batch = examples(0, vec![example("a", 0, 5)]);
     store.apply(batch).await.expect("apply");
     let exposures = store.scan_exposures(None, 9).await.expect("scan");
-    assert_eq!(exposures, [(0, exposure("a"))]);
+    assert_eq!(exposures, [(place(0), exposure("a"))]);
     let signals = store.scan_signals(None, 9).await.expect("scan");
-    assert_eq!(signals, [(0, signal("s"))]);
+    assert_eq!(signals, [(place(0), signal("s"))]);
     let examples = store.scan_examples(None, 9).await.expect("scan");
-    assert_eq!(examples, [(0, example("a", 0, 5))]);
+    assert_eq!(examples, [(place(0), example("a", 0, 5))]);
     let positions = store.positions().await.expect("positions");
-    let ones = [Topic::Exposures, Topic::Signals, Topic::Examples].map(|topic| (topic, 1));
+    let ones = [Topic::Exposures, Topic::Signals, Topic::Examples].map(|topic| (part(topic), 1));
     assert_eq!(positions, BTreeMap::from(ones));
 }
 
@@ -148,7 +165,7 @@ async fn a_batch_takes_effect_once(store: &dyn EventStore) {
     assert_eq!(same_id_later.expect("apply"), 0);
     assert_eq!(store.counts().await.expect("counts").exposures, 3);
     let positions = store.positions().await.expect("positions");
-    assert_eq!(positions[&Topic::Exposures], 4);
+    assert_eq!(positions[&part(Topic::Exposures)], 4);
 }
 
 async fn a_gap_is_refused(store: &dyn EventStore) {
@@ -158,18 +175,19 @@ async fn a_gap_is_refused(store: &dyn EventStore) {
 }
 
 async fn the_mark_goes_with_the_position(store: &dyn EventStore) {
-    let record = |value: &[u8]| Stored { offset: 0, appended: at(1), key: "k".into(), value: value.to_vec() };
+    let origin = Origin::Checked;
+    let record = |value: &[u8]| Stored { offset: 0, appended: at(1), key: "k".into(), value: value.to_vec(), origin };
     let [first, second] = [b"first", b"other"].map(|value| Some(Mark::of(&record(value))));
     assert_ne!(first, second);
     store.apply(Batch { mark: first, ..exposures(0, &["a"]) }).await.expect("apply");
-    let mark = store.marks().await.expect("marks").get(&Topic::Exposures).copied();
+    let mark = store.marks().await.expect("marks").get(&part(Topic::Exposures)).copied();
     assert_eq!(mark, first);
     store.apply(Batch { mark: second, ..exposures(0, &["a"]) }).await.expect("apply");
-    let mark = store.marks().await.expect("marks").get(&Topic::Exposures).copied();
+    let mark = store.marks().await.expect("marks").get(&part(Topic::Exposures)).copied();
     assert_eq!(mark, first, "a batch that changes nothing changes no mark");
     store.apply(Batch { mark: second, ..exposures(1, &["b"]) }).await.expect("apply");
     let marks = store.marks().await.expect("marks");
-    assert_eq!((marks.len(), marks.get(&Topic::Exposures).copied()), (1, second));
+    assert_eq!((marks.len(), marks.get(&part(Topic::Exposures)).copied()), (1, second));
 }
 
 async fn the_highest_revision_stays(store: &dyn EventStore) {
@@ -177,7 +195,7 @@ async fn the_highest_revision_stays(store: &dyn EventStore) {
     store.apply(examples(0, rows)).await.expect("apply");
     assert_eq!(store.counts().await.expect("counts").examples, 2);
     let scanned = store.scan_examples(None, 9).await.expect("scan");
-    let order: Vec<(u64, u32)> = scanned.iter().map(|(seq, e)| (*seq, e.revision)).collect();
+    let order: Vec<(u64, u32)> = scanned.iter().map(|(place, e)| (place.offset, e.revision)).collect();
     assert_eq!(order, [(1, 0), (2, 2)], "a corrected example moves to the end");
 }
 
@@ -217,7 +235,7 @@ async fn prompts_are_distinct_and_repeatable(store: &dyn EventStore) {
     let mut search = exposure("search");
     search.surface = Surface::Search;
     rows.push((40, search));
-    let batch = Batch { from: 0, next: 41, mark: None, rows: Rows::Exposures(rows) };
+    let batch = Batch { shard: 0, from: 0, next: 41, mark: None, rows: Rows::Exposures(rows) };
     store.apply(batch).await.expect("apply");
     let all = store.prompts(100, Seed::new(1)).await.expect("prompts");
     let texts: BTreeSet<&str> = all.iter().map(Context::last_request).collect();
@@ -231,8 +249,8 @@ async fn prompts_are_distinct_and_repeatable(store: &dyn EventStore) {
     assert_ne!(other, same_seed, "another seed, another order");
 }
 
-async fn dead_letters_are_counted_by_reason(store: &dyn EventStore) {
-    let letter = |reason: Reason| DeadLetter {
+fn letter(reason: Reason) -> DeadLetter {
+    DeadLetter {
         outcome: "rejected".into(),
         reason,
         field: String::new(),
@@ -240,12 +258,67 @@ async fn dead_letters_are_counted_by_reason(store: &dyn EventStore) {
         raw: "{".into(),
         raw_bytes: 1,
         received_ts: at(1),
-    };
+        source: None,
+    }
+}
+
+async fn dead_letters_are_counted_by_reason(store: &dyn EventStore) {
     let reasons = [Reason::Json, Reason::Conflict, Reason::Json];
     let rows = (0..).zip(reasons.map(letter)).collect();
-    let batch = Batch { from: 0, next: 3, mark: None, rows: Rows::DeadLetters(rows) };
+    let batch = Batch { shard: 0, from: 0, next: 3, mark: None, rows: Rows::DeadLetters(rows) };
     store.apply(batch).await.expect("apply");
     let counts = store.counts().await.expect("counts").dead_letters;
     let expected = BTreeMap::from([(Reason::Json, 2), (Reason::Conflict, 1)]);
     assert_eq!(counts, expected);
+}
+
+async fn a_source_has_one_dead_letter(store: &dyn EventStore) {
+    let source = |offset| Some(Source { topic: Topic::Signals, shard: 2, offset });
+    let rows = [source(7), source(8), source(7), None, None];
+    let rows = rows.map(|source| DeadLetter { source, ..letter(Reason::Json) });
+    let batch = Batch { shard: 1, from: 0, next: 5, mark: None, rows: Rows::DeadLetters((0..).zip(rows).collect()) };
+    assert_eq!(store.apply(batch).await.expect("apply"), 4);
+    let counts = store.counts().await.expect("counts").dead_letters;
+    assert_eq!(counts, BTreeMap::from([(Reason::Json, 4)]));
+}
+
+async fn shards_have_positions_of_their_own(store: &dyn EventStore) {
+    let of_shard = |shard, from, ids: &[&str]| Batch { shard, ..exposures(from, ids) };
+    store.apply(of_shard(0, 0, &["a", "b"])).await.expect("apply");
+    store.apply(of_shard(3, 0, &["c"])).await.expect("apply");
+    let gap = store.apply(of_shard(3, 2, &["e"])).await;
+    assert!(matches!(gap, Err(Error::Gap { part: Part { shard: 3, .. }, expected: 1, .. })));
+    store.apply(of_shard(3, 1, &["a", "d"])).await.expect("apply");
+    let positions = store.positions().await.expect("positions");
+    let of_three = Part { topic: Topic::Exposures, shard: 3 };
+    assert_eq!(positions, BTreeMap::from([(part(Topic::Exposures), 2), (of_three, 3)]));
+    let mut after = None;
+    let mut seen = Vec::new();
+    while let Some((place, row)) = store.scan_exposures(after, 1).await.expect("scan").pop() {
+        after = Some(place);
+        seen.push((place.shard, place.offset, row.exposure_id.to_string()));
+    }
+    let expected = [(0, 0, "a"), (0, 1, "b"), (3, 0, "c"), (3, 2, "d")];
+    assert_eq!(seen, expected.map(|(shard, offset, id)| (shard, offset, id.to_owned())), "each id once");
+}
+
+async fn what_is_erased_stays_out(store: &dyn EventStore) {
+    let mut rows = vec![(0, exposure("a")), (1, exposure("b")), (2, exposure("c"))];
+    rows[2].1.unit_id = UnitId::new("other").expect("an id");
+    let batch = Batch { shard: 0, from: 0, next: 3, mark: None, rows: Rows::Exposures(rows) };
+    store.apply(batch).await.expect("apply");
+    let signals = Batch { shard: 0, from: 0, next: 1, mark: None, rows: Rows::Signals(vec![(0, signal("s"))]) };
+    store.apply(signals).await.expect("apply");
+    store.apply(examples(0, vec![example("a", 0, 5)])).await.expect("apply");
+    let unit = UnitId::new("unit").expect("an id");
+    let erased = store.erase(&unit).await.expect("erase");
+    let ids = ["a", "b"].map(|id| ExposureId::new(id).expect("an id"));
+    assert_eq!(erased, Erased { exposures: ids.to_vec(), signals: 1, examples: 1 });
+    assert_eq!(store.erase(&unit).await.expect("erase"), Erased::default(), "nothing is left");
+    let late = Batch { shard: 0, from: 1, next: 2, mark: None, rows: Rows::Signals(vec![(1, signal("late"))]) };
+    store.apply(late).await.expect("apply");
+    store.apply(examples(1, vec![example("b", 0, 6), example("d", 0, 7)])).await.expect("apply");
+    store.apply(exposures(3, &["b", "d"])).await.expect("apply");
+    let counts = store.counts().await.expect("counts");
+    assert_eq!((counts.exposures, counts.signals, counts.examples), (2, 0, 1), "only the new ones");
 }

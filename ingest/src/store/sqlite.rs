@@ -1,20 +1,21 @@
 //! The store of one machine: an SQLite database.
 
 mod apply;
+mod erase;
 
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use plaudit_event::{Context, Example, Exposure, Seed, Signal, Timestamp};
+use plaudit_event::{Context, Example, Exposure, Seed, Signal, Timestamp, UnitId};
 use rand::Rng;
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::de::DeserializeOwned;
 
-use super::{Batch, Counts, EventStore, Mark, SCAN_ROWS};
+use super::{Batch, Counts, Erased, EventStore, Mark, Place, SCAN_ROWS, Scan};
 use crate::Error;
-use crate::log::{BoxFuture, Topic};
+use crate::log::{BoxFuture, Part, Topic};
 use crate::outcome::Reason;
 use crate::sqlite::{self, Format, Lock, Readers, from_sql, sqlite_error, to_sql};
 
@@ -26,9 +27,14 @@ const PROMPT_SCAN: usize = 64;
 const FORMAT: Format = Format {
     name: "event store",
     application_id: u32::from_be_bytes(*b"PSto"),
-    version: 2,
+    version: 3,
     schema: include_str!("../../schema/sqlite/store.sql"),
-    upgrades: &["ALTER TABLE positions ADD COLUMN mark BLOB;"],
+    upgrades: &[
+        "ALTER TABLE positions ADD COLUMN mark BLOB;",
+        "ALTER TABLE dead_letters ADD COLUMN source TEXT;
+         CREATE UNIQUE INDEX dead_letters_by_source ON dead_letters (source);
+         CREATE TABLE erased (exposure_id TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;",
+    ],
     probe,
     // What a power cut takes is copied from the log again: rows and position go together.
     synchronous: "NORMAL",
@@ -93,10 +99,10 @@ impl SqliteStore {
     fn scan<T: DeserializeOwned + Send + 'static>(
         &self,
         topic: Topic,
-        after: Option<u64>,
+        after: Option<Place>,
         limit: usize,
-    ) -> BoxFuture<'_, Result<Vec<(u64, T)>, Error>> {
-        let after = after.map_or(-1, to_sql);
+    ) -> Scan<'_, T> {
+        let after = after.map_or(-1, apply::seq);
         self.blocking(move |inner| {
             let rows = inner.read(|connection| {
                 rows(
@@ -105,7 +111,8 @@ impl SqliteStore {
                     params![after, to_sql(limit.min(SCAN_ROWS) as u64)],
                 )
             })?;
-            decode(topic, rows)
+            let rows = decode(topic, rows)?;
+            Ok(rows.into_iter().map(|(seq, row)| (apply::place(seq), row)).collect())
         })
     }
 }
@@ -163,31 +170,17 @@ impl EventStore for SqliteStore {
         self.blocking(move |inner| apply::apply(&mut inner.writer(), &inner.path, &batch))
     }
 
-    fn positions(&self) -> BoxFuture<'_, Result<BTreeMap<Topic, u64>, Error>> {
+    fn positions(&self) -> BoxFuture<'_, Result<BTreeMap<Part, u64>, Error>> {
         self.blocking(|inner| {
-            inner.read(|connection| {
-                let mut positions = BTreeMap::new();
-                for topic in Topic::ALL {
-                    if let Some(next) = apply::position(connection, topic)? {
-                        positions.insert(topic, next);
-                    }
-                }
-                Ok(positions)
-            })
+            let ends = inner.read(apply::ends)?;
+            Ok(ends.into_iter().map(|(part, (next, _))| (part, next)).collect())
         })
     }
 
-    fn marks(&self) -> BoxFuture<'_, Result<BTreeMap<Topic, Mark>, Error>> {
+    fn marks(&self) -> BoxFuture<'_, Result<BTreeMap<Part, Mark>, Error>> {
         self.blocking(|inner| {
-            inner.read(|connection| {
-                let mut marks = BTreeMap::new();
-                for topic in Topic::ALL {
-                    if let Some(mark) = apply::mark(connection, topic)? {
-                        marks.insert(topic, mark);
-                    }
-                }
-                Ok(marks)
-            })
+            let ends = inner.read(apply::ends)?;
+            Ok(ends.into_iter().filter_map(|(part, (_, mark))| Some((part, mark?))).collect())
         })
     }
 
@@ -215,24 +208,28 @@ impl EventStore for SqliteStore {
         })
     }
 
-    fn scan_exposures(&self, after: Option<u64>, limit: usize) -> BoxFuture<'_, Result<Vec<(u64, Exposure)>, Error>> {
+    fn scan_exposures(&self, after: Option<Place>, limit: usize) -> Scan<'_, Exposure> {
         self.scan(Topic::Exposures, after, limit)
     }
 
-    fn scan_signals(&self, after: Option<u64>, limit: usize) -> BoxFuture<'_, Result<Vec<(u64, Signal)>, Error>> {
+    fn scan_signals(&self, after: Option<Place>, limit: usize) -> Scan<'_, Signal> {
         self.scan(Topic::Signals, after, limit)
     }
 
-    fn scan_examples(&self, after: Option<u64>, limit: usize) -> BoxFuture<'_, Result<Vec<(u64, Example)>, Error>> {
+    fn scan_examples(&self, after: Option<Place>, limit: usize) -> Scan<'_, Example> {
         self.scan(Topic::Examples, after, limit)
+    }
+
+    fn erase(&self, unit: &UnitId) -> BoxFuture<'_, Result<Erased, Error>> {
+        let unit = unit.clone();
+        self.blocking(move |inner| erase::erase(&mut inner.writer(), &inner.path, &unit))
     }
 }
 
 /// Reads the positions, and the newest row of every table.
 fn probe(connection: &Connection) -> rusqlite::Result<()> {
-    for topic in Topic::ALL {
-        apply::position(connection, topic)?;
-    }
+    // The format may still be an older one.
+    connection.query_row("SELECT topic, next FROM positions LIMIT 1", [], |_| Ok(())).optional()?;
     for table in ["exposures", "signals", "examples", "dead_letters"] {
         let newest = format!("SELECT seq FROM {table} ORDER BY seq DESC LIMIT 1");
         connection.query_row(&newest, [], |_| Ok(())).optional()?;

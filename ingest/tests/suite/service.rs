@@ -214,7 +214,7 @@ async fn a_store_that_was_copied_from_another_log_is_told_apart() {
     assert_eq!(shorter.kind(), ErrorKind::Data);
     assert_eq!(
         shorter.to_string(),
-        "the store stands at offset 3 of topic exposures, but this log (tail 2) does not hold what it copied: the log \
+        "the store stands at offset 3 of exposures/0, but this log (tail 2) does not hold what it copied: the log \
          was deleted or replaced; delete the store, it is rebuilt from the log"
     );
     let longer = sink(log_of(&["a", "b", "x", "d", "e"]).await).catch_up().await.unwrap_err();

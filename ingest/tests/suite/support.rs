@@ -178,6 +178,10 @@ impl EventLog for FaultyLog {
         })
     }
 
+    fn erase(&self, topic: Topic, offsets: Vec<u64>) -> BoxFuture<'_, Result<(), Error>> {
+        self.inner.erase(topic, offsets)
+    }
+
     fn read(&self, topic: Topic, from: u64, max: usize) -> BoxFuture<'_, Result<Vec<Stored>, Error>> {
         self.inner.read(topic, from, max)
     }

@@ -20,6 +20,7 @@ const GROUP_BYTES: usize = 32 << 20;
 pub(super) enum Command {
     Append { topic: Topic, records: Vec<Record>, answer: oneshot::Sender<Result<Vec<u64>, Error>> },
     Commit { group: String, topic: Topic, next: u64, answer: oneshot::Sender<Result<(), Error>> },
+    Erase { topic: Topic, offsets: Vec<u64>, answer: oneshot::Sender<Result<(), Error>> },
 }
 
 impl Command {
@@ -30,6 +31,7 @@ impl Command {
                 (records.len(), bytes)
             }
             Self::Commit { .. } => (1, 0),
+            Self::Erase { offsets, .. } => (offsets.len(), 0),
         }
     }
 
@@ -37,7 +39,7 @@ impl Command {
         // A caller that is gone needs no answer.
         match self {
             Self::Append { answer, .. } => drop(answer.send(Err(error))),
-            Self::Commit { answer, .. } => drop(answer.send(Err(error))),
+            Self::Commit { answer, .. } | Self::Erase { answer, .. } => drop(answer.send(Err(error))),
         }
     }
 }
@@ -101,7 +103,18 @@ impl Writer {
                     drop(answer.send(Ok(offsets)));
                 }
                 Command::Commit { answer, .. } => drop(answer.send(Ok(()))),
+                Command::Erase { answer, .. } => drop(answer.send(self.forget_erased())),
             }
+        }
+    }
+
+    /// What was erased is still in the write-ahead log until that is emptied.
+    fn forget_erased(&self) -> Result<(), Error> {
+        let emptied = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
+        match emptied {
+            Ok(0) => Ok(()),
+            Ok(_) => Err(Error::Busy { what: "readers of the log during an erasure", most: 0 }),
+            Err(error) => Err(sqlite_error("erase", &self.path)(error)),
         }
     }
 
@@ -122,6 +135,14 @@ impl Writer {
                         let (key, value) = (&record.key, &record.value);
                         insert.execute(params![to_sql(*tail), appended.as_millis(), key, value])?;
                         *tail += 1;
+                    }
+                }
+                Command::Erase { topic, offsets, .. } => {
+                    firsts.push(0);
+                    let mut update = transaction
+                        .prepare_cached(&format!("UPDATE {topic} SET key = '', value = x'' WHERE offset = ?1"))?;
+                    for offset in offsets {
+                        update.execute([to_sql(*offset)])?;
                     }
                 }
                 Command::Commit { group, topic, next, .. } => {

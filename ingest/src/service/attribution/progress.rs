@@ -100,16 +100,12 @@ struct Written {
     progress: Progress,
 }
 
-/// The last example, with its offset; nothing before the first.
+/// The last example of this shard, with its offset; nothing before the first.
 async fn last_written(log: &dyn EventLog) -> Result<Option<(u64, Written)>, Error> {
-    let tail = log.tail(Topic::Examples).await?;
-    let Some(offset) = tail.checked_sub(1) else {
+    let Some(last) = log.newest(Topic::Examples).await? else {
         return Ok(None);
     };
-    let last = log.read(Topic::Examples, offset, 1).await?;
-    let Some(last) = last.first() else {
-        return Ok(None);
-    };
+    let offset = last.offset;
     let written = serde_json::from_slice::<Written>(&last.value);
     let written =
         written.map_err(|error| Error::Record { topic: Topic::Examples, offset, detail: error.to_string() })?;

@@ -1,5 +1,6 @@
 //! Writing a batch.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use plaudit_event::{Example, Exposure, Signal};
@@ -8,36 +9,79 @@ use serde::Serialize;
 
 use super::{Batch, from_sql, sqlite_error, to_sql};
 use crate::Error;
-use crate::log::Topic;
+use crate::log::{Part, Topic};
 use crate::outcome::DeadLetter;
-use crate::store::{Mark, Rows};
+use crate::store::{Mark, Place, Rows};
 
-/// Where `topic` goes on; nothing when it was never written.
-pub(super) fn position(connection: &Connection, topic: Topic) -> rusqlite::Result<Option<u64>> {
-    let next: Option<i64> = connection
-        .prepare_cached("SELECT next FROM positions WHERE topic = ?1")?
-        .query_row([topic.as_str()], |row| row.get(0))
-        .optional()?;
-    Ok(next.map(from_sql))
+/// Bits of a row number that hold the offset; those above hold the shard.
+const OFFSET_BITS: u32 = 40;
+
+/// Most shards of a log that an SQLite store copies.
+const SHARDS: u32 = 1 << 20;
+
+/// The number of the row that comes from `place`.
+pub(super) fn seq(place: Place) -> i64 {
+    to_sql(u64::from(place.shard) << OFFSET_BITS | place.offset)
 }
 
-/// The mark of the last record of `topic` that was written.
-pub(super) fn mark(connection: &Connection, topic: Topic) -> rusqlite::Result<Option<Mark>> {
-    let mark: Option<Option<[u8; 16]>> = connection
-        .prepare_cached("SELECT mark FROM positions WHERE topic = ?1")?
-        .query_row([topic.as_str()], |row| row.get(0))
+/// Where the row with the number `seq` comes from.
+pub(super) fn place(seq: u64) -> Place {
+    let shard = u32::try_from(seq >> OFFSET_BITS).expect("23 bits");
+    Place { shard, offset: seq & ((1 << OFFSET_BITS) - 1) }
+}
+
+/// The name of a part in table `positions`.
+fn part_name(part: Part) -> String {
+    match part.shard {
+        0 => part.topic.to_string(),
+        _ => part.to_string(),
+    }
+}
+
+fn part_of(name: &str) -> Option<Part> {
+    let (topic, shard) = name.split_once('/').unwrap_or((name, "0"));
+    let topic = Topic::ALL.into_iter().find(|known| known.as_str() == topic)?;
+    Some(Part { topic, shard: shard.parse().ok()? })
+}
+
+/// Where every part goes on, and the mark of its last record.
+pub(super) fn ends(connection: &Connection) -> rusqlite::Result<BTreeMap<Part, (u64, Option<Mark>)>> {
+    let mut statement = connection.prepare_cached("SELECT topic, next, mark FROM positions")?;
+    let mut rows = statement.query([])?;
+    let mut ends = BTreeMap::new();
+    while let Some(row) = rows.next()? {
+        let name: String = row.get(0)?;
+        if let Some(part) = part_of(&name) {
+            let mark: Option<[u8; 16]> = row.get(2)?;
+            ends.insert(part, (from_sql(row.get(1)?), mark.map(Mark)));
+        }
+    }
+    Ok(ends)
+}
+
+fn position(connection: &Connection, part: Part) -> rusqlite::Result<u64> {
+    let next: Option<i64> = connection
+        .prepare_cached("SELECT next FROM positions WHERE topic = ?1")?
+        .query_row([part_name(part)], |row| row.get(0))
         .optional()?;
-    Ok(mark.flatten().map(Mark))
+    Ok(next.map_or(0, from_sql))
 }
 
 /// See [`EventStore::apply`](crate::store::EventStore::apply).
 pub(super) fn apply(connection: &mut Connection, path: &Path, batch: &Batch) -> Result<u64, Error> {
     let fail = sqlite_error("write", path);
-    let topic = batch.rows.topic();
+    let part = batch.part();
+    if batch.shard >= SHARDS || batch.next > 1 << OFFSET_BITS {
+        return Err(Error::Limit {
+            what: "part of the log in an SQLite store",
+            allowed: format!("shards below {SHARDS} and offsets up to {}", 1_u64 << OFFSET_BITS),
+            value: format!("{part} up to {}", batch.next),
+        });
+    }
     let transaction = connection.transaction().map_err(&fail)?;
-    let expected = position(&transaction, topic).map_err(&fail)?.unwrap_or(0);
+    let expected = position(&transaction, part).map_err(&fail)?;
     if batch.from > expected {
-        return Err(Error::Gap { topic, from: batch.from, expected });
+        return Err(Error::Gap { part, from: batch.from, expected });
     }
     if batch.next <= expected {
         return Ok(0);
@@ -48,26 +92,31 @@ pub(super) fn apply(connection: &mut Connection, path: &Path, batch: &Batch) -> 
 }
 
 fn write(transaction: &Transaction<'_>, batch: &Batch, from: u64) -> rusqlite::Result<u64> {
+    let start = Place { shard: batch.shard, offset: from };
     let num_new = match &batch.rows {
-        Rows::Exposures(rows) => each(rows, from, |seq, row| exposure(transaction, seq, row))?,
-        Rows::Signals(rows) => each(rows, from, |seq, row| signal(transaction, seq, row))?,
-        Rows::Examples(rows) => each(rows, from, |seq, row| example(transaction, seq, row))?,
-        Rows::DeadLetters(rows) => each(rows, from, |seq, row| dead(transaction, seq, row))?,
+        Rows::Exposures(rows) => each(rows, start, |seq, row| exposure(transaction, seq, row))?,
+        Rows::Signals(rows) => each(rows, start, |seq, row| signal(transaction, seq, row))?,
+        Rows::Examples(rows) => each(rows, start, |seq, row| example(transaction, seq, row))?,
+        Rows::DeadLetters(rows) => each(rows, start, |seq, row| dead(transaction, seq, row))?,
     };
     transaction
         .prepare_cached(
             "INSERT INTO positions (topic, next, mark) VALUES (?1, ?2, ?3)
              ON CONFLICT DO UPDATE SET next = excluded.next, mark = excluded.mark",
         )?
-        .execute(params![batch.rows.topic().as_str(), to_sql(batch.next), batch.mark.map(|mark| mark.0)])?;
+        .execute(params![part_name(batch.part()), to_sql(batch.next), batch.mark.map(|mark| mark.0)])?;
     Ok(num_new)
 }
 
-/// Writes the rows at or after `from`; returns how many changed something.
-fn each<T>(rows: &[(u64, T)], from: u64, insert: impl Fn(i64, &T) -> rusqlite::Result<usize>) -> rusqlite::Result<u64> {
+/// Writes the rows at or after `start`; returns how many changed something.
+fn each<T>(
+    rows: &[(u64, T)],
+    start: Place,
+    insert: impl Fn(i64, &T) -> rusqlite::Result<usize>,
+) -> rusqlite::Result<u64> {
     let mut num_new = 0;
-    for (offset, row) in rows.iter().filter(|(offset, _)| *offset >= from) {
-        num_new += insert(to_sql(*offset), row)? as u64;
+    for (offset, row) in rows.iter().filter(|(offset, _)| *offset >= start.offset) {
+        num_new += insert(seq(Place { offset: *offset, ..start }), row)? as u64;
     }
     Ok(num_new)
 }
@@ -76,7 +125,8 @@ fn exposure(connection: &Connection, seq: i64, row: &Exposure) -> rusqlite::Resu
     connection
         .prepare_cached(
             "INSERT INTO exposures (seq, exposure_id, unit_id, surface, policy_id, ts, body)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING",
+             SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 WHERE NOT EXISTS (SELECT 1 FROM erased WHERE exposure_id = ?2)
+             ON CONFLICT DO NOTHING",
         )?
         .execute(params![
             seq,
@@ -93,7 +143,8 @@ fn signal(connection: &Connection, seq: i64, row: &Signal) -> rusqlite::Result<u
     connection
         .prepare_cached(
             "INSERT INTO signals (seq, signal_id, exposure_id, kind, ts, body)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING",
+             SELECT ?1, ?2, ?3, ?4, ?5, ?6 WHERE NOT EXISTS (SELECT 1 FROM erased WHERE exposure_id = ?3)
+             ON CONFLICT DO NOTHING",
         )?
         .execute(params![
             seq,
@@ -109,7 +160,7 @@ fn example(connection: &Connection, seq: i64, row: &Example) -> rusqlite::Result
     connection
         .prepare_cached(
             "INSERT INTO examples (seq, exposure_id, revision, unit_id, policy_id, exposure_ts, body)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+             SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 WHERE NOT EXISTS (SELECT 1 FROM erased WHERE exposure_id = ?2)
              ON CONFLICT (exposure_id) DO UPDATE SET seq = excluded.seq,
                  revision = excluded.revision, body = excluded.body
              WHERE excluded.revision > revision",
@@ -128,10 +179,16 @@ fn example(connection: &Connection, seq: i64, row: &Example) -> rusqlite::Result
 fn dead(connection: &Connection, seq: i64, row: &DeadLetter) -> rusqlite::Result<usize> {
     connection
         .prepare_cached(
-            "INSERT INTO dead_letters (seq, outcome, reason, received_ts)
-             VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
+            "INSERT INTO dead_letters (seq, outcome, reason, received_ts, source)
+             VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING",
         )?
-        .execute(params![seq, row.outcome, row.reason.as_str(), row.received_ts.as_millis(),])
+        .execute(params![
+            seq,
+            row.outcome,
+            row.reason.as_str(),
+            row.received_ts.as_millis(),
+            row.source.as_ref().map(ToString::to_string),
+        ])
 }
 
 fn json(row: &impl Serialize) -> String {
