@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) mod bench;
 pub(crate) mod config;
 pub(crate) mod demo;
 pub(crate) mod evaluate;
@@ -40,6 +41,9 @@ pub(crate) enum Command {
     Replay(Replay),
     /// Train the reward model on a public data set in one pass and score its test split.
     Evaluate(Evaluate),
+    /// Measure throughput on public data and prove that nothing was lost or counted twice.
+    #[command(subcommand)]
+    Bench(bench::Bench),
     /// Train the small built-in decoder and its tokenizer from scratch.
     Pretrain(Pretrain),
     /// Look at the experiments of a running server.

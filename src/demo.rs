@@ -3,7 +3,6 @@
 //! The product part is [`App`], exactly as `plaudit up` runs it. It learns from events alone; what the simulated
 //! users really think is only used afterwards, to tell the report how far the product is from the truth.
 
-mod memory;
 mod progress;
 mod report;
 mod settings;

@@ -15,6 +15,7 @@ mod clock;
 mod config;
 mod demo;
 mod learner;
+mod memory;
 mod shipped;
 mod telemetry;
 
@@ -53,6 +54,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Export(arguments) => cli::export::run(&arguments).await,
         Command::Replay(arguments) => cli::replay::run(&arguments).await,
         Command::Evaluate(arguments) => cli::evaluate::run(&arguments).await,
+        Command::Bench(bench) => cli::bench::run(&bench).await,
         Command::Pretrain(arguments) => cli::pretrain::run(&arguments),
         Command::Experiment(remote) => cli::remote::experiments(&remote).await,
         Command::Policy(verb) => cli::remote::policy(&verb).await,

@@ -13,9 +13,10 @@ use plaudit_serving::rollout::{Rollout, Stage};
 use plaudit_simulator::{Driver, Record};
 use serde::Serialize;
 
-use super::{Settings, Sightings, memory};
+use super::{Settings, Sightings};
 use crate::app::App;
 use crate::learner::CandidateSummary;
+use crate::memory;
 
 /// One variant of the experiment, as the product measured it.
 #[derive(Debug, Clone, Serialize)]

@@ -1,0 +1,24 @@
+//! `plaudit bench`: throughput on public data, with the counts proven.
+
+mod disk;
+mod meter;
+mod upworthy;
+
+use clap::Subcommand;
+
+/// What can be streamed.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Bench {
+    /// Stream Upworthy's headline tests through intake, attribution and the store, and compare what is in the store
+    /// with the data, arm by arm. Fails when a single event is missing or counted twice.
+    ///
+    /// Without `--config` and `--data` everything is kept in a temporary directory, which is removed at the end.
+    Upworthy(upworthy::Arguments),
+}
+
+/// Runs it and prints the figures.
+pub(crate) async fn run(bench: &Bench) -> anyhow::Result<()> {
+    match bench {
+        Bench::Upworthy(arguments) => upworthy::run(arguments).await,
+    }
+}
