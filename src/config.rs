@@ -3,6 +3,7 @@
 //! Every problem is reported at once, each with its key path and the allowed range.
 
 mod environment;
+mod salt;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -95,6 +96,21 @@ pub(crate) enum Error {
         path: PathBuf,
         /// What the parser says, with line and column.
         message: String,
+    },
+    /// The environment variable with the salt is not set.
+    #[error("no salt of unit hashes: the environment variable `{name}` is not set")]
+    NoSalt {
+        /// The variable.
+        name: String,
+    },
+    /// The salt cannot be used.
+    #[error("the salt from `{from}` cannot be used")]
+    Salt {
+        /// The file or variable.
+        from: String,
+        /// Why.
+        #[source]
+        source: plaudit_ingest::Error,
     },
     /// Keys that are unknown, of the wrong type or out of range.
     #[error("invalid configuration, {} problem(s):{}", .0.len(), list(.0))]

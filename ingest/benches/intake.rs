@@ -4,13 +4,17 @@
 //! syncs (put `TMPDIR` there).
 #![expect(clippy::print_stdout, reason = "a benchmark reports to the terminal")]
 
+#[path = "support/cpu.rs"]
+mod support;
+
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use plaudit_event::{ManualClock, Timestamp};
 use plaudit_ingest::log::{EventLog, SqliteLog};
 use plaudit_ingest::{Config, Intake, Outcome};
 use serde_json::{Value, json};
+use support::cpu;
 
 const NOW: i64 = 1_700_000_000_000;
 
@@ -23,15 +27,6 @@ fn batch(sender: usize, number: usize, size: usize) -> Vec<Value> {
         })
     };
     (0..size).map(signal).collect()
-}
-
-/// Processor time of this process, from the kernel's accounts (ticks of 10 ms).
-fn cpu() -> Duration {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let after_name = stat.rsplit(')').next().unwrap_or_default();
-    let fields = after_name.split_whitespace().skip(11).take(2);
-    let ticks: u64 = fields.filter_map(|field| field.parse::<u64>().ok()).sum();
-    Duration::from_millis(ticks * 10)
 }
 
 async fn measure(senders: usize, size: usize, batches: usize) {

@@ -17,6 +17,8 @@
 //! ```
 
 mod objectives;
+mod problems;
+mod quality;
 mod signals;
 
 use std::collections::BTreeMap;
@@ -28,6 +30,9 @@ use serde::{Deserialize, Serialize};
 use crate::fingerprint::Fingerprint;
 
 pub use objectives::{ObjectiveSpec, Silence};
+pub use problems::Problem;
+use problems::Problems;
+pub use quality::{BotRule, Bots, CustomPattern, Hashing, Pattern, Quality, RateCap, Redaction, Sampling, Suspicion};
 pub use signals::{Evidence, SignalSpec};
 
 /// Longest duration accepted anywhere, 366 days: keeps sums of times far from overflow.
@@ -71,6 +76,8 @@ pub struct Config {
     pub max_signals_per_exposure: usize,
     /// Most exposures that signals wait for; beyond, the signals that have waited longest are dropped.
     pub max_early_exposures: usize,
+    /// What is done about events before anything is stored.
+    pub quality: Quality,
     /// What each kind of signal means. Given kinds are laid over the defaults.
     #[serde(deserialize_with = "signals::over_defaults")]
     pub signals: BTreeMap<SignalKind, SignalSpec>,
@@ -94,20 +101,11 @@ impl Default for Config {
             dedup_capacity: 900_000,
             max_signals_per_exposure: 256,
             max_early_exposures: 100_000,
+            quality: Quality::default(),
             signals: signals::defaults(),
             objectives: objectives::defaults(),
         }
     }
-}
-
-/// A key with a value that cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{path}: {message}")]
-pub struct Problem {
-    /// The key, such as `signals.copy.trust`.
-    pub path: String,
-    /// The allowed range and the value found.
-    pub message: String,
 }
 
 impl Config {
@@ -130,6 +128,7 @@ impl Config {
         problems.count("max_signals_per_exposure", per_exposure, 1, 100_000);
         let early = self.max_early_exposures;
         problems.count("max_early_exposures", early, 1, 100_000_000);
+        self.quality.validate(self, &mut problems);
         for (kind, spec) in &self.signals {
             spec.validate(kind, self, &mut problems);
         }
@@ -140,46 +139,15 @@ impl Config {
                     .add(format!("objectives.{objective}"), format!("the name must have 1 to 64 bytes, got {length}"));
             }
         }
-        problems.0
+        problems.into_list()
     }
 
     /// Tells apart configurations that make different examples of one log.
     pub(crate) fn attribution(&self) -> Fingerprint {
         let times = [self.window, self.grace, self.slack, self.early_slack, self.correction_horizon].map(millis);
         let limits = [self.max_signals_per_exposure, self.max_early_exposures];
-        let rules = serde_json::to_vec(&(times, limits, &self.signals, &self.objectives));
+        let rules = serde_json::to_vec(&(times, limits, &self.signals, &self.objectives, self.quality.selection()));
         Fingerprint::of(&rules.expect("a configuration has only string keys"))
-    }
-}
-
-/// Collects problems.
-#[derive(Default)]
-struct Problems(Vec<Problem>);
-
-impl Problems {
-    fn add(&mut self, path: impl Into<String>, message: String) {
-        self.0.push(Problem { path: path.into(), message });
-    }
-
-    fn duration(&mut self, path: &str, value: Duration, least: Duration) {
-        if value < least || value > LONGEST {
-            let [least, most, got] = [least, LONGEST, value].map(humantime::format_duration);
-            self.add(path, format!("must be {least} to {most}, got {got}"));
-        }
-    }
-
-    fn count(&mut self, path: &str, value: usize, least: usize, most: usize) {
-        if value < least || value > most {
-            self.add(path, format!("must be {least} to {most}, got {value}"));
-        }
-    }
-
-    /// A factor in (0, `most`].
-    fn factor(&mut self, path: String, value: f64, most: f64) {
-        let allowed = value > 0.0 && value <= most;
-        if !allowed {
-            self.add(path, format!("must be above 0 and at most {most}, got {value}"));
-        }
     }
 }
 

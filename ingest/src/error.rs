@@ -49,6 +49,9 @@ pub enum Error {
         /// The value refused.
         value: String,
     },
+    /// Names of units are to be hashed, and there is no secret to hash them with.
+    #[error("`quality.hashing.enabled` is true, but there is no salt: name it in `salt_file` or `salt_env`")]
+    NoSalt,
     /// Another process, or another part of this one, has the data directory open.
     #[error("data directory is locked by `{}`: another process uses it", path.display())]
     Locked {
@@ -171,9 +174,11 @@ impl Error {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Location { .. } | Self::NotBuilt { .. } | Self::Limit { .. } | Self::JournalMode { .. } => {
-                ErrorKind::Invalid
-            }
+            Self::Location { .. }
+            | Self::NotBuilt { .. }
+            | Self::Limit { .. }
+            | Self::NoSalt
+            | Self::JournalMode { .. } => ErrorKind::Invalid,
             Self::Locked { .. } | Self::Io { .. } | Self::Busy { .. } | Self::Fenced { .. } | Self::Closed { .. } => {
                 ErrorKind::Unavailable
             }

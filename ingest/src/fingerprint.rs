@@ -1,7 +1,12 @@
 //! 128-bit fingerprints: ids and contents in little memory.
 
+use std::collections::BTreeSet;
+
 use plaudit_event::Event;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
+
+use crate::quality::SAMPLING_WEIGHT_ATTRIBUTE;
 
 /// The first 16 bytes of a SHA-256. Two of 10⁹ different texts share one with probability 10⁻²¹.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -32,8 +37,9 @@ impl Fingerprint {
     }
 
     /// Of what an event says, apart from its time: the server may have filled that in, so that the
-    /// same event sent again can differ in it. Also brings the maps of the event into one order.
-    pub(crate) fn of_content(event: &mut Event) -> Self {
+    /// same event sent again can differ in it, apart from its sampling weight, and apart from the fields called `except`, at any depth.
+    /// Also brings the maps of the event into one order.
+    pub(crate) fn of_content(event: &mut Event, except: Option<&BTreeSet<String>>) -> Self {
         let ts = match event {
             Event::Exposure(exposure) => {
                 for map in [&mut exposure.context.filters, &mut exposure.attributes, &mut exposure.unknown] {
@@ -48,9 +54,25 @@ impl Fingerprint {
             Event::Example(example) => &mut example.ts,
         };
         let kept = std::mem::take(ts);
-        let bytes = serde_json::to_vec(event).expect("an event has only string keys");
+        // A change of the share that is kept makes no other event.
+        let weight = match event {
+            Event::Exposure(exposure) => exposure.attributes.shift_remove(SAMPLING_WEIGHT_ATTRIBUTE),
+            _ => None,
+        };
+        let bytes = match except {
+            None => serde_json::to_vec(event),
+            Some(except) => serde_json::to_value(&*event).and_then(|mut value| {
+                blank(&mut value, except);
+                serde_json::to_vec(&value)
+            }),
+        };
+        let bytes = bytes.expect("an event has only string keys");
         match event {
-            Event::Exposure(exposure) => exposure.ts = kept,
+            Event::Exposure(exposure) => {
+                exposure.ts = kept;
+                let weight = weight.map(|weight| (SAMPLING_WEIGHT_ATTRIBUTE.to_owned(), weight));
+                exposure.attributes.extend(weight);
+            }
             Event::Signal(signal) => signal.ts = kept,
             Event::Example(example) => example.ts = kept,
         }
@@ -75,9 +97,30 @@ impl Fingerprint {
     }
 }
 
-fn sort(map: &mut serde_json::Map<String, serde_json::Value>) {
+fn sort(map: &mut serde_json::Map<String, Value>) {
     map.sort_keys();
     for value in map.values_mut() {
         value.sort_all_objects();
+    }
+}
+
+/// Empties the fields called `names`.
+fn blank(value: &mut Value, names: &BTreeSet<String>) {
+    match value {
+        Value::Object(map) => {
+            for (name, value) in map {
+                if names.contains(name) {
+                    *value = Value::Null;
+                } else {
+                    blank(value, names);
+                }
+            }
+        }
+        Value::Array(items) => {
+            for item in items {
+                blank(item, names);
+            }
+        }
+        _ => {}
     }
 }

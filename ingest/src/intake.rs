@@ -15,10 +15,12 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use crate::fingerprint::Fingerprint;
 use crate::log::EventLog;
+use crate::quality::suspects::Suspect;
+use crate::quality::{BotFilter, Guard};
 use crate::{Config, Error, Outcome};
 use dedup::Dedup;
 use judge::{Judge, Judged};
-use totals::Counters;
+use totals::{Counters, Redactions};
 
 pub(crate) use screen::{Screen, Screened};
 
@@ -46,6 +48,7 @@ struct Inner {
     /// One permit per event that may still be taken in.
     room: Arc<Semaphore>,
     dedup: Mutex<Dedup>,
+    guard: Mutex<Guard>,
     /// Told whenever an id in flight is settled.
     settled: Notify,
     totals: Counters,
@@ -55,17 +58,34 @@ impl Intake {
     /// Starts taking events into `log`; remembers the newest ids that are in it already.
     ///
     /// # Errors
-    /// Fails when the log cannot be read.
+    /// Fails when the log cannot be read, and when names of units are to be hashed and there is no salt.
     pub async fn open(log: Arc<dyn EventLog>, clock: Arc<dyn Clock>, config: &Config) -> Result<Self, Error> {
-        let dedup = rebuild::rebuild(&*log, config.dedup_capacity).await?;
+        Self::open_filtered(log, clock, config, None).await
+    }
+
+    /// As [`open`](Self::open), with a predicate beside the rules in `quality.bots`.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub async fn open_filtered(
+        log: Arc<dyn EventLog>,
+        clock: Arc<dyn Clock>,
+        config: &Config,
+        is_bot: Option<BotFilter>,
+    ) -> Result<Self, Error> {
+        config.quality.hashing.check()?;
+        let mut guard = Guard::new(config);
+        let judge = Judge::of_intake(config, is_bot);
+        let dedup = rebuild::rebuild(&*log, config.dedup_capacity, &judge, &mut guard).await?;
         let inner = Inner {
             log,
             clock,
-            judge: Judge::new(config),
+            judge,
             max_batch: config.max_batch,
             max_in_flight: config.max_in_flight,
             room: Arc::new(Semaphore::new(config.max_in_flight.min(Semaphore::MAX_PERMITS))),
             dedup: Mutex::new(dedup),
+            guard: Mutex::new(guard),
             settled: Notify::new(),
             totals: Counters::default(),
         };
@@ -116,6 +136,18 @@ impl Intake {
     #[must_use]
     pub fn totals(&self) -> Totals {
         self.inner.totals.read()
+    }
+
+    /// How often each rule of redaction was met so far.
+    #[must_use]
+    pub fn redactions(&self) -> Vec<(String, u64)> {
+        self.inner.judge.redactions().map(Redactions::read).unwrap_or_default()
+    }
+
+    /// The units whose signals are quarantined on suspicion.
+    #[must_use]
+    pub fn suspects(&self) -> Vec<Suspect> {
+        self.inner.guard().suspects(self.inner.clock.now())
     }
 
     async fn take(&self, count: usize, judged: impl Iterator<Item = Judged>) -> Result<Vec<Outcome>, Error> {

@@ -14,18 +14,24 @@
 //! 1. **Received.** [`Intake::signals`] (or `exposures`, `envelopes`, `events`) gets a batch. Each
 //!    event is decoded and checked against the limits and the declared kinds. What fails is *rejected*,
 //!    or *quarantined* when only this configuration or this build does not take it.
-//! 2. **Recognised.** Its id is looked up. The same event sent again is a *duplicate*; another event
+//! 2. **Sifted.** An exposure outside the configured share, and its signals, are *sampled*: nothing is kept.
+//!    What a program sent is quarantined ([`quality`]). Then texts are redacted and names of units hashed:
+//!    from here on, and in dead letters, there is nothing that must not be stored. All this looks at the
+//!    event and the configuration only.
+//! 3. **Recognised.** Its id is looked up. The same event sent again is a *duplicate*; another event
 //!    with the same id is rejected as a *conflict*. An id that somebody else has in flight is waited
-//!    for, since a duplicate is promised to be durable too.
-//! 3. **Logged.** What is new goes to topic `signals`, keyed by its exposure, what is refused to topic
+//!    for, since a duplicate is promised to be durable too. A new signal of a unit that is
+//!    [suspect](quality::suspects), or sends more than it may, is quarantined; it comes after the look-up
+//!    because a duplicate is durable already and must neither count nor be held back.
+//! 4. **Logged.** What is new goes to topic `signals`, keyed by its exposure, what is refused to topic
 //!    `dead_letters` with the reason. All batches that wait share one transaction and one sync to disk.
-//! 4. **Acknowledged.** The sender gets exactly one [`Outcome`] per event, in order. *Accepted* means
+//! 5. **Acknowledged.** The sender gets exactly one [`Outcome`] per event, in order. *Accepted* means
 //!    that the event survives a crash of the machine. Over all calls, received = Σ outcomes.
-//! 5. **Attributed.** [`service::AttributionService`] reads exposures and signals in the order of the
+//! 6. **Attributed.** [`service::AttributionService`] reads exposures and signals in the order of the
 //!    log and feeds them to the [`attribution::Joiner`]. When the window of the exposure closes, its
 //!    example is appended to topic `examples`: one per exposure, with the labels that its signals make.
 //!    A signal that comes later, or takes another back, makes a new revision.
-//! 6. **Learned from and stored.** The reward model reads `examples`; [`service::StoreSink`] copies the
+//! 7. **Learned from and stored.** The reward model reads `examples`; [`service::StoreSink`] copies the
 //!    topics into the [`store::EventStore`], where metrics, prompt sampling and exports ask.
 //!
 //! # Invariants
@@ -46,11 +52,16 @@ mod location;
 pub mod log;
 pub mod metrics;
 mod outcome;
+pub mod quality;
 pub mod service;
 mod sqlite;
 pub mod store;
 
-pub use config::{Config, Evidence, ObjectiveSpec, Problem, SignalSpec, Silence};
+pub use config::{
+    BotRule, Bots, Config, CustomPattern, Evidence, Hashing, ObjectiveSpec, Pattern, Problem, Quality, RateCap,
+    Redaction, Sampling, SignalSpec, Silence, Suspicion,
+};
 pub use error::{Error, ErrorKind};
 pub use intake::{Intake, MAX_EVENT_BYTES, MAX_ITEM_ID_BYTES, MAX_SLATE, MAX_TEXT_BYTES, MAX_TOKEN_LOGPROBS, Totals};
 pub use outcome::{DeadLetter, Outcome, Reason, Refusal};
+pub use quality::{BotFilter, SALT_BYTES, SAMPLING_WEIGHT_ATTRIBUTE, Salt, UNIT_HASH_PREFIX};

@@ -16,6 +16,12 @@ pub const LOG_CLOCK_AHEAD: &str = "plaudit_log_clock_ahead_seconds";
 pub const INTAKE_RECEIVED: &str = "plaudit_intake_received_total";
 /// Outcomes of events; tags `outcome` and `reason`.
 pub const INTAKE_OUTCOMES: &str = "plaudit_intake_outcomes_total";
+/// What was taken out of texts, by tag `rule`.
+pub const REDACTIONS: &str = "plaudit_intake_redactions_total";
+/// Units that became suspect, by tag `score`: `share`, `fast` or `policy`.
+pub const SUSPECTED: &str = "plaudit_intake_suspected_total";
+/// Units that are suspect.
+pub const SUSPECTS: &str = "plaudit_intake_suspect_units";
 /// Records of the log that could not be read and were passed over; tags `topic` and `reader`.
 pub const UNREADABLE: &str = "plaudit_log_unreadable_total";
 /// Examples appended; tag `revision` is `first` or `correction`.
@@ -40,6 +46,8 @@ pub fn describe() {
         (LOG_RECORDS, "records appended to the event log"),
         (INTAKE_RECEIVED, "events handed to intake; the sum of all outcomes"),
         (INTAKE_OUTCOMES, "outcomes of received events, by outcome and reason"),
+        (REDACTIONS, "matches taken out of texts, by rule of redaction"),
+        (SUSPECTED, "units that became suspect, by score (share, fast or policy)"),
         (UNREADABLE, "records of the log passed over as unreadable, by topic and reader"),
         (ATTRIBUTION_EXAMPLES, "examples appended, by revision (first or correction)"),
         (ATTRIBUTION_UNUSED, "signals that made no label, by reason (orphan, late, limit, window or item)"),
@@ -52,6 +60,7 @@ pub fn describe() {
     describe_histogram!(LOG_GROUP, Unit::Count, "appends that shared one transaction");
     describe_gauge!(LOG_CLOCK_AHEAD, Unit::Seconds, "how far the clock of the event log is ahead of the wall clock");
     describe_gauge!(STORE_LAG, Unit::Count, "offsets of the log that the store has not copied yet, by topic and shard");
+    describe_gauge!(SUSPECTS, Unit::Count, "units whose signals are quarantined on suspicion");
     describe_gauge!(ATTRIBUTION_OPEN, Unit::Count, "exposures whose window is open");
 }
 
@@ -74,6 +83,19 @@ pub(crate) fn intake_outcome(outcome: &'static str, reason: &'static str, count:
     if count > 0 {
         counter!(INTAKE_OUTCOMES, "outcome" => outcome, "reason" => reason).increment(count as u64);
     }
+}
+
+/// The rules have names from the configuration.
+pub(crate) fn redactions(rule: &str, count: u64) {
+    counter!(REDACTIONS, "rule" => rule.to_owned()).increment(count);
+}
+
+pub(crate) fn suspected(score: &'static str) {
+    counter!(SUSPECTED, "score" => score).increment(1);
+}
+
+pub(crate) fn suspects(count: usize) {
+    gauge!(SUSPECTS).set(to_f64(count as u64));
 }
 
 pub(crate) fn unreadable(topic: Topic, reader: &'static str) {

@@ -62,14 +62,20 @@ reasons! {
     SelfRetraction = "self_retraction",
     /// Another event with the same id and other content was accepted before.
     Conflict = "conflict",
+    /// Sent by a program, as the rules of the configuration tell them: quarantined.
+    Bot = "bot",
+    /// A signal of a unit that sends more than it may: quarantined.
+    UnitRate = "unit_rate",
+    /// A signal of a unit whose reactions are not believed: quarantined.
+    UnitSuspect = "unit_suspect",
 }
 
 impl Reason {
-    /// True when nothing is wrong with the event as such: another configuration or a newer build
-    /// would take it, so it is kept to be sent again.
+    /// True when nothing is wrong with the event as such: another configuration, a newer build or a
+    /// later time would take it, so it is kept to be sent again.
     #[must_use]
     pub const fn is_quarantine(self) -> bool {
-        matches!(self, Self::NewerVersion | Self::DisabledKind)
+        matches!(self, Self::NewerVersion | Self::DisabledKind | Self::Bot | Self::UnitRate | Self::UnitSuspect)
     }
 }
 
@@ -113,6 +119,8 @@ pub enum Outcome {
     Rejected(Refusal),
     /// It cannot be taken now; it is in the dead-letter topic, to be sent again after the change.
     Quarantined(Refusal),
+    /// It is left out, as the configuration asks for a share of exposures only: nothing of it is kept.
+    Sampled,
 }
 
 impl Outcome {
@@ -120,7 +128,7 @@ impl Outcome {
         if refusal.reason.is_quarantine() { Self::Quarantined(refusal) } else { Self::Rejected(refusal) }
     }
 
-    /// The stable name: `accepted`, `duplicate`, `rejected` or `quarantined`.
+    /// The stable name: `accepted`, `duplicate`, `rejected`, `quarantined` or `sampled`.
     #[must_use]
     pub const fn as_str(&self) -> &'static str {
         match self {
@@ -128,6 +136,7 @@ impl Outcome {
             Self::Duplicate => "duplicate",
             Self::Rejected(_) => "rejected",
             Self::Quarantined(_) => "quarantined",
+            Self::Sampled => "sampled",
         }
     }
 
@@ -135,13 +144,13 @@ impl Outcome {
     #[must_use]
     pub const fn refusal(&self) -> Option<&Refusal> {
         match self {
-            Self::Accepted | Self::Duplicate => None,
+            Self::Accepted | Self::Duplicate | Self::Sampled => None,
             Self::Rejected(refusal) | Self::Quarantined(refusal) => Some(refusal),
         }
     }
 }
 
-/// A record of the dead-letter topic: a refused event as it came.
+/// A record of the dead-letter topic: a refused event as it came, less what must not be stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeadLetter {
     /// `rejected` or `quarantined`.

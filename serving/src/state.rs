@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use plaudit_event::{Clock, Event, Exposure, ExposureId, Seed, SignalId, Stream, UnitId};
-use plaudit_ingest::Intake;
 use plaudit_ingest::log::EventLog;
+use plaudit_ingest::{Intake, Outcome};
 use plaudit_policy::select::Thompson;
 
 use crate::config::Config;
@@ -187,14 +187,15 @@ impl Serving {
         self.ids.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes `exposure` durable. When this returns, a crash cannot lose it.
+    /// Makes `exposure` durable, unless the configuration leaves it out. When this returns, a crash cannot lose it.
     pub(crate) async fn expose(&self, exposure: Exposure) -> Result<(), Error> {
         let outcomes = self.parts.intake.events(vec![Event::Exposure(exposure)]).await?;
-        match outcomes.first().map(|outcome| outcome.refusal()) {
-            Some(None) => Ok(()),
-            Some(Some(refusal)) => {
+        match outcomes.first() {
+            Some(Outcome::Rejected(refusal)) => {
                 Err(Error::Exposure(format!("{} `{}` {}", refusal.reason, refusal.field, refusal.detail)))
             }
+            // Programs get answers, too; nothing is learned from them.
+            Some(_) => Ok(()),
             None => Err(Error::Exposure("intake gave no outcome".to_owned())),
         }
     }

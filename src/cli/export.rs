@@ -17,7 +17,7 @@ const PAGE: usize = 2_000;
 
 /// Writes every row as one envelope per line, so that the output of exposures and signals can be replayed.
 pub(crate) async fn run(arguments: &Export) -> anyhow::Result<()> {
-    let config = arguments.files.load(Vec::new())?;
+    let config = arguments.files.load(Vec::new())?.salted(std::env::vars_os())?;
     let dir = &config.data_dir;
     anyhow::ensure!(dir.is_dir(), "no data directory `{}`", dir.display());
     let file = config.event_log_file();

@@ -27,6 +27,7 @@ struct Tally {
     duplicate: u64,
     rejected: u64,
     quarantined: u64,
+    sampled: u64,
     /// Accepted, but so late in the file that they count as later than they happened.
     displaced: u64,
     examples: u64,
@@ -34,7 +35,7 @@ struct Tally {
 
 /// Feeds the file through intake into the log of the data directory, and the log into the store.
 pub(crate) async fn run(arguments: &Replay) -> anyhow::Result<()> {
-    let config = arguments.files.load(Vec::new())?;
+    let config = arguments.files.load(Vec::new())?.salted(std::env::vars_os())?;
     anyhow::ensure!(
         !(arguments.event_time && arguments.speed == Speed::Recorded),
         "`--event-time` and `--speed recorded` exclude each other: one moves the clock, the other waits for it"
@@ -75,9 +76,11 @@ fn report(tally: &Tally, arguments: &Replay) -> anyhow::Result<()> {
     if arguments.json {
         return print(&(serde_json::to_string(tally)? + "\n"));
     }
-    let Tally { received, accepted, duplicate, rejected, quarantined, displaced, examples } = tally;
+    let Tally { received, accepted, duplicate, rejected, quarantined, sampled, displaced, examples } = tally;
     let mut text = format!(
-        "{received} received = {accepted} accepted + {duplicate} duplicate + {rejected} rejected + {quarantined} quarantined\n"
+        "{received} received = {accepted} accepted + {duplicate} duplicate + {rejected} rejected + {quarantined} quarantined\
+         {}\n",
+        if *sampled > 0 { format!(" + {sampled} sampled") } else { String::new() }
     );
     if arguments.event_time {
         if *displaced > 0 {
@@ -196,6 +199,7 @@ impl Feeder<'_> {
                 Outcome::Duplicate => &mut self.tally.duplicate,
                 Outcome::Rejected(_) => &mut self.tally.rejected,
                 Outcome::Quarantined(_) => &mut self.tally.quarantined,
+                Outcome::Sampled => &mut self.tally.sampled,
             };
             *count += 1;
         }

@@ -17,7 +17,7 @@ pub(crate) async fn run(arguments: &Up) -> anyhow::Result<()> {
     if let Some(listen) = arguments.listen {
         flags.push(("serving.listen".to_owned(), Value::String(listen.to_string())));
     }
-    let config = arguments.files.load(flags)?;
+    let config = arguments.files.load(flags)?.salted(std::env::vars_os())?;
     let metrics = telemetry::init_metrics()?;
     let mut terminate = signal(SignalKind::terminate()).context("failed to wait for signals")?;
     let app = Box::pin(App::start(&config, Arc::new(SystemClock), metrics)).await?;

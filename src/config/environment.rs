@@ -8,8 +8,8 @@ use super::{Config, Override};
 
 const PREFIX: &str = "PLAUDIT_";
 
-/// Variables that are no keys: the folder of the public data sets, and the key of a client.
-const OTHERS: [&str; 2] = ["DATA", "API_KEY"];
+/// Variables that are no keys: the folder of the public data sets, the key of a client, and a good name for the salt.
+const OTHERS: [&str; 3] = ["DATA", "API_KEY", "UNIT_SALT"];
 
 /// The keys that `variables` set, ordered by name. A value is TOML, or else a string.
 ///
@@ -47,7 +47,12 @@ mod tests {
 
     #[test]
     fn what_is_no_key_is_passed_over() {
-        let others = [("PLAUDIT_DATA", "/sets"), ("PLAUDIT_API_KEY", "k"), ("PLAUDIT_PORT", "tcp://1.2.3.4:80")];
+        let others = [
+            ("PLAUDIT_DATA", "/sets"),
+            ("PLAUDIT_UNIT_SALT", "s"),
+            ("PLAUDIT_API_KEY", "k"),
+            ("PLAUDIT_PORT", "tcp://1.2.3.4:80"),
+        ];
         assert_eq!(read(&others), []);
         assert_eq!(read(&[("PATH", "x"), ("PLAUDI_SEED", "1")]), []);
     }

@@ -9,6 +9,7 @@ use super::judge::{Dead, Judged, Valid};
 use super::{Fingerprint, Inner};
 use crate::log::{Record, Topic};
 use crate::outcome::{Reason, Refusal};
+use crate::quality::Guard;
 use crate::{Error, Outcome};
 
 /// Ids that this call has in flight. What is not settled is released, whatever happens.
@@ -46,6 +47,11 @@ impl Inner {
     fn dedup(&self) -> MutexGuard<'_, Dedup> {
         self.dedup.lock().expect("no code panics under this lock")
     }
+
+    /// Locked after `dedup`, when both are.
+    pub(super) fn guard(&self) -> MutexGuard<'_, Guard> {
+        self.guard.lock().expect("no code panics under this lock")
+    }
 }
 
 /// New events of one topic.
@@ -73,7 +79,7 @@ impl<'a> New<'a> {
 struct Round<'a> {
     exposures: New<'a>,
     signals: New<'a>,
-    conflicts: Vec<Dead>,
+    dead: Vec<Dead>,
     in_flight: Vec<(usize, Valid)>,
 }
 
@@ -88,8 +94,9 @@ pub(super) async fn accept(inner: Arc<Inner>, judged: Vec<Judged>) -> Result<Vec
     let mut dead = Vec::new();
     for (index, judged) in judged.into_iter().enumerate() {
         match judged {
-            Ok(valid) => open.push((index, valid)),
-            Err(refused) => {
+            Judged::Valid(valid) => open.push((index, valid)),
+            Judged::Sampled => outcomes[index] = Outcome::Sampled,
+            Judged::Dead(refused) => {
                 outcomes[index] = Outcome::refused(refused.refusal.clone());
                 dead.push(refused);
             }
@@ -100,7 +107,7 @@ pub(super) async fn accept(inner: Arc<Inner>, judged: Vec<Judged>) -> Result<Vec
         tokio::pin!(settled);
         settled.as_mut().enable();
         let mut round = claim(&inner, open, &mut outcomes);
-        dead.append(&mut round.conflicts);
+        dead.append(&mut round.dead);
         let has_claims = !round.exposures.records.is_empty() || !round.signals.records.is_empty();
         let letters = std::mem::take(&mut dead);
         let letters = letters.into_iter().map(Dead::into_record).collect();
@@ -123,13 +130,23 @@ fn claim<'a>(inner: &'a Inner, open: Vec<(usize, Valid)>, outcomes: &mut [Outcom
     let mut round = Round {
         exposures: New::none(inner, Topic::Exposures),
         signals: New::none(inner, Topic::Signals),
-        conflicts: Vec::new(),
+        dead: Vec::new(),
         in_flight: Vec::new(),
     };
+    let now = inner.clock.now();
     let mut dedup = inner.dedup();
+    let mut guard = inner.guard();
     for (index, valid) in open {
         match dedup.claim(valid.id, valid.content) {
             Known::Claimed => {
+                // What is durable already was admitted, so only what is new is held back.
+                let admitted = valid.facts.as_ref().map_or(Ok(()), |facts| guard.admit(facts, now));
+                if let Err(refusal) = admitted {
+                    dedup.release(valid.id);
+                    outcomes[index] = Outcome::refused(refusal.clone());
+                    round.dead.push(held_back(valid, refusal, now));
+                    continue;
+                }
                 outcomes[index] = Outcome::Accepted;
                 let new = match valid.topic {
                     Topic::Exposures => &mut round.exposures,
@@ -141,14 +158,19 @@ fn claim<'a>(inner: &'a Inner, open: Vec<(usize, Valid)>, outcomes: &mut [Outcom
             Known::InFlight => round.in_flight.push((index, valid)),
             Known::Duplicate => outcomes[index] = Outcome::Duplicate,
             Known::Conflict => {
-                let dead = conflict(valid, inner.clock.now());
+                let dead = conflict(valid, now);
                 outcomes[index] = Outcome::refused(dead.refusal.clone());
-                round.conflicts.push(dead);
+                round.dead.push(dead);
             }
         }
     }
+    drop(guard);
     drop(dedup);
     round
+}
+
+fn held_back(valid: Valid, refusal: Refusal, received_ts: Timestamp) -> Dead {
+    Dead { refusal, raw_bytes: valid.record.value.len(), raw: valid.record.value, received_ts, source: None }
 }
 
 fn conflict(valid: Valid, received_ts: Timestamp) -> Dead {
@@ -156,16 +178,12 @@ fn conflict(valid: Valid, received_ts: Timestamp) -> Dead {
         Topic::Exposures => "exposure_id",
         _ => "signal_id",
     };
-    Dead {
-        refusal: Refusal {
-            reason: Reason::Conflict,
-            field: field.to_owned(),
-            detail: "must be new, got the id of another event with other content".to_owned(),
-        },
-        raw: valid.record.value,
-        received_ts,
-        source: None,
-    }
+    let refusal = Refusal {
+        reason: Reason::Conflict,
+        field: field.to_owned(),
+        detail: "must be new, got the id of another event with other content".to_owned(),
+    };
+    held_back(valid, refusal, received_ts)
 }
 
 async fn append(inner: &Inner, topic: Topic, records: Vec<Record>) -> Result<(), Error> {

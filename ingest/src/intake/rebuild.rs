@@ -1,11 +1,11 @@
 //! The memory of ids after a restart: read back from the log.
 
-use plaudit_event::Event;
+use plaudit_event::{Event, Timestamp};
 
 use super::dedup::Dedup;
-use super::fingerprint_of_id;
-use crate::fingerprint::Fingerprint;
+use super::judge::Judge;
 use crate::log::{Cursor, EventLog, Stored, Topic, data, is_exposure_next};
+use crate::quality::Guard;
 use crate::{Error, metrics};
 
 /// Records read at a time.
@@ -13,14 +13,22 @@ const READ: usize = 2_000;
 
 /// The newest ids of exposures and signals, noted in the order in which they were appended: what is
 /// forgotten first is then what is oldest, whichever topic it is in.
-pub(super) async fn rebuild(log: &dyn EventLog, capacity: usize) -> Result<Dedup, Error> {
+/// The guard is told again what it was told then.
+pub(super) async fn rebuild(
+    log: &dyn EventLog,
+    capacity: usize,
+    judge: &Judge,
+    guard: &mut Guard,
+) -> Result<Dedup, Error> {
     let mut dedup = Dedup::new(capacity);
     let mut exposures = newest(log, Topic::Exposures, capacity).await?;
     let mut signals = newest(log, Topic::Signals, capacity).await?;
     while let Some(is_exposure) = is_exposure_next(exposures.peek(log).await?, signals.peek(log).await?) {
         let next = if is_exposure { &mut exposures } else { &mut signals };
-        if let Some(stored) = next.pop() {
-            note(&mut dedup, next.topic, &stored);
+        if let Some(stored) = next.pop()
+            && let Some(event) = open(next.topic, &stored)
+        {
+            note(&mut dedup, judge, guard, (event, stored.appended));
         }
     }
     Ok(dedup)
@@ -32,16 +40,23 @@ async fn newest(log: &dyn EventLog, topic: Topic, capacity: usize) -> Result<Cur
     Ok(Cursor::new(topic, tail.saturating_sub(capacity as u64 / 2), READ))
 }
 
-fn note(dedup: &mut Dedup, topic: Topic, stored: &Stored) {
+fn open(topic: Topic, stored: &Stored) -> Option<Event> {
     let event = match topic {
         Topic::Exposures => data(stored).map(Event::Exposure),
         _ => data(stored).map(Event::Signal),
     };
-    let Ok(mut event) = event else {
+    if event.is_err() {
         metrics::unreadable(topic, "intake");
-        return;
-    };
-    if let Some(id) = fingerprint_of_id(&event) {
-        dedup.remember(id, Fingerprint::of_content(&mut event));
+    }
+    event.ok()
+}
+
+fn note(dedup: &mut Dedup, judge: &Judge, guard: &mut Guard, (mut event, at): (Event, Timestamp)) {
+    if let Some(facts) = judge.facts(&event) {
+        // It was admitted then; under another configuration it might not be, but it is there.
+        let _admitted = guard.admit(&facts, at);
+    }
+    if let Some((id, content)) = judge.fingerprints_of_stored(&mut event) {
+        dedup.remember(id, content);
     }
 }

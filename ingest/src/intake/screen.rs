@@ -1,22 +1,24 @@
 //! Checks what products wrote into the log past intake, as intake would have checked it.
 
 use super::judge::{Dead, Judge, Judged};
-use crate::Config;
+use crate::config::Hashing;
 use crate::log::{Origin, Part, Record, Stored, Topic, shard_of_key};
 use crate::outcome::{Reason, Refusal, Source};
+use crate::{Config, Error};
 
 /// Decides which records of the log count. A pure function of record and configuration, so that all
 /// readers agree.
 pub(crate) struct Screen {
     judge: Judge,
     shards: u32,
+    hashing: Hashing,
 }
 
 /// What a record of the log is.
 pub(crate) enum Screened {
     /// One that counts, as intake would have written it.
     Counts(Stored),
-    /// Nothing to read: a tick, or content that was taken out.
+    /// Nothing to read: a tick, content that was taken out, or what the configuration leaves out.
     Empty,
     /// A sound event in a shard where it cannot be joined: what must be appended for it.
     Astray(Record),
@@ -27,7 +29,13 @@ pub(crate) enum Screened {
 impl Screen {
     /// For a log with so many `shards`.
     pub(crate) fn new(config: &Config, shards: u32) -> Self {
-        Self { judge: Judge::new(config), shards }
+        Self { judge: Judge::new(config), shards, hashing: config.quality.hashing.clone() }
+    }
+
+    /// # Errors
+    /// Fails when names of units are to be hashed and there is no salt.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        self.hashing.check()
     }
 
     /// Looks at a record of `part`.
@@ -39,27 +47,29 @@ impl Screen {
         }
         let raw = std::mem::take(&mut stored.value);
         match self.judge(raw, &stored, part) {
-            Ok(valid) if shard_of_key(&valid.record.key, self.shards) == part.shard => {
+            Judged::Valid(valid) if shard_of_key(&valid.record.key, self.shards) == part.shard => {
                 (stored.key, stored.value) = (valid.record.key, valid.record.value);
                 Screened::Counts(stored)
             }
-            Ok(valid) => Screened::Astray(valid.record),
-            Err(dead) => Screened::Dead(dead.into_record()),
+            Judged::Valid(valid) => Screened::Astray(valid.record),
+            Judged::Dead(dead) => Screened::Dead(dead.into_record()),
+            Judged::Sampled => Screened::Empty,
         }
     }
 
     fn judge(&self, raw: Vec<u8>, stored: &Stored, part: Part) -> Judged {
         let source = Some(Source { topic: part.topic, shard: part.shard, offset: stored.offset });
-        let judged = self.judge.envelope(raw, stored.appended);
-        let valid = judged.map_err(|dead| Dead { source, ..dead })?;
-        if valid.topic == part.topic {
-            return Ok(valid);
-        }
+        let valid = match self.judge.envelope(raw, stored.appended) {
+            Judged::Dead(dead) => return Judged::Dead(Dead { source, ..dead }),
+            Judged::Valid(valid) if valid.topic != part.topic => valid,
+            judged => return judged,
+        };
         let (allowed, got) = match part.topic {
             Topic::Exposures => ("`exposure` in this topic", "signal"),
             _ => ("`signal` in this topic", "exposure"),
         };
         let refusal = Refusal::new(Reason::Event, "event", allowed, got);
-        Err(Dead { refusal, raw: valid.record.value, received_ts: stored.appended, source })
+        let raw = valid.record.value;
+        Judged::Dead(Dead { refusal, raw_bytes: raw.len(), raw, received_ts: stored.appended, source })
     }
 }

@@ -109,6 +109,7 @@ impl AttributionService {
 
     /// Reads the progress from the last example, and goes as far back as the windows reach.
     async fn restore(&self) -> Result<State, Error> {
+        self.config.quality.hashing.check()?;
         let standing = Standing::read(&*self.log, self.config.attribution().head()).await?;
         let (mut exposures, mut signals) = (0, 0);
         let mut earlier = Earlier::default();

@@ -64,6 +64,7 @@ impl StoreSink {
     /// Fails when the log cannot be read or the store cannot be written; calling again goes on where
     /// the store stands. Fails for good when the store was copied from another log.
     pub async fn catch_up(&self) -> Result<Sinked, Error> {
+        self.screen.check()?;
         let positions = self.store.positions().await?;
         if !self.is_known.load(Ordering::Relaxed) {
             self.recognise(&positions).await?;

@@ -7,5 +7,8 @@ mod crash;
 mod histories;
 mod in_flight;
 mod intake;
+mod privacy;
+mod quarantine;
 mod service;
 mod support;
+mod suspects;

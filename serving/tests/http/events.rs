@@ -1,5 +1,6 @@
 //! `/v1/signals` and `/v1/exposures`: one outcome per event, in order.
 
+use plaudit_ingest::BotRule;
 use plaudit_ingest::log::Topic;
 use plaudit_serving::Config;
 use serde_json::{Value, json};
@@ -56,6 +57,43 @@ async fn products_that_decide_elsewhere_send_exposures() {
     assert_eq!(answer["outcomes"], expected);
     assert_eq!(answer["outcomes"][1]["reason"], "chosen");
     assert_eq!(world.exposures().await[0].unknown["app"], "ios");
+    server.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_held_back_or_left_out_is_told() {
+    let mut world = World::new();
+    let quality = &mut world.ingest.quality;
+    quality.rates.signals = 1;
+    quality.sampling.search = 1e-9;
+    let crawlers = BotRule { field: "unit_id".to_owned(), matches: Some("^crawler-".to_owned()), equals: None };
+    quality.bots.rules.push(crawlers);
+    let server = world.start(Config::default()).await;
+    let exposure = |id: &str, unit: &str, surface: &str| {
+        json!({
+            "exposure_id": id, "unit_id": unit, "surface": surface, "ts": START.as_millis(), "policy_id": "bm25",
+            "slate": [{"item_id": "a", "position": 0}],
+        })
+    };
+    let exposures =
+        [exposure("e1", "ada", "search"), exposure("e2", "crawler-1", "chat"), exposure("e3", "ada", "chat")];
+    let outcomes = server.ask("/v1/exposures", &json!({"exposures": exposures})).await["outcomes"].take();
+    assert_eq!(outcomes[0], json!({"exposure_id": "e1", "outcome": "sampled"}));
+    let crawler = (&outcomes[1]["outcome"], &outcomes[1]["reason"], &outcomes[1]["field"]);
+    assert_eq!(crawler, (&json!("quarantined"), &json!("bot"), &json!("unit_id")));
+    assert_eq!(outcomes[2]["outcome"], "accepted");
+    let signal = |id: &str| json!({"signal_id": id, "exposure_id": "e3", "kind": "love"});
+    let outcomes =
+        server.ask("/v1/signals", &json!({"signals": [signal("s1"), signal("s2")]})).await["outcomes"].take();
+    assert_eq!(outcomes[0]["outcome"], "accepted");
+    assert_eq!((&outcomes[1]["outcome"], &outcomes[1]["reason"]), (&json!("quarantined"), &json!("unit_rate")));
+
+    let decision =
+        json!({"unit_id": "crawler-1", "decision": "headline", "candidates": [{"item_id": "a", "content": "x"}]});
+    let answer = server.ask("/v1/decide", &decision).await;
+    assert_eq!(answer["chosen"]["item_id"], "a", "a program gets its answer");
+    assert_eq!(world.exposures().await.len(), 1, "and nothing is learned from it");
+    assert_eq!(world.log.tail(Topic::DeadLetters).await.unwrap(), 3);
     server.stop().await.unwrap();
 }
 

@@ -31,6 +31,7 @@ pub(crate) const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 pub(crate) struct World {
     pub(crate) log: Arc<dyn EventLog>,
     pub(crate) clock: Arc<ManualClock>,
+    pub(crate) ingest: plaudit_ingest::Config,
     dir: Arc<TempDir>,
 }
 
@@ -38,7 +39,7 @@ impl World {
     pub(crate) fn new() -> Self {
         let clock = Arc::new(ManualClock::new(START));
         let log = Arc::new(MemoryLog::new(clock.clone()));
-        Self { log, clock, dir: Arc::new(TempDir::new().unwrap()) }
+        Self { log, clock, ingest: plaudit_ingest::Config::default(), dir: Arc::new(TempDir::new().unwrap()) }
     }
 
     /// A world whose log can be disturbed.
@@ -77,7 +78,7 @@ impl World {
 
     pub(crate) async fn open(&self, config: Config) -> Result<Arc<Serving>, plaudit_serving::Error> {
         let clock: Arc<ManualClock> = Arc::clone(&self.clock);
-        let intake = Intake::open(self.log.clone(), clock.clone(), &plaudit_ingest::Config::default()).await.unwrap();
+        let intake = Intake::open(self.log.clone(), clock.clone(), &self.ingest).await.unwrap();
         let parts = Parts {
             log: self.log.clone(),
             intake,
