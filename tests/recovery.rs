@@ -202,6 +202,10 @@ impl EventLog for Replay {
         self.examples.append(topic, records)
     }
 
+    fn newest(&self, topic: Topic) -> BoxFuture<'_, Result<Option<Stored>, Error>> {
+        self.of(topic).newest(topic)
+    }
+
     fn erase(&self, topic: Topic, offsets: Vec<u64>) -> BoxFuture<'_, Result<(), Error>> {
         self.of(topic).erase(topic, offsets)
     }

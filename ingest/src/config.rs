@@ -28,10 +28,11 @@ use plaudit_event::{Objective, SignalKind};
 use serde::{Deserialize, Serialize};
 
 use crate::fingerprint::Fingerprint;
+use crate::log::KafkaConfig;
 
 pub use objectives::{ObjectiveSpec, Silence};
 pub use problems::Problem;
-use problems::Problems;
+pub(crate) use problems::Problems;
 pub use quality::{BotRule, Bots, CustomPattern, Hashing, Pattern, Quality, RateCap, Redaction, Sampling, Suspicion};
 pub use signals::{Evidence, SignalSpec};
 
@@ -84,6 +85,8 @@ pub struct Config {
     /// What labels are made for. Given objectives are laid over the defaults, key by key.
     #[serde(deserialize_with = "objectives::over_defaults")]
     pub objectives: BTreeMap<Objective, ObjectiveSpec>,
+    /// The log, where it is on Kafka.
+    pub kafka: KafkaConfig,
 }
 
 impl Default for Config {
@@ -104,6 +107,7 @@ impl Default for Config {
             quality: Quality::default(),
             signals: signals::defaults(),
             objectives: objectives::defaults(),
+            kafka: KafkaConfig::default(),
         }
     }
 }
@@ -129,6 +133,8 @@ impl Config {
         let early = self.max_early_exposures;
         problems.count("max_early_exposures", early, 1, 100_000_000);
         self.quality.validate(self, &mut problems);
+        let lookback = u64::try_from(crate::attribution::lookback_ms(self)).unwrap_or(0);
+        self.kafka.validate(Duration::from_millis(lookback), &mut problems);
         for (kind, spec) in &self.signals {
             spec.validate(kind, self, &mut problems);
         }
@@ -152,21 +158,21 @@ impl Config {
 }
 
 /// Durations as text such as `30m` or `1h 30m`.
-mod duration {
+pub(crate) mod duration {
     use std::time::Duration;
 
     use serde::{Deserialize, Deserializer, Serializer};
 
-    pub(super) fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&humantime::format_duration(*duration))
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
         let text = String::deserialize(deserializer)?;
         parse(&text).map_err(serde::de::Error::custom)
     }
 
-    pub(super) fn parse(text: &str) -> Result<Duration, String> {
+    pub(crate) fn parse(text: &str) -> Result<Duration, String> {
         humantime::parse_duration(text)
             .map_err(|error| format!("not a duration such as \"30s\" or \"1h 30m\": {error}"))
     }

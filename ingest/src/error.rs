@@ -29,7 +29,7 @@ pub enum Error {
         /// The location as given.
         location: String,
         /// The forms allowed.
-        allowed: &'static str,
+        allowed: String,
     },
     /// The location names a backend that this build does not contain.
     #[error("location `{location}`: the {backend} backend is not in this build")]
@@ -77,6 +77,22 @@ pub enum Error {
         path: PathBuf,
         /// Why it failed.
         source: Arc<rusqlite::Error>,
+    },
+    /// Kafka refused, or could not be reached.
+    #[error("failed to {action} the log on kafka")]
+    Kafka {
+        /// What was tried.
+        action: &'static str,
+        /// Why it failed.
+        source: Arc<rdkafka::error::KafkaError>,
+    },
+    /// A topic of the brokers is not as it must be.
+    #[error("kafka topic `{name}` {detail}")]
+    Topic {
+        /// Its name on the brokers.
+        name: String,
+        /// What is wrong with it.
+        detail: String,
     },
     /// The file is a database, or another file, of somebody else.
     #[error("`{}` is not a {expected} of plaudit", path.display())]
@@ -178,7 +194,10 @@ impl Error {
             | Self::NotBuilt { .. }
             | Self::Limit { .. }
             | Self::NoSalt
+            | Self::Topic { .. }
             | Self::JournalMode { .. } => ErrorKind::Invalid,
+            Self::Kafka { source, .. } if crate::log::is_unavailable(source) => ErrorKind::Unavailable,
+            Self::Kafka { .. } => ErrorKind::Invalid,
             Self::Locked { .. } | Self::Io { .. } | Self::Busy { .. } | Self::Fenced { .. } | Self::Closed { .. } => {
                 ErrorKind::Unavailable
             }

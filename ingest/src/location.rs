@@ -11,16 +11,22 @@ pub(crate) enum Location<'a> {
     Memory,
     /// `sqlite:PATH`
     Sqlite(&'a Path),
+    /// What follows the scheme of a backend that several processes share.
+    Distributed(&'a str),
 }
 
-/// Reads `location`; `distributed` is the scheme that other builds know beside those of this one.
+/// Reads `location`; `distributed` is the scheme of the backend that several processes share.
 pub(crate) fn parse<'a>(location: &'a str, distributed: &'static str) -> Result<Location<'a>, Error> {
     match location.split_once(':') {
-        Some(("memory", "")) => Ok(Location::Memory),
-        Some(("sqlite", path)) if !path.is_empty() => Ok(Location::Sqlite(Path::new(path))),
-        Some((scheme, _)) if scheme == distributed => {
-            Err(Error::NotBuilt { location: location.to_owned(), backend: distributed })
+        Some(("memory", "")) => return Ok(Location::Memory),
+        Some(("sqlite", path)) if !path.is_empty() => return Ok(Location::Sqlite(Path::new(path))),
+        Some((scheme, rest)) if scheme == distributed => {
+            if let Some(rest) = rest.strip_prefix("//").filter(|rest| !rest.is_empty()) {
+                return Ok(Location::Distributed(rest));
+            }
         }
-        _ => Err(Error::Location { location: location.to_owned(), allowed: "`memory:` or `sqlite:PATH`" }),
+        _ => {}
     }
+    let allowed = format!("`memory:`, `sqlite:PATH` or `{distributed}://HOST:PORT`");
+    Err(Error::Location { location: location.to_owned(), allowed })
 }

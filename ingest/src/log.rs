@@ -8,6 +8,7 @@
 
 mod clock;
 mod cursor;
+mod kafka;
 mod memory;
 mod sqlite;
 
@@ -28,6 +29,8 @@ use crate::Error;
 use crate::location::{self, Location};
 
 pub(crate) use cursor::{Cursor, is_exposure_next};
+pub(crate) use kafka::is_unavailable;
+pub use kafka::{KafkaConfig, KafkaLog, Protocol, Security};
 pub use memory::MemoryLog;
 pub use sqlite::SqliteLog;
 
@@ -40,7 +43,7 @@ pub const READ_BYTES: usize = 8 << 20;
 pub const APPEND_RECORDS: usize = 100_000;
 /// Largest value of a record: an event of 1 MiB with the frame of a dead letter around it, escaped.
 pub const RECORD_BYTES: usize = 4 << 20;
-/// The scheme of the logs that this build does not contain.
+/// The scheme of the logs that several processes share.
 const DISTRIBUTED: &str = "kafka";
 
 /// The topics of the log.
@@ -189,8 +192,16 @@ pub trait EventLog: Send + Sync {
     ///
     /// Another process may still work on a shard that was just given to this one; what both write then
     /// must be harmless or fenced, see [`append`](Self::append).
-    fn owned(&self) -> watch::Receiver<BTreeSet<u32>> {
-        watch::channel(BTreeSet::from([0])).1
+    ///
+    /// # Errors
+    /// Fails when it cannot take part.
+    fn owned(&self) -> Result<watch::Receiver<BTreeSet<u32>>, Error> {
+        Ok(watch::channel(BTreeSet::from([0])).1)
+    }
+
+    /// Whether other processes use the log at the same time.
+    fn is_shared(&self) -> bool {
+        false
     }
 
     /// Appends `records` to `topic` and returns their offsets, each in its shard.
@@ -205,19 +216,7 @@ pub trait EventLog: Send + Sync {
     fn append(&self, topic: Topic, records: Vec<Record>) -> BoxFuture<'_, Result<Vec<u64>, Error>>;
 
     /// The last record with content that was appended to `topic` through this shard, if there is one.
-    fn newest(&self, topic: Topic) -> BoxFuture<'_, Result<Option<Stored>, Error>> {
-        Box::pin(async move {
-            let mut end = self.tail(topic).await?;
-            while let Some(last) = end.checked_sub(1) {
-                let found = self.read(topic, last, 1).await?.pop();
-                if let Some(stored) = found.filter(|stored| stored.origin.has_content()) {
-                    return Ok(Some(stored));
-                }
-                end = last;
-            }
-            Ok(None)
-        })
-    }
+    fn newest(&self, topic: Topic) -> BoxFuture<'_, Result<Option<Stored>, Error>>;
 
     /// Takes the content of the records at `offsets` of `topic` out, for good; their places stay. On a
     /// log that cannot rewrite, the content is gone at the end of the retention at the latest.
@@ -253,17 +252,33 @@ pub trait EventLog: Send + Sync {
     fn committed<'a>(&'a self, group: &'a str, topic: Topic) -> BoxFuture<'a, Result<u64, Error>>;
 }
 
-/// Opens the log at `location`: `memory:` or `sqlite:PATH`. The log takes its times from `clock`.
+/// Opens the log at `location`: `memory:`, `sqlite:PATH` or `kafka://HOST:PORT,HOST:PORT`. A log of one
+/// machine takes its times from `clock`.
 ///
 /// # Errors
-/// Fails when the location names no backend of this build, or when the backend cannot be opened:
-/// locked, damaged, foreign, or of a newer format. The file is left as it is in these cases; the lock
+/// Fails when the location names no backend, or when the backend cannot be opened: locked, damaged,
+/// foreign, of a newer format, or not to be reached. A file is left as it is in these cases; the lock
 /// file beside it and missing directories above it are made.
-pub fn open(location: &str, clock: Arc<dyn Clock>) -> Result<Arc<dyn EventLog>, Error> {
+pub async fn open(location: &str, config: &KafkaConfig, clock: Arc<dyn Clock>) -> Result<Arc<dyn EventLog>, Error> {
     match location::parse(location, DISTRIBUTED)? {
         Location::Memory => Ok(Arc::new(MemoryLog::new(clock))),
         Location::Sqlite(path) => Ok(Arc::new(SqliteLog::open(path, clock)?)),
+        Location::Distributed(brokers) => Ok(Arc::new(KafkaLog::open(brokers, config, clock).await?)),
     }
+}
+
+/// The last record with content that can be read; what `EventLog::newest` means where a topic has one
+/// writer per shard anyway.
+async fn newest(log: &dyn EventLog, topic: Topic) -> Result<Option<Stored>, Error> {
+    let mut end = log.tail(topic).await?;
+    while let Some(last) = end.checked_sub(1) {
+        let found = log.read(topic, last, 1).await?.pop();
+        if let Some(stored) = found.filter(|stored| stored.origin.has_content()) {
+            return Ok(Some(stored));
+        }
+        end = last;
+    }
+    Ok(None)
 }
 
 /// `log` seen from `shard`, which must be one of its shards.
@@ -350,8 +365,9 @@ mod tests {
     use super::*;
     use crate::ErrorKind;
 
-    fn refused(location: &str) -> Error {
-        match open(location, Arc::new(ManualClock::default())) {
+    async fn refused(location: &str) -> Error {
+        let opened = open(location, &KafkaConfig::default(), Arc::new(ManualClock::default())).await;
+        match opened {
             Ok(_) => panic!("{location} was opened"),
             Err(error) => error,
         }
@@ -375,13 +391,14 @@ mod tests {
         assert_eq!(shard_of_key("abc", 7), 479_470_107 % 7);
     }
 
-    #[test]
-    fn unknown_locations_are_refused_with_what_is_allowed() {
-        assert_eq!(refused("redis:x").to_string(), "unknown location `redis:x`: must be `memory:` or `sqlite:PATH`");
-        assert_eq!(refused("sqlite:").kind(), ErrorKind::Invalid);
+    #[tokio::test]
+    async fn unknown_locations_are_refused_with_what_is_allowed() {
         assert_eq!(
-            refused("kafka://b1:9092").to_string(),
-            "location `kafka://b1:9092`: the kafka backend is not in this build"
+            refused("redis:x").await.to_string(),
+            "unknown location `redis:x`: must be `memory:`, `sqlite:PATH` or `kafka://HOST:PORT`"
         );
+        for wrong in ["sqlite:", "kafka:", "kafka://", "kafka:b1:9092"] {
+            assert_eq!(refused(wrong).await.kind(), ErrorKind::Invalid, "{wrong}");
+        }
     }
 }

@@ -36,6 +36,12 @@ pub const ATTRIBUTION_UNUSED: &str = "plaudit_attribution_unused_signals_total";
 pub const DIRECT: &str = "plaudit_log_direct_records_total";
 /// Offsets of the log that the store has not copied yet; tags `topic` and `shard`.
 pub const STORE_LAG: &str = "plaudit_store_lag_offsets";
+/// Records that wait in a Kafka client to be delivered; tag `role`.
+pub const KAFKA_IN_FLIGHT: &str = "plaudit_kafka_in_flight_records";
+/// Bytes of the records that wait in a Kafka client to be delivered; tag `role`.
+pub const KAFKA_IN_FLIGHT_BYTES: &str = "plaudit_kafka_in_flight_bytes";
+/// Average seconds that a broker took to answer; tags `role` and `broker`.
+pub const KAFKA_RTT: &str = "plaudit_kafka_rtt_seconds";
 /// Rows written to the store; tag `topic`.
 pub const STORE_ROWS: &str = "plaudit_store_rows_total";
 
@@ -59,6 +65,9 @@ pub fn describe() {
     }
     describe_histogram!(LOG_GROUP, Unit::Count, "appends that shared one transaction");
     describe_gauge!(LOG_CLOCK_AHEAD, Unit::Seconds, "how far the clock of the event log is ahead of the wall clock");
+    describe_gauge!(KAFKA_IN_FLIGHT, Unit::Count, "records that wait in a Kafka client, by what the client is for");
+    describe_gauge!(KAFKA_IN_FLIGHT_BYTES, Unit::Bytes, "bytes of the records that wait in a Kafka client");
+    describe_gauge!(KAFKA_RTT, Unit::Seconds, "average time that a broker took to answer");
     describe_gauge!(STORE_LAG, Unit::Count, "offsets of the log that the store has not copied yet, by topic and shard");
     describe_gauge!(SUSPECTS, Unit::Count, "units whose signals are quarantined on suspicion");
     describe_gauge!(ATTRIBUTION_OPEN, Unit::Count, "exposures whose window is open");
@@ -126,6 +135,16 @@ pub(crate) fn direct_outcome(outcome: Option<&'static str>) {
     if let Some(outcome) = outcome {
         counter!(DIRECT, "outcome" => outcome).increment(1);
     }
+}
+
+pub(crate) fn kafka_queue(role: &'static str, records: u64, bytes: u64) {
+    gauge!(KAFKA_IN_FLIGHT, "role" => role).set(to_f64(records));
+    gauge!(KAFKA_IN_FLIGHT_BYTES, "role" => role).set(to_f64(bytes));
+}
+
+pub(crate) fn kafka_rtt(role: &'static str, broker: i32, micros: i64) {
+    let seconds = to_f64(micros.unsigned_abs()) / 1e6;
+    gauge!(KAFKA_RTT, "role" => role, "broker" => broker.to_string()).set(seconds);
 }
 
 pub(crate) fn store_lag(part: Part, offsets: u64) {

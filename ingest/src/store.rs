@@ -177,6 +177,7 @@ pub fn open(location: &str) -> Result<Arc<dyn EventStore>, Error> {
     match location::parse(location, DISTRIBUTED)? {
         Location::Memory => Ok(Arc::new(SqliteStore::in_memory()?)),
         Location::Sqlite(path) => Ok(Arc::new(SqliteStore::open(path)?)),
+        Location::Distributed(_) => Err(Error::NotBuilt { location: location.to_owned(), backend: DISTRIBUTED }),
     }
 }
 
@@ -185,5 +186,8 @@ pub fn open(location: &str) -> Result<Arc<dyn EventStore>, Error> {
 /// # Errors
 /// Fails when the location names no backend of this build.
 pub fn check_location(location: &str) -> Result<(), Error> {
-    location::parse(location, DISTRIBUTED).map(drop)
+    match location::parse(location, DISTRIBUTED)? {
+        Location::Distributed(_) => Err(Error::NotBuilt { location: location.to_owned(), backend: DISTRIBUTED }),
+        _ => Ok(()),
+    }
 }

@@ -16,25 +16,25 @@ pub struct Problem {
 
 /// Collects problems.
 #[derive(Default)]
-pub(super) struct Problems(Vec<Problem>);
+pub(crate) struct Problems(Vec<Problem>);
 
 impl Problems {
     pub(super) fn into_list(self) -> Vec<Problem> {
         self.0
     }
 
-    pub(super) fn add(&mut self, path: impl Into<String>, message: String) {
+    pub(crate) fn add(&mut self, path: impl Into<String>, message: String) {
         self.0.push(Problem { path: path.into(), message });
     }
 
-    pub(super) fn duration(&mut self, path: &str, value: Duration, least: Duration) {
+    pub(crate) fn duration(&mut self, path: &str, value: Duration, least: Duration) {
         if value < least || value > LONGEST {
             let [least, most, got] = [least, LONGEST, value].map(humantime::format_duration);
             self.add(path, format!("must be {least} to {most}, got {got}"));
         }
     }
 
-    pub(super) fn count(&mut self, path: &str, value: usize, least: usize, most: usize) {
+    pub(crate) fn count(&mut self, path: &str, value: usize, least: usize, most: usize) {
         if value < least || value > most {
             self.add(path, format!("must be {least} to {most}, got {value}"));
         }

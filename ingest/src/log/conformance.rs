@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use plaudit_event::{Clock, ManualClock, Timestamp};
 
-use super::{APPEND_RECORDS, EventLog, READ_BYTES, RECORD_BYTES, Record, Topic};
+use super::{APPEND_RECORDS, EventLog, Origin, READ_BYTES, RECORD_BYTES, Record, Stored, Topic};
 use crate::ErrorKind;
 
 const fn at(millis: i64) -> Timestamp {
@@ -39,42 +40,64 @@ impl Clock for SetClock {
     }
 }
 
-/// Runs every check, each on a fresh, empty log from `make`.
+/// Who stamps the records of a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stamps {
+    /// The clock that the log was made with.
+    Ours,
+    /// Somebody else, in real time.
+    Others,
+}
+
+/// Time as a check sees it.
+struct Time {
+    clock: Arc<ManualClock>,
+    stamps: Stamps,
+}
+
+impl Time {
+    /// Lets `millis` pass.
+    async fn pass(&self, millis: i64) {
+        self.clock.advance_to(self.clock.now().plus_millis(millis));
+        if self.stamps == Stamps::Others {
+            tokio::time::sleep(Duration::from_millis(millis.unsigned_abs())).await;
+        }
+    }
+}
+
+/// Runs every check, each on a fresh, empty log from `make`, which must have one shard.
 ///
 /// # Panics
 /// Panics at the first check that fails.
-pub async fn all<L, F>(mut make: F)
+pub async fn all<F>(stamps: Stamps, mut make: F)
 where
-    L: EventLog + 'static,
-    F: FnMut(Arc<dyn Clock>) -> Arc<L>,
+    F: AsyncFnMut(Arc<dyn Clock>) -> Arc<dyn EventLog>,
 {
-    let clock = Arc::new(SetClock::new(at(100_000)));
-    time_goes_on_when_the_clock_is_set_back(&*make(clock.clone()), &clock).await;
-    let mut fresh = || {
+    if stamps == Stamps::Ours {
+        let clock = Arc::new(SetClock::new(at(100_000)));
+        time_goes_on_when_the_clock_is_set_back(&*make(clock.clone()).await, &clock).await;
+    }
+    let mut fresh = async || {
         let clock = Arc::new(ManualClock::new(at(1_000)));
-        let log: Arc<dyn EventLog> = make(clock.clone());
-        (log, clock)
+        let log = make(clock.clone()).await;
+        (log, Arc::new(Time { clock, stamps }))
     };
-    let (log, _) = fresh();
-    empty_topics_are_empty(&*log).await;
-    let (log, _) = fresh();
-    offsets_are_dense_and_topics_apart(&*log).await;
-    let (log, _) = fresh();
-    reads_start_at_from_and_stop_at_max(&*log).await;
-    let (log, _) = fresh();
-    large_records_are_read_in_pieces(&*log).await;
-    let (log, clock) = fresh();
-    times_never_go_back(&*log, &clock).await;
-    let (log, clock) = fresh();
-    seek_finds_the_first_at_or_after(&*log, &clock).await;
-    let (log, _) = fresh();
-    commits_are_monotone(&*log).await;
-    let (log, _) = fresh();
-    too_much_is_refused_and_harms_nothing(&*log).await;
-    let (log, clock) = fresh();
-    writers_do_not_mix(log.clone(), clock.clone()).await;
-    let (log, clock) = fresh();
-    horizon_splits_past_from_future(log.clone(), clock.clone()).await;
+    empty_topics_are_empty(&*fresh().await.0).await;
+    offsets_rise_and_topics_are_apart(&*fresh().await.0).await;
+    reads_start_at_from_and_stop_at_max(&*fresh().await.0).await;
+    large_records_are_read_in_pieces(&*fresh().await.0).await;
+    let (log, time) = fresh().await;
+    times_never_go_back(&*log, &time).await;
+    let (log, time) = fresh().await;
+    seek_finds_the_first_at_or_after(&*log, &time).await;
+    commits_are_monotone(&*fresh().await.0).await;
+    too_much_is_refused_and_harms_nothing(&*fresh().await.0).await;
+    the_newest_is_the_last_that_was_appended(&*fresh().await.0).await;
+    what_is_erased_has_no_content(&*fresh().await.0).await;
+    let (log, time) = fresh().await;
+    writers_do_not_mix(log, time).await;
+    let (log, time) = fresh().await;
+    horizon_splits_past_from_future(log, time).await;
 }
 
 async fn empty_topics_are_empty(log: &dyn EventLog) {
@@ -89,7 +112,7 @@ async fn empty_topics_are_empty(log: &dyn EventLog) {
     assert_eq!(log.tail(Topic::Signals).await.expect("tail"), 0);
 }
 
-async fn offsets_are_dense_and_topics_apart(log: &dyn EventLog) {
+async fn offsets_rise_and_topics_are_apart(log: &dyn EventLog) {
     let two = vec![record("a"), record("b")];
     let offsets = log.append(Topic::Signals, two).await.expect("append");
     assert_eq!(offsets, [0, 1]);
@@ -106,6 +129,7 @@ async fn offsets_are_dense_and_topics_apart(log: &dyn EventLog) {
 }
 
 async fn reads_start_at_from_and_stop_at_max(log: &dyn EventLog) {
+    assert_eq!(log.newest(Topic::Examples).await.expect("newest"), None);
     let five = (0..5).map(|i| record(&i.to_string())).collect();
     log.append(Topic::Examples, five).await.expect("append");
     let middle = log.read(Topic::Examples, 2, 2).await.expect("read");
@@ -131,16 +155,20 @@ async fn large_records_are_read_in_pieces(log: &dyn EventLog) {
     assert_eq!(first.len() + rest.len(), count);
 }
 
-async fn times_never_go_back(log: &dyn EventLog, clock: &ManualClock) {
+async fn times_never_go_back(log: &dyn EventLog, time: &Time) {
     log.append(Topic::Signals, vec![record("a")]).await.expect("append");
-    clock.advance_to(at(2_000));
+    time.pass(1_000).await;
     log.append(Topic::Exposures, vec![record("b")]).await.expect("append");
     log.append(Topic::Signals, vec![record("c")]).await.expect("append");
     let signals = log.read(Topic::Signals, 0, 9).await.expect("read");
     let exposures = log.read(Topic::Exposures, 0, 9).await.expect("read");
-    assert_eq!(signals[0].appended, at(1_000));
-    assert_eq!(exposures[0].appended, at(2_000));
-    assert_eq!(signals[1].appended, at(2_000));
+    let times = [signals[0].appended, exposures[0].appended, signals[1].appended];
+    let passed = times[1].millis_since(times[0]);
+    match time.stamps {
+        Stamps::Ours => assert_eq!(times, [1_000, 2_000, 2_000].map(at)),
+        // Clocks of brokers and sleepers are not the same.
+        Stamps::Others => assert!(passed >= 900 && times[2] >= times[1], "{times:?}"),
+    }
 }
 
 /// The horizon passes what was appended, at the pace of the clock, and keeps its promise.
@@ -164,16 +192,19 @@ async fn time_goes_on_when_the_clock_is_set_back(log: &dyn EventLog, clock: &Set
     assert_eq!(log.horizon().await.expect("horizon"), at(500_000), "it follows the clock that has caught up");
 }
 
-async fn seek_finds_the_first_at_or_after(log: &dyn EventLog, clock: &ManualClock) {
-    for (time, texts) in [(1_000, "ab"), (2_000, "c"), (4_000, "def")] {
-        clock.advance_to(at(time));
+async fn seek_finds_the_first_at_or_after(log: &dyn EventLog, time: &Time) {
+    for texts in ["ab", "c", "def"] {
         let records = texts.chars().map(|c| record(&c.to_string())).collect();
         log.append(Topic::Signals, records).await.expect("append");
+        time.pass(20).await;
     }
-    let cases = [(0, 0), (1_000, 0), (1_001, 2), (2_000, 2), (3_000, 3), (4_000, 3), (4_001, 6)];
-    for (time, offset) in cases {
-        let found = log.seek(Topic::Signals, at(time)).await.expect("seek");
-        assert_eq!(found, offset, "seek to {time}");
+    let stored = log.read(Topic::Signals, 0, 9).await.expect("read");
+    assert_eq!(stored.len(), 6);
+    let around = stored.iter().flat_map(|record| [-1, 0, 1].map(|step| record.appended.plus_millis(step)));
+    for time in around.chain([at(0)]) {
+        let first = stored.iter().find(|record| record.appended >= time).map_or(6, |record| record.offset);
+        let found = log.seek(Topic::Signals, time).await.expect("seek");
+        assert_eq!(found, first, "seek to {time:?}");
     }
 }
 
@@ -204,30 +235,76 @@ async fn too_much_is_refused_and_harms_nothing(log: &dyn EventLog) {
     assert_eq!(next.expect("append"), [0]);
 }
 
+async fn the_newest_is_the_last_that_was_appended(log: &dyn EventLog) {
+    for topic in [Topic::Examples, Topic::Checkpoints] {
+        assert_eq!(log.newest(topic).await.expect("newest"), None);
+        for texts in [vec!["a", "b"], vec!["c"]] {
+            let records = texts.iter().map(|text| record(text)).collect();
+            let offsets = log.append(topic, records).await.expect("append");
+            let newest = log.newest(topic).await.expect("newest").expect("there is one");
+            let last = texts.last().expect("not empty").as_bytes();
+            assert_eq!((Some(newest.offset), newest.value.as_slice()), (offsets.last().copied(), last));
+        }
+        let all = log.read(topic, 0, 9).await.expect("read");
+        let values: Vec<&[u8]> = all.iter().map(|stored| stored.value.as_slice()).collect();
+        assert_eq!(values, [b"a", b"b", b"c"]);
+        let end = all[2].offset + 1;
+        assert_eq!(log.read(topic, end, 9).await.expect("read"), [], "caught up");
+        assert_eq!(log.read(topic, end, 9).await.expect("read"), [], "and again");
+        let more = log.append(topic, vec![record("d")]).await.expect("append");
+        let read = log.read(topic, end, 9).await.expect("read");
+        assert_eq!((read.len(), read[0].offset), (1, more[0]), "it goes on after the end");
+    }
+}
+
+/// The place stays on one machine; on a log that cannot rewrite, a record without content follows.
+async fn what_is_erased_has_no_content(log: &dyn EventLog) {
+    let records = ["a", "b", "c"].map(record).to_vec();
+    let offsets = log.append(Topic::Exposures, records).await.expect("append");
+    log.erase(Topic::Exposures, vec![offsets[1], 77]).await.expect("erase");
+    let stored = log.read(Topic::Exposures, 0, 9).await.expect("read");
+    let erased: Vec<&Stored> = stored.iter().filter(|stored| stored.origin == Origin::Erased).collect();
+    assert_eq!((erased.len(), erased[0].value.len()), (1, 0));
+    match log.is_shared() {
+        false => assert_eq!((erased[0].offset, erased[0].key.as_str(), stored.len()), (offsets[1], "", 3)),
+        true => assert_eq!((erased[0].key.as_str(), stored.len()), ("key of b", 4)),
+    }
+}
+
 /// Writers at the same time: no record is lost, torn from its batch, or out of order.
-async fn writers_do_not_mix(log: Arc<dyn EventLog>, clock: Arc<ManualClock>) {
+async fn writers_do_not_mix(log: Arc<dyn EventLog>, time: Arc<Time>) {
     const WRITERS: usize = 8;
     const BATCHES: usize = 20;
     let mut tasks = Vec::new();
     for writer in 0..WRITERS {
-        let (log, clock) = (log.clone(), clock.clone());
+        let (log, time) = (log.clone(), time.clone());
         tasks.push(tokio::spawn(async move {
             for batch in 0..BATCHES {
-                clock.advance_to(at(1_000 + i64::try_from(batch).expect("small")));
+                time.clock.advance_to(at(1_000 + i64::try_from(batch).expect("small")));
                 let texts = ["first", "second"];
                 let records = texts.map(|t| record(&format!("{writer} {batch} {t}")));
                 let offsets = log.append(Topic::Signals, records.to_vec()).await;
                 let offsets = offsets.expect("append");
-                assert_eq!(offsets[1], offsets[0] + 1);
-                let back = log.read(Topic::Signals, offsets[0], 2).await.expect("read");
-                assert_eq!(back[0].value, records[0].value, "readable once acknowledged");
+                for (offset, record) in offsets.iter().zip(&records) {
+                    let back = log.read(Topic::Signals, *offset, 1).await.expect("read");
+                    assert_eq!(back[0].value, record.value, "readable once acknowledged");
+                }
+                assert!(offsets[1] > offsets[0]);
+                assert!(log.is_shared() || offsets[1] == offsets[0] + 1, "one transaction");
             }
         }));
     }
     for task in tasks {
         task.await.expect("writer");
     }
-    let stored = log.read(Topic::Signals, 0, 10_000).await.expect("read");
+    let mut stored = Vec::new();
+    loop {
+        let page = log.read(Topic::Signals, stored.len() as u64, 10_000).await.expect("read");
+        if page.is_empty() {
+            break;
+        }
+        stored.extend(page);
+    }
     assert_eq!(stored.len(), WRITERS * BATCHES * 2);
     assert!(stored.windows(2).all(|w| w[0].appended <= w[1].appended));
     assert!((0..).zip(&stored).all(|(offset, s)| s.offset == offset));
@@ -238,7 +315,8 @@ async fn writers_do_not_mix(log: Arc<dyn EventLog>, clock: Arc<ManualClock>) {
 }
 
 /// What the horizon promised to be complete stays complete, while writers go on.
-async fn horizon_splits_past_from_future(log: Arc<dyn EventLog>, clock: Arc<ManualClock>) {
+async fn horizon_splits_past_from_future(log: Arc<dyn EventLog>, time: Arc<Time>) {
+    let clock = time.clock.clone();
     let writers: Vec<_> = [Topic::Exposures, Topic::Signals]
         .into_iter()
         .map(|topic| {
@@ -268,11 +346,16 @@ async fn horizon_splits_past_from_future(log: Arc<dyn EventLog>, clock: Arc<Manu
         let now_below = log.seek(topic, horizon).await.expect("seek");
         assert_eq!(below, now_below, "{topic} below {horizon:?}");
     }
+    let before = log.horizon().await.expect("horizon");
+    time.pass(1_500).await;
     let horizon = log.horizon().await.expect("horizon");
-    assert!(horizon >= at(2_099), "the horizon follows the clock");
+    let passed = horizon.millis_since(before);
+    assert!(passed >= 500, "the horizon follows the clock: {passed} ms");
     clock.advance_to(at(1));
     let late = log.append(Topic::Signals, vec![record("late")]).await;
     let offset = late.expect("append")[0];
     let stored = log.read(Topic::Signals, offset, 1).await.expect("read");
     assert!(stored[0].appended >= horizon);
+    let below = log.seek(Topic::Signals, horizon).await.expect("seek");
+    assert!(below <= offset);
 }

@@ -152,6 +152,10 @@ impl EventLog for SqliteLog {
         })
     }
 
+    fn newest(&self, topic: Topic) -> BoxFuture<'_, Result<Option<Stored>, Error>> {
+        Box::pin(super::newest(self, topic))
+    }
+
     fn erase(&self, topic: Topic, offsets: Vec<u64>) -> BoxFuture<'_, Result<(), Error>> {
         Box::pin(async move { self.ask(|answer| Command::Erase { topic, offsets, answer }).await })
     }

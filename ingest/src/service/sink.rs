@@ -86,7 +86,9 @@ impl StoreSink {
                 let num_records = records.len() as u64;
                 let rows = decode(topic, &self.screened(part, records).await?);
                 let num_new = self.store.apply(Batch { shard: self.shard, from, next, mark, rows }).await?;
-                self.log.commit(GROUP, topic, next).await?;
+                if self.log.is_shared() {
+                    self.log.commit(GROUP, topic, next).await?;
+                }
                 metrics::store_rows(topic, num_new);
                 done.records += num_records;
                 done.rows += num_new;
@@ -134,7 +136,7 @@ impl StoreSink {
             let found = self.log.read(part.topic, offset, 1).await?;
             let Some(found) = found.first().filter(|stored| stored.offset == offset) else {
                 let tail = self.log.tail(part.topic).await?;
-                if position <= tail && self.log.shards() > 1 {
+                if position <= tail && self.log.is_shared() {
                     // Kept no longer: there is nothing to compare.
                     continue;
                 }

@@ -178,6 +178,10 @@ impl EventLog for FaultyLog {
         })
     }
 
+    fn newest(&self, topic: Topic) -> BoxFuture<'_, Result<Option<Stored>, Error>> {
+        self.inner.newest(topic)
+    }
+
     fn erase(&self, topic: Topic, offsets: Vec<u64>) -> BoxFuture<'_, Result<(), Error>> {
         self.inner.erase(topic, offsets)
     }
