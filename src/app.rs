@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use metrics_exporter_prometheus::PrometheusHandle;
 use plaudit_event::{Clock, Seed};
 use plaudit_ingest::log::EventLog;
-use plaudit_ingest::service::{AttributionService, StoreSink};
+use plaudit_ingest::service::Workers;
 use plaudit_ingest::store::EventStore;
 use plaudit_ingest::{Intake, log, store};
 use plaudit_nn::checkpoint;
@@ -110,7 +110,7 @@ impl App {
             true => Some(Listener::bind(config.serving.listen).await?),
             false => None,
         };
-        let log = log::open(&config.event_log_uri(), Arc::clone(&clock))?;
+        let log = log::open(&config.event_log_uri(), &config.ingest.kafka, Arc::clone(&clock)).await?;
         let store = store::open(&config.event_store_uri())?;
         let intake = Intake::open(Arc::clone(&log), Arc::clone(&clock), &config.ingest).await?;
         let backends = Backends { log, store, intake: intake.clone(), clock };
@@ -196,18 +196,9 @@ async fn watch_reward(
 }
 
 fn start_ingest(tasks: &mut Tasks, config: &Config, backends: &Backends) {
-    let mut attribution = AttributionService::new(Arc::clone(&backends.log), config.ingest.clone());
-    let mut sink = StoreSink::new(Arc::clone(&backends.log), Arc::clone(&backends.store), &config.ingest);
+    let workers = Workers::new(Arc::clone(&backends.log), Arc::clone(&backends.store), &config.ingest);
     let stopped = tasks.stopped();
-    tasks.running.spawn(async move {
-        tokio::try_join!(async { attribution.run(stopped.clone()).await.context("attribution stopped") }, async {
-            sink.run(stopped.clone()).await.context("the store sink stopped")
-        },)?;
-        // What came in since the last look.
-        attribution.catch_up().await.context("attribution stopped")?;
-        sink.catch_up().await.context("the store sink stopped")?;
-        Ok(())
-    });
+    tasks.running.spawn(async move { workers.run(stopped).await.context("attribution or the store sink stopped") });
 }
 
 async fn start_serving(

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use command::succeed;
 use failure::{fail, text};
 use plaudit_event::ManualClock;
-use plaudit_ingest::log::{EventLog, Record, Topic};
+use plaudit_ingest::log::{EventLog, Record, SqliteLog, Topic};
 use serde_json::Value;
 use server::Server;
 
@@ -31,8 +31,8 @@ fn quiet(dir: &Path) -> PathBuf {
 
 /// The log in the data directory `data`.
 fn log(data: &Path) -> Arc<dyn EventLog> {
-    let uri = format!("sqlite:{}", data.join("plaudit.db").display());
-    plaudit_ingest::log::open(&uri, Arc::new(ManualClock::default())).expect("the log opens")
+    let log = SqliteLog::open(&data.join("plaudit.db"), Arc::new(ManualClock::default()));
+    Arc::new(log.expect("the log opens"))
 }
 
 /// The records of topic `checkpoints`.

@@ -130,8 +130,8 @@ async fn twenty_crashes_lose_nothing_and_double_nothing() {
 
 /// The log that the crashes left in the directory `data`.
 fn left_log(data: &Path, clock: Arc<ManualClock>) -> Arc<dyn EventLog> {
-    let uri = format!("sqlite:{}", data.join("plaudit.db").display());
-    plaudit_ingest::log::open(&uri, clock).expect("the log opens")
+    let log = plaudit_ingest::log::SqliteLog::open(&data.join("plaudit.db"), clock);
+    Arc::new(log.expect("the log opens"))
 }
 
 /// The records of a topic: id → how often. Of the examples, those of the close.

@@ -5,6 +5,7 @@
 
 mod attribution;
 mod sink;
+mod workers;
 
 use std::future::Future;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use crate::{Error, ErrorKind};
 
 pub use attribution::{Attributed, AttributionService};
 pub use sink::{Sinked, StoreSink};
+pub use workers::{Workers, copy_all};
 
 /// Longest pause after a failure.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);

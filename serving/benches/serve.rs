@@ -59,8 +59,8 @@ fn main() {
 async fn measure() {
     let dir = tempfile::TempDir::new().expect("a folder");
     let clock: Arc<dyn Clock> = Arc::new(BenchClock(Instant::now()));
-    let location = format!("sqlite:{}", dir.path().join("log.db").display());
-    let log = plaudit_ingest::log::open(&location, Arc::clone(&clock)).expect("a log");
+    let log = plaudit_ingest::log::SqliteLog::open(&dir.path().join("log.db"), Arc::clone(&clock));
+    let log: Arc<dyn plaudit_ingest::log::EventLog> = Arc::new(log.expect("a log"));
     let ingest = plaudit_ingest::Config::default();
     let intake = Intake::open(Arc::clone(&log), Arc::clone(&clock), &ingest).await.expect("an intake");
     let select = plaudit_policy::select::Config::default();

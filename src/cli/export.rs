@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use plaudit_event::{Envelope, Event};
-use plaudit_ingest::service::StoreSink;
+use plaudit_ingest::service::copy_all;
 use plaudit_ingest::store::{EventStore, Place};
 use plaudit_ingest::{log, store};
 
@@ -24,10 +24,10 @@ pub(crate) async fn run(arguments: &Export) -> anyhow::Result<()> {
     let file =
         file.with_context(|| format!("`event_log` must name a file to export from, got `{}`", config.event_log))?;
     anyhow::ensure!(file.is_file(), "no data in `{}`: there is no `{}`", dir.display(), file.display());
-    let log = log::open(&config.event_log_uri(), Arc::new(SystemClock))?;
+    let log = log::open(&config.event_log_uri(), &config.ingest.kafka, Arc::new(SystemClock)).await?;
     let store = store::open(&config.event_store_uri())?;
     // A process that was killed may have left records that the store does not have yet.
-    StoreSink::new(log, Arc::clone(&store), &config.ingest).catch_up().await?;
+    copy_all(&log, &store, &config.ingest).await?;
     match write(&*store, arguments.rows).await? {
         // A reader that has gone away, as with `| head`, is no failure.
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {

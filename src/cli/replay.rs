@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
 use plaudit_event::{Clock, Envelope, Event, ManualClock, Timestamp};
-use plaudit_ingest::service::{AttributionService, StoreSink};
+use plaudit_ingest::service::{AttributionService, copy_all};
 use plaudit_ingest::{Intake, Outcome, log, store};
 use serde::Serialize;
 use tokio::time::Instant;
@@ -49,7 +49,7 @@ pub(crate) async fn run(arguments: &Replay) -> anyhow::Result<()> {
         .with_context(|| format!("failed to create data directory `{}`", config.data_dir.display()))?;
     let manual = Arc::new(ManualClock::default());
     let clock: Arc<dyn Clock> = if arguments.event_time { manual.clone() } else { Arc::new(SystemClock) };
-    let log = log::open(&config.event_log_uri(), Arc::clone(&clock))?;
+    let log = log::open(&config.event_log_uri(), &config.ingest.kafka, Arc::clone(&clock)).await?;
     let store = store::open(&config.event_store_uri())?;
     let intake = Intake::open(Arc::clone(&log), Arc::clone(&clock), &config.ingest).await?;
     // What the directory holds has happened before.
@@ -68,7 +68,7 @@ pub(crate) async fn run(arguments: &Replay) -> anyhow::Result<()> {
         manual.advance_to(manual.now().plus_millis(millis(wait)));
         tally.examples = AttributionService::new(Arc::clone(&log), ingest.clone()).catch_up().await?.examples;
     }
-    StoreSink::new(log, store, &config.ingest).catch_up().await?;
+    copy_all(&log, &store, &config.ingest).await?;
     report(&tally, arguments)
 }
 

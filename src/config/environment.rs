@@ -11,6 +11,9 @@ const PREFIX: &str = "PLAUDIT_";
 /// Variables that are no keys: the folder of the public data sets, the key of a client, and a good name for the salt.
 const OTHERS: [&str; 3] = ["DATA", "API_KEY", "UNIT_SALT"];
 
+/// Beginnings of names that are no keys either: those of tests and of the development servers.
+const OTHER_PREFIXES: [&str; 2] = ["TEST_", "DEV_"];
+
 /// The keys that `variables` set, ordered by name. A value is TOML, or else a string.
 ///
 /// A name without a section that is no key is passed over with a warning: orchestrators put variables such as
@@ -21,7 +24,7 @@ pub(super) fn overrides(variables: impl Iterator<Item = (OsString, OsString)>) -
     for (name, text) in variables {
         let (Some(name), Some(text)) = (name.to_str(), text.to_str()) else { continue };
         let Some(rest) = name.strip_prefix(PREFIX) else { continue };
-        if OTHERS.contains(&rest) {
+        if OTHERS.contains(&rest) || OTHER_PREFIXES.iter().any(|prefix| rest.starts_with(prefix)) {
             continue;
         }
         let path = rest.to_lowercase().replace("__", ".");
@@ -55,6 +58,7 @@ mod tests {
         ];
         assert_eq!(read(&others), []);
         assert_eq!(read(&[("PATH", "x"), ("PLAUDI_SEED", "1")]), []);
+        assert_eq!(read(&[("PLAUDIT_TEST_KAFKA", "kafka://h:1"), ("PLAUDIT_DEV_NOTHING__X", "1")]), []);
     }
 
     #[test]

@@ -141,10 +141,11 @@ impl Readers {
             return Ok(pool.idle.remove(index));
         }
         let free = pool.lanes.iter().position(|lane| !lane.assigned.contains(partition));
-        if free.is_none() && pool.lanes.len() >= LANES {
-            if let Some(index) = pool.idle.iter().position(|reader| reader.partition == *partition) {
-                return Ok(pool.idle.remove(index));
-            }
+        if free.is_none()
+            && pool.lanes.len() >= LANES
+            && let Some(index) = pool.idle.iter().position(|reader| reader.partition == *partition)
+        {
+            return Ok(pool.idle.remove(index));
         }
         let lane = match free {
             Some(lane) => lane,

@@ -93,7 +93,14 @@ struct Path<'a> {
 impl<'a> Path<'a> {
     async fn open(config: &'a Config, num_events: u64) -> anyhow::Result<Self> {
         let clock = Arc::new(ManualClock::default());
-        let log = log::open(&config.event_log_uri(), Arc::clone(&clock) as Arc<dyn Clock>)?;
+        let log =
+            log::open(&config.event_log_uri(), &config.ingest.kafka, Arc::clone(&clock) as Arc<dyn Clock>).await?;
+        // A shared log has a time of its own, in which no window would close.
+        anyhow::ensure!(
+            !log.is_shared(),
+            "`event_log` must be of one machine to run in event time, got `{}`",
+            config.event_log
+        );
         let store = store::open(&config.event_store_uri())?;
         let mut ingest = config.ingest.clone();
         if log.tail(Topic::Exposures).await? > 0 {
