@@ -1,4 +1,4 @@
-//! Experiments and policies, for people.
+//! Experiments, policies and suspects, for people.
 
 use std::sync::Arc;
 
@@ -7,6 +7,7 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use plaudit_event::PolicyId;
+use plaudit_ingest::quality::suspects::Suspect;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -58,6 +59,16 @@ fn ended(serving: &Serving, run: &EndedRun) -> Value {
 
 pub(super) async fn policies(State(serving): State<Arc<Serving>>) -> Json<Value> {
     Json(describe(&serving.rollout()))
+}
+
+/// The units whose signals are quarantined on suspicion.
+pub(super) async fn suspects(State(serving): State<Arc<Serving>>) -> Json<Value> {
+    let describe = |suspect: Suspect| {
+        let Suspect { unit, score, since, until } = suspect;
+        json!({"unit_id": unit, "score": score.as_str(), "since": since, "until": until})
+    };
+    let suspects: Vec<Value> = serving.parts().intake.suspects().into_iter().map(describe).collect();
+    Json(json!({"suspects": suspects}))
 }
 
 #[derive(Debug, Deserialize)]

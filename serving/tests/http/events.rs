@@ -98,6 +98,35 @@ async fn what_is_held_back_or_left_out_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn suspects_are_listed() {
+    let mut world = World::new();
+    let suspicion = &mut world.ingest.quality.suspicion;
+    (suspicion.enabled, suspicion.min_count, suspicion.min_population) = (true, 2, 10);
+    (suspicion.max_share_odds, suspicion.false_positives) = (1.0, 0.5);
+    let server = world.start(Config::default()).await;
+    let exposure = |id: &str, unit: &str| {
+        json!({
+            "exposure_id": id, "unit_id": unit, "surface": "chat", "ts": START.as_millis(), "policy_id": "bm25",
+            "slate": [{"item_id": "a", "position": 0}],
+        })
+    };
+    let others: Vec<Value> = (0..40).map(|number| exposure(&format!("o{number}"), &format!("u{number}"))).collect();
+    server.ask("/v1/exposures", &json!({"exposures": others})).await;
+    for (id, expected) in [("e1", "accepted"), ("e2", "quarantined")] {
+        server.ask("/v1/exposures", &json!({"exposures": [exposure(id, "forger")]})).await;
+        let love = json!({"signals": [{"exposure_id": id, "kind": "love"}]});
+        let answer = server.ask("/v1/signals", &love).await;
+        assert_eq!(answer["outcomes"][0]["outcome"], expected, "{answer}");
+    }
+    let listed: Value = server.get("/admin/v1/suspects").send().await.unwrap().json().await.unwrap();
+    let found = &listed["suspects"];
+    assert_eq!((&found[0]["unit_id"], &found[0]["score"]), (&json!("forger"), &json!("share")));
+    assert_eq!(found.as_array().unwrap().len(), 1);
+    assert!(found[0]["until"].as_i64() > found[0]["since"].as_i64(), "{found}");
+    server.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn bad_batches_are_refused_as_a_whole() {
     let world = World::new();
     let server = world.start(Config { max_events: 2, ..Config::default() }).await;
