@@ -200,6 +200,13 @@ mod tests {
     }
 
     #[test]
+    fn the_shipped_configuration_is_the_default_one() {
+        let shipped: toml::Table = include_str!("../../deploy/embedded.toml").parse().unwrap();
+        let ingest: Config = shipped["ingest"].clone().try_into().unwrap();
+        assert_eq!(ingest, Config::default());
+    }
+
+    #[test]
     fn a_given_kind_is_laid_over_the_defaults() {
         let config: Config = toml::from_str(
             "window = \"10s\"\n[signals.copy]\ntrust = 0.25\n[signals.saved]\nobjectives = [\"helpfulness\"]\n",

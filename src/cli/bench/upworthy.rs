@@ -104,11 +104,11 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
 /// The configuration, and the directory that goes with the run.
 fn config(files: &Files) -> anyhow::Result<(Config, Option<TempDir>)> {
     if files.config.is_some() || files.data.is_some() {
-        return Ok((files.load(Vec::new())?, None));
+        return Ok((files.load(Vec::new())?.salted(std::env::vars_os())?, None));
     }
     let temporary = tempfile::tempdir().context("failed to create a temporary directory")?;
     let files = Files { config: None, data: Some(temporary.path().to_owned()) };
-    Ok((files.load(Vec::new())?, Some(temporary)))
+    Ok((files.load(Vec::new())?.salted(std::env::vars_os())?, Some(temporary)))
 }
 
 /// Counts what is in the store; returns what that cost, and what is not as in the data.
