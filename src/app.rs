@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use metrics_exporter_prometheus::PrometheusHandle;
 use plaudit_event::{Clock, Seed};
-use plaudit_ingest::log::EventLog;
+use plaudit_ingest::log::{EventLog, SpooledLog};
 use plaudit_ingest::service::Workers;
 use plaudit_ingest::store::EventStore;
 use plaudit_ingest::{Intake, log, store};
@@ -112,9 +112,10 @@ impl App {
         };
         let log = log::open(&config.event_log_uri(), &config.ingest.kafka, Arc::clone(&clock)).await?;
         let store = store::open(&config.event_store_uri())?;
-        let intake = Intake::open(Arc::clone(&log), Arc::clone(&clock), &config.ingest).await?;
-        let backends = Backends { log, store, intake: intake.clone(), clock };
         let (mut front, mut back) = (Tasks::new(), Tasks::new());
+        let door = with_spool(&mut back, config, &log, &clock).await?;
+        let intake = Intake::open(door, Arc::clone(&clock), &config.ingest).await?;
+        let backends = Backends { log, store, intake: intake.clone(), clock };
         if config.has(Role::Ingest) {
             start_ingest(&mut back, config, &backends);
         }
@@ -193,6 +194,24 @@ async fn watch_reward(
     anyhow::ensure!(serves, "the reward model stopped: {reason}");
     tracing::error!(reason, "the reward model stopped; serving goes on with the policies it has");
     Ok(())
+}
+
+/// The log as intake writes it: where others share it and this process serves, with a spool in front.
+async fn with_spool(
+    tasks: &mut Tasks,
+    config: &Config,
+    log: &Arc<dyn EventLog>,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<Arc<dyn EventLog>> {
+    let max_bytes = config.ingest.kafka.spool_bytes;
+    if !log.is_shared() || !config.has(Role::Serve) || max_bytes == 0 {
+        return Ok(Arc::clone(log));
+    }
+    let path = config.data_dir.join("spool.db");
+    let spooled = Arc::new(SpooledLog::open(Arc::clone(log), &path, max_bytes, Arc::clone(clock)).await?);
+    let (running, stopped) = (Arc::clone(&spooled), tasks.stopped());
+    tasks.running.spawn(async move { running.run(stopped).await.context("the spool stopped") });
+    Ok(spooled)
 }
 
 fn start_ingest(tasks: &mut Tasks, config: &Config, backends: &Backends) {

@@ -76,7 +76,7 @@ impl Intake {
         config.quality.hashing.check()?;
         let mut guard = Guard::new(config);
         let judge = Judge::of_intake(config, is_bot);
-        let dedup = rebuild::rebuild(&*log, config.dedup_capacity, &judge, &mut guard).await?;
+        let dedup = rebuild::rebuild(&log, config.dedup_capacity, &judge, &mut guard).await?;
         let inner = Inner {
             log,
             clock,

@@ -10,6 +10,7 @@ mod clock;
 mod cursor;
 mod kafka;
 mod memory;
+mod spool;
 mod sqlite;
 
 #[cfg(any(test, feature = "test-util"))]
@@ -32,6 +33,7 @@ pub(crate) use cursor::{Cursor, is_exposure_next};
 pub(crate) use kafka::is_unavailable;
 pub use kafka::{KafkaConfig, KafkaLog, Protocol, Security};
 pub use memory::MemoryLog;
+pub use spool::SpooledLog;
 pub use sqlite::SqliteLog;
 
 /// A boxed future: what the methods of a trait object return.
@@ -204,7 +206,8 @@ pub trait EventLog: Send + Sync {
         false
     }
 
-    /// Appends `records` to `topic` and returns their offsets, each in its shard.
+    /// Appends `records` to `topic` and returns their offsets, each in its shard; none when they are durable
+    /// somewhere else until the log can be reached.
     ///
     /// Resolves only after the records would survive a crash of the machine. After an error the call may
     /// be repeated. On one machine, and for `examples` and `checkpoints` on any log, it is atomic: either

@@ -42,6 +42,8 @@ pub const KAFKA_IN_FLIGHT: &str = "plaudit_kafka_in_flight_records";
 pub const KAFKA_IN_FLIGHT_BYTES: &str = "plaudit_kafka_in_flight_bytes";
 /// Average seconds that a broker took to answer; tags `role` and `broker`.
 pub const KAFKA_RTT: &str = "plaudit_kafka_rtt_seconds";
+/// Bytes of events that are kept on this machine until the log can be reached again.
+pub const SPOOL_BYTES: &str = "plaudit_spool_bytes";
 /// Rows written to the store; tag `topic`.
 pub const STORE_ROWS: &str = "plaudit_store_rows_total";
 
@@ -68,6 +70,11 @@ pub fn describe() {
     describe_gauge!(KAFKA_IN_FLIGHT, Unit::Count, "records that wait in a Kafka client, by what the client is for");
     describe_gauge!(KAFKA_IN_FLIGHT_BYTES, Unit::Bytes, "bytes of the records that wait in a Kafka client");
     describe_gauge!(KAFKA_RTT, Unit::Seconds, "average time that a broker took to answer");
+    describe_gauge!(
+        SPOOL_BYTES,
+        Unit::Bytes,
+        "events that are kept on this machine until the log can be reached again"
+    );
     describe_gauge!(STORE_LAG, Unit::Count, "offsets of the log that the store has not copied yet, by topic and shard");
     describe_gauge!(SUSPECTS, Unit::Count, "units whose signals are quarantined on suspicion");
     describe_gauge!(ATTRIBUTION_OPEN, Unit::Count, "exposures whose window is open");
@@ -145,6 +152,10 @@ pub(crate) fn kafka_queue(role: &'static str, records: u64, bytes: u64) {
 pub(crate) fn kafka_rtt(role: &'static str, broker: i32, micros: i64) {
     let seconds = to_f64(micros.unsigned_abs()) / 1e6;
     gauge!(KAFKA_RTT, "role" => role, "broker" => broker.to_string()).set(seconds);
+}
+
+pub(crate) fn spool_bytes(bytes: u64) {
+    gauge!(SPOOL_BYTES).set(to_f64(bytes));
 }
 
 pub(crate) fn store_lag(part: Part, offsets: u64) {

@@ -10,5 +10,6 @@ mod intake;
 mod privacy;
 mod quarantine;
 mod service;
+mod spool;
 mod support;
 mod suspects;

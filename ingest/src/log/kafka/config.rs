@@ -52,6 +52,9 @@ pub struct KafkaConfig {
     pub timeout: Duration,
     /// Most bytes of records that wait in this process.
     pub buffer_bytes: usize,
+    /// Most bytes of events that a process which serves keeps in its data directory while the brokers cannot be
+    /// reached; beyond, it answers 503. 0 keeps none.
+    pub spool_bytes: u64,
     /// How to reach the brokers.
     pub security: Security,
     /// Further properties of librdkafka, each `name=value`.
@@ -69,6 +72,7 @@ impl Default for KafkaConfig {
             tick: Duration::from_millis(500),
             timeout: Duration::from_secs(10),
             buffer_bytes: 64 << 20,
+            spool_bytes: 256 << 20,
             security: Security::default(),
             properties: Vec::new(),
         }
@@ -146,6 +150,8 @@ impl KafkaConfig {
         problems.duration("kafka.tick", self.tick, Duration::from_millis(10));
         problems.duration("kafka.timeout", self.timeout, Duration::from_millis(100));
         problems.count("kafka.buffer_bytes", self.buffer_bytes, 2 * RECORD_BYTES, 2 << 30);
+        let spool = usize::try_from(self.spool_bytes).unwrap_or(usize::MAX);
+        problems.count("kafka.spool_bytes", spool, 0, 1 << 40);
         for (index, property) in self.properties.iter().enumerate() {
             let path = format!("kafka.properties[{index}]");
             match property.split_once('=') {
