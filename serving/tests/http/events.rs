@@ -71,7 +71,7 @@ async fn what_is_held_back_or_left_out_is_told() {
     let server = world.start(Config::default()).await;
     let exposure = |id: &str, unit: &str, surface: &str| {
         json!({
-            "exposure_id": id, "unit_id": unit, "surface": surface, "ts": START.as_millis(), "policy_id": "bm25",
+            "exposure_id": id, "unit_id": unit, "surface": surface, "context": {}, "ts": START.as_millis(), "policy_id": "bm25",
             "slate": [{"item_id": "a", "position": 0}],
         })
     };
@@ -106,7 +106,7 @@ async fn suspects_are_listed() {
     let server = world.start(Config::default()).await;
     let exposure = |id: &str, unit: &str| {
         json!({
-            "exposure_id": id, "unit_id": unit, "surface": "chat", "ts": START.as_millis(), "policy_id": "bm25",
+            "exposure_id": id, "unit_id": unit, "surface": "chat", "context": {}, "ts": START.as_millis(), "policy_id": "bm25",
             "slate": [{"item_id": "a", "position": 0}],
         })
     };
