@@ -111,7 +111,7 @@ impl App {
             false => None,
         };
         let log = log::open(&config.event_log_uri(), &config.ingest.kafka, Arc::clone(&clock)).await?;
-        let store = store::open(&config.event_store_uri())?;
+        let store = store::open(&config.event_store_uri(), &config.ingest)?;
         let (mut front, mut back) = (Tasks::new(), Tasks::new());
         let door = with_spool(&mut back, config, &log, &clock).await?;
         let intake = Intake::open(door, Arc::clone(&clock), &config.ingest).await?;

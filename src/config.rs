@@ -38,7 +38,8 @@ pub(crate) struct Config {
     pub(crate) data_dir: PathBuf,
     /// `sqlite:PATH` or `memory:`; a path of `auto` is `plaudit.db` inside `data_dir`.
     pub(crate) event_log: String,
-    /// `sqlite:PATH`; a path of `auto` is `store.db` inside `data_dir`.
+    /// `sqlite:PATH`, `memory:` or `clickhouse://HOST:PORT/DATABASE`; a path of `auto` is `store.db` inside
+    /// `data_dir`.
     pub(crate) event_store: String,
     /// What this process does.
     pub(crate) roles: Vec<Role>,
@@ -222,9 +223,10 @@ impl Config {
         self.roles.contains(&role)
     }
 
-    /// The effective configuration as TOML.
+    /// The effective configuration as TOML, without passwords.
     pub(crate) fn to_toml(&self) -> String {
-        toml::to_string_pretty(self).expect("a configuration is TOML")
+        let shown = Self { event_store: store::redacted(&self.event_store), ..self.clone() };
+        toml::to_string_pretty(&shown).expect("a configuration is TOML")
     }
 }
 
@@ -318,6 +320,16 @@ mod tests {
         assert_eq!(lines.len(), 2, "{lines:?}");
         assert!(lines[0].starts_with("event_log: ") && lines[0].contains("`kafka://HOST:PORT`"), "{lines:?}");
         assert!(lines[1].starts_with("event_store: ") && lines[1].contains("must be `memory:`"), "{lines:?}");
+    }
+
+    #[test]
+    fn the_password_of_a_store_is_not_printed() {
+        let text = "event_store = 'clickhouse://u:secret@h/d'\n[ingest.clickhouse]\npassword = 'hidden'\n";
+        let config = load(text).unwrap();
+        assert_eq!(config.event_store_uri(), "clickhouse://u:secret@h/d");
+        let printed = config.to_toml();
+        assert!(printed.contains("clickhouse://u:***@h/d"), "{printed}");
+        assert!(!printed.contains("secret") && !printed.contains("hidden"), "{printed}");
     }
 
     #[test]

@@ -167,7 +167,11 @@ fn what_was_acknowledged_before_a_stop_is_in_the_store() {
     });
     assert_eq!(answer["outcomes"][0]["outcome"], "accepted");
     server.stop();
-    let store = plaudit_ingest::store::open(&format!("sqlite:{}", data.join("store.db").display())).unwrap();
+    let store = plaudit_ingest::store::open(
+        &format!("sqlite:{}", data.join("store.db").display()),
+        &plaudit_ingest::Config::default(),
+    )
+    .unwrap();
     assert_eq!(runtime.block_on(store.scan_signals(None, 10)).unwrap().len(), 1);
 }
 

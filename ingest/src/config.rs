@@ -16,6 +16,8 @@
 //! [objectives.delight]        # one of your own: silence says nothing unless `default` says so
 //! ```
 
+mod clickhouse;
+pub(crate) mod duration;
 mod objectives;
 mod problems;
 mod quality;
@@ -30,6 +32,7 @@ use serde::{Deserialize, Serialize};
 use crate::fingerprint::Fingerprint;
 use crate::log::KafkaConfig;
 
+pub use clickhouse::{ClickHouseConfig, Retention, Secret};
 pub use objectives::{ObjectiveSpec, Silence};
 pub use problems::Problem;
 pub(crate) use problems::Problems;
@@ -79,6 +82,8 @@ pub struct Config {
     pub max_early_exposures: usize,
     /// What is done about events before anything is stored.
     pub quality: Quality,
+    /// How a store on ClickHouse is used.
+    pub clickhouse: ClickHouseConfig,
     /// What each kind of signal means. Given kinds are laid over the defaults.
     #[serde(deserialize_with = "signals::over_defaults")]
     pub signals: BTreeMap<SignalKind, SignalSpec>,
@@ -105,6 +110,7 @@ impl Default for Config {
             max_signals_per_exposure: 256,
             max_early_exposures: 100_000,
             quality: Quality::default(),
+            clickhouse: ClickHouseConfig::default(),
             signals: signals::defaults(),
             objectives: objectives::defaults(),
             kafka: KafkaConfig::default(),
@@ -135,6 +141,7 @@ impl Config {
         self.quality.validate(self, &mut problems);
         let lookback = u64::try_from(crate::attribution::lookback_ms(self)).unwrap_or(0);
         self.kafka.validate(Duration::from_millis(lookback), &mut problems);
+        self.clickhouse.validate(&mut problems);
         for (kind, spec) in &self.signals {
             spec.validate(kind, self, &mut problems);
         }
@@ -154,27 +161,6 @@ impl Config {
         let limits = [self.max_signals_per_exposure, self.max_early_exposures];
         let rules = serde_json::to_vec(&(times, limits, &self.signals, &self.objectives, self.quality.selection()));
         Fingerprint::of(&rules.expect("a configuration has only string keys"))
-    }
-}
-
-/// Durations as text such as `30m` or `1h 30m`.
-pub(crate) mod duration {
-    use std::time::Duration;
-
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub(crate) fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&humantime::format_duration(*duration))
-    }
-
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        parse(&text).map_err(serde::de::Error::custom)
-    }
-
-    pub(crate) fn parse(text: &str) -> Result<Duration, String> {
-        humantime::parse_duration(text)
-            .map_err(|error| format!("not a duration such as \"30s\" or \"1h 30m\": {error}"))
     }
 }
 

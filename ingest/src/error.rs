@@ -94,6 +94,18 @@ pub enum Error {
         /// What is wrong with it.
         detail: String,
     },
+    /// ClickHouse refused, or did not answer.
+    #[error("failed to {action} in `{address}`: {detail}")]
+    ClickHouse {
+        /// What was tried.
+        action: &'static str,
+        /// The server and the database, without credentials.
+        address: String,
+        /// What went wrong, without what users wrote.
+        detail: String,
+        /// What the caller should do about it.
+        kind: ErrorKind,
+    },
     /// The file is a database, or another file, of somebody else.
     #[error("`{}` is not a {expected} of plaudit", path.display())]
     Foreign {
@@ -204,6 +216,7 @@ impl Error {
             Self::Foreign { .. } | Self::Format { .. } | Self::Record { .. } | Self::OtherLog { .. } => ErrorKind::Data,
             Self::Gap { .. } | Self::Task { .. } => ErrorKind::Internal,
             Self::Sqlite { source, .. } => sqlite_kind(source),
+            Self::ClickHouse { kind, .. } => *kind,
         }
     }
 

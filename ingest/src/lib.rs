@@ -58,8 +58,8 @@ mod sqlite;
 pub mod store;
 
 pub use config::{
-    BotRule, Bots, Config, CustomPattern, Evidence, Hashing, ObjectiveSpec, Pattern, Problem, Quality, RateCap,
-    Redaction, Sampling, SignalSpec, Silence, Suspicion,
+    BotRule, Bots, ClickHouseConfig, Config, CustomPattern, Evidence, Hashing, ObjectiveSpec, Pattern, Problem,
+    Quality, RateCap, Redaction, Retention, Sampling, Secret, SignalSpec, Silence, Suspicion,
 };
 pub use error::{Error, ErrorKind};
 pub use intake::{Intake, MAX_EVENT_BYTES, MAX_ITEM_ID_BYTES, MAX_SLATE, MAX_TEXT_BYTES, MAX_TOKEN_LOGPROBS, Totals};

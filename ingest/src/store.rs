@@ -1,5 +1,9 @@
 //! The event store: what the log holds, ready to be asked about.
 
+mod clickhouse;
+mod metrics;
+mod place;
+mod prompts;
 mod sqlite;
 
 #[cfg(any(test, feature = "test-util"))]
@@ -9,29 +13,27 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use plaudit_event::{Context, Example, Exposure, ExposureId, Seed, Signal, Timestamp, UnitId};
+use plaudit_event::{Context, Example, ExperimentId, Exposure, ExposureId, Seed, Signal, Timestamp, UnitId, VariantId};
+use serde::Serialize;
 
-use crate::Error;
+use crate::config::ClickHouseConfig;
 use crate::fingerprint::Fingerprint;
 use crate::location::{self, Location};
 use crate::log::{BoxFuture, Part, Stored, Topic};
 use crate::outcome::{DeadLetter, Reason};
+use crate::{Config, Error};
 
+pub use clickhouse::{ClickHouseStore, redacted};
+pub use metrics::{Conflict, LabelSum, Lineage, UnitMetrics, VariantMinute};
+pub use place::Place;
 pub use sqlite::SqliteStore;
 
 /// Most rows that one scan returns.
 pub const SCAN_ROWS: usize = 10_000;
-/// The scheme of the stores that this build does not contain.
+/// Records that a sink hands over at once, unless the store says otherwise.
+const BATCH_RECORDS: usize = 500;
+/// The scheme of the store on many machines.
 const DISTRIBUTED: &str = "clickhouse";
-
-/// Where a row of a topic comes from: orders the rows of a store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Place {
-    /// The shard of the log.
-    pub shard: u32,
-    /// The offset in it.
-    pub offset: u64,
-}
 
 /// Rows of one topic, each with its offset in the log.
 #[derive(Debug, Clone, PartialEq)]
@@ -70,6 +72,17 @@ impl Mark {
         let appended = record.appended.as_millis().to_le_bytes();
         Self(Fingerprint::of_parts(&[&appended, record.key.as_bytes(), &record.value]).bytes())
     }
+
+    /// As 32 hexadecimal digits.
+    fn to_hex(self) -> String {
+        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// The mark that `text` says, if it is one.
+    fn from_hex(text: &str) -> Option<Self> {
+        let number = u128::from_str_radix(text, 16).ok().filter(|_| text.len() == 32)?;
+        Some(Self(number.to_be_bytes()))
+    }
 }
 
 /// A stretch of one shard of a topic: every readable record with offset in `from..next`.
@@ -106,6 +119,8 @@ pub struct Counts {
     pub examples: u64,
     /// Refused events by reason.
     pub dead_letters: BTreeMap<Reason, u64>,
+    /// Ids of exposures and signals that say different things.
+    pub conflicts: u64,
 }
 
 /// A page of rows, each with its place.
@@ -128,11 +143,18 @@ pub trait EventStore: Send + Sync {
     /// once, whenever the writer is killed and however often the batch is given; returns how many rows
     /// were new.
     ///
-    /// Rows below the position have taken effect before and are passed over. An exposure or signal
-    /// whose id is known changes nothing; of an example the highest revision stays; a dead letter that
-    /// names its source counts once for each source. A batch that starts beyond the position is an error,
-    /// since something would be lost.
+    /// Rows below the position have taken effect before and are passed over. Of the exposures or signals
+    /// with one id one counts; where they differ in more than their time, that is a conflict, which stays
+    /// visible. Of an example the highest revision stays; a dead letter that names its source counts once
+    /// for each source. A batch that starts beyond the position is an error, since something would be lost.
+    ///
+    /// A writer that is late, or two at once on one shard, do no harm: the position never goes back.
     fn apply(&self, batch: Batch) -> BoxFuture<'_, Result<u64, Error>>;
+
+    /// How many records a sink best hands over at once.
+    fn batch_records(&self) -> usize {
+        BATCH_RECORDS
+    }
 
     /// The next offset of each part of the log; absent is 0.
     fn positions(&self) -> BoxFuture<'_, Result<BTreeMap<Part, u64>, Error>>;
@@ -162,22 +184,49 @@ pub trait EventStore: Send + Sync {
     /// end, so that a reader that goes on sees the correction.
     fn scan_examples(&self, after: Option<Place>, limit: usize) -> Scan<'_, Example>;
 
+    /// What happened to each unit in `experiment`, of exposures shown in `range` (end excluded): up to `limit`
+    /// (at most [`SCAN_ROWS`]) variants with units after `after`, in order. Each page reads the whole range.
+    fn unit_metrics(
+        &self,
+        experiment: &ExperimentId,
+        range: Range<Timestamp>,
+        after: Option<(VariantId, UnitId)>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<UnitMetrics>, Error>>;
+
+    /// The minutes of each variant of `experiment` in which exposures were shown, in `range` (end excluded): up to
+    /// `limit` (at most [`SCAN_ROWS`]), ordered by minute and variant.
+    fn variant_minutes(
+        &self,
+        experiment: &ExperimentId,
+        range: Range<Timestamp>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<VariantMinute>, Error>>;
+
+    /// Which policies decided the exposures or examples (the topic of `part`) that come from `offsets` of that
+    /// part and that count: by policy.
+    fn lineage(&self, part: Part, offsets: Range<u64>) -> BoxFuture<'_, Result<Vec<Lineage>, Error>>;
+
+    /// Up to `limit` (at most [`SCAN_ROWS`]) conflicts, ordered by topic and id.
+    fn conflicts(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Conflict>, Error>>;
+
     /// Takes everything about `unit` out: its exposures and examples, and the signals about those exposures.
     /// What is about those exposures stays out when it is applied again, or for the first time.
     fn erase(&self, unit: &UnitId) -> BoxFuture<'_, Result<Erased, Error>>;
 }
 
-/// Opens the store at `location`: `memory:` or `sqlite:PATH`. The file must not be that of the log.
+/// Opens the store at `location`: `memory:`, `sqlite:PATH` or `clickhouse://…/DATABASE`. A file must not be that of
+/// the log. A server is asked at the first use only, so that one that is down stops no process from starting.
 ///
 /// # Errors
-/// Fails when the location names no backend of this build, or when the backend cannot be opened:
-/// locked, damaged, foreign, or of a newer format. The file is left as it is in these cases; the lock
-/// file beside it and missing directories above it are made.
-pub fn open(location: &str) -> Result<Arc<dyn EventStore>, Error> {
-    match location::parse(location, DISTRIBUTED)? {
+/// Fails when the location names no backend of this build, or when the file cannot be opened: locked, damaged,
+/// foreign, or of a newer format. The file is left as it is in these cases; the lock file beside it and missing
+/// directories above it are made.
+pub fn open(location: &str, config: &Config) -> Result<Arc<dyn EventStore>, Error> {
+    match locate(location)? {
         Location::Memory => Ok(Arc::new(SqliteStore::in_memory()?)),
         Location::Sqlite(path) => Ok(Arc::new(SqliteStore::open(path)?)),
-        Location::Distributed(_) => Err(Error::NotBuilt { location: location.to_owned(), backend: DISTRIBUTED }),
+        Location::Distributed(location) => Ok(Arc::new(ClickHouseStore::new(location, &config.clickhouse)?)),
     }
 }
 
@@ -186,8 +235,22 @@ pub fn open(location: &str) -> Result<Arc<dyn EventStore>, Error> {
 /// # Errors
 /// Fails when the location names no backend of this build.
 pub fn check_location(location: &str) -> Result<(), Error> {
-    match location::parse(location, DISTRIBUTED)? {
-        Location::Distributed(_) => Err(Error::NotBuilt { location: location.to_owned(), backend: DISTRIBUTED }),
+    match locate(location)? {
+        Location::Distributed(location) => ClickHouseStore::new(location, &ClickHouseConfig::default()).map(drop),
         _ => Ok(()),
     }
+}
+
+/// Reads `location`; one on ClickHouse is given as a whole, to be read where its password is kept out of errors.
+fn locate(location: &str) -> Result<Location<'_>, Error> {
+    match clickhouse::is_clickhouse(location) {
+        true => Ok(Location::Distributed(location)),
+        false => location::parse(location, DISTRIBUTED),
+    }
+}
+
+/// The name on the wire of a value that is a plain text there.
+fn name(value: &impl Serialize) -> String {
+    let json = serde_json::to_value(value).expect("a plain enum");
+    json.as_str().unwrap_or_default().to_owned()
 }

@@ -25,7 +25,7 @@ pub(crate) async fn run(arguments: &Export) -> anyhow::Result<()> {
         file.with_context(|| format!("`event_log` must name a file to export from, got `{}`", config.event_log))?;
     anyhow::ensure!(file.is_file(), "no data in `{}`: there is no `{}`", dir.display(), file.display());
     let log = log::open(&config.event_log_uri(), &config.ingest.kafka, Arc::new(SystemClock)).await?;
-    let store = store::open(&config.event_store_uri())?;
+    let store = store::open(&config.event_store_uri(), &config.ingest)?;
     // A process that was killed may have left records that the store does not have yet.
     copy_all(&log, &store, &config.ingest).await?;
     match write(&*store, arguments.rows).await? {

@@ -50,7 +50,7 @@ pub(crate) async fn run(arguments: &Replay) -> anyhow::Result<()> {
     let manual = Arc::new(ManualClock::default());
     let clock: Arc<dyn Clock> = if arguments.event_time { manual.clone() } else { Arc::new(SystemClock) };
     let log = log::open(&config.event_log_uri(), &config.ingest.kafka, Arc::clone(&clock)).await?;
-    let store = store::open(&config.event_store_uri())?;
+    let store = store::open(&config.event_store_uri(), &config.ingest)?;
     let intake = Intake::open(Arc::clone(&log), Arc::clone(&clock), &config.ingest).await?;
     // What the directory holds has happened before.
     manual.advance_to(log.horizon().await?);

@@ -1,4 +1,4 @@
--- The event store, format 3. `seq` is the shard of the log (bits 40 to 62) and the offset in it; `body` is the event as
+-- The event store, format 4. `seq` is the shard of the log (bits 40 to 62) and the offset in it; `body` is the event as
 -- JSON.
 CREATE TABLE exposures (
     seq INTEGER PRIMARY KEY, exposure_id TEXT NOT NULL UNIQUE, unit_id TEXT NOT NULL,
@@ -6,6 +6,7 @@ CREATE TABLE exposures (
 ) STRICT;
 CREATE INDEX exposures_by_surface ON exposures (surface, seq);
 CREATE INDEX exposures_by_unit ON exposures (unit_id);
+CREATE INDEX exposures_by_time ON exposures (ts);
 CREATE TABLE signals (
     seq INTEGER PRIMARY KEY, signal_id TEXT NOT NULL UNIQUE, exposure_id TEXT NOT NULL,
     kind TEXT NOT NULL, ts INTEGER NOT NULL, body TEXT NOT NULL
@@ -24,6 +25,11 @@ CREATE TABLE dead_letters (
     source TEXT
 ) STRICT;
 CREATE UNIQUE INDEX dead_letters_by_source ON dead_letters (source);
+-- Ids that say different things: each content, and where it came from first.
+CREATE TABLE conflicts (
+    topic TEXT NOT NULL, id TEXT NOT NULL, content BLOB NOT NULL, seq INTEGER NOT NULL,
+    PRIMARY KEY (topic, id, content)
+) STRICT, WITHOUT ROWID;
 -- Exposures that were erased.
 CREATE TABLE erased (exposure_id TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
 -- Where the sink goes on, by topic, with `/SHARD` after it but for the first; `mark` tells which record was the last.

@@ -1,7 +1,7 @@
 //! The sink: copies the log into the store.
 //!
-//! The store keeps its position in the same transaction as the rows, so that every record takes
-//! effect once, wherever the sink is killed. A mark of the last record goes with the position, by which
+//! The store keeps its position with the rows, so that every record takes effect once, wherever the
+//! sink is killed. A mark of the last record goes with the position, by which
 //! the log is recognised after a restart.
 
 use std::collections::BTreeMap;
@@ -18,8 +18,6 @@ use crate::outcome::DeadLetter;
 use crate::store::{Batch, EventStore, Mark, Rows};
 use crate::{Config, Error, metrics};
 
-/// Records per batch of the store.
-const BATCH: usize = 500;
 /// The consumer group whose offsets tell other tools how far the store has come.
 const GROUP: &str = "store";
 
@@ -79,7 +77,7 @@ impl StoreSink {
             let tail = self.log.tail(topic).await?;
             let mut next = positions.get(&part).copied().unwrap_or(0);
             while next < tail {
-                let records = self.log.read(topic, next, BATCH).await?;
+                let records = self.log.read(topic, next, self.store.batch_records()).await?;
                 let Some(last) = records.last() else { break };
                 let from = std::mem::replace(&mut next, last.offset + 1);
                 let mark = Some(Mark::of(last));

@@ -1,6 +1,9 @@
 //! What every [`EventStore`] must do: one suite, run by every implementation.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod answers;
+mod kinds;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use plaudit_event::{
@@ -11,7 +14,6 @@ use plaudit_event::{
 use super::{Batch, Counts, Erased, EventStore, Mark, Place, Rows};
 use crate::Error;
 use crate::log::{Origin, Part, Stored, Topic};
-use crate::outcome::{DeadLetter, Reason, Source};
 
 const fn at(millis: i64) -> Timestamp {
     Timestamp::from_millis(millis)
@@ -121,11 +123,15 @@ pub async fn all<S: EventStore>(mut make: impl FnMut() -> Arc<S>) {
     the_highest_revision_stays(&*make()).await;
     examples_are_found_by_time(&*make()).await;
     scans_go_on_where_they_ended(&*make()).await;
-    prompts_are_distinct_and_repeatable(&*make()).await;
-    dead_letters_are_counted_by_reason(&*make()).await;
-    a_source_has_one_dead_letter(&*make()).await;
+    kinds::prompts_are_distinct_and_repeatable(&*make()).await;
+    kinds::dead_letters_are_counted_by_reason(&*make()).await;
+    kinds::a_source_has_one_dead_letter(&*make()).await;
     shards_have_positions_of_their_own(&*make()).await;
     what_is_erased_stays_out(&*make()).await;
+    answers::units_are_told_apart_by_variant(&*make()).await;
+    answers::minutes_are_told_apart_by_variant(&*make()).await;
+    answers::lineage_names_the_policies_of_a_stretch(&*make()).await;
+    answers::a_conflict_stays_visible(&*make()).await;
 }
 
 async fn an_empty_store_is_empty(store: &dyn EventStore) {
@@ -222,64 +228,6 @@ async fn scans_go_on_where_they_ended(store: &dyn EventStore) {
         seen.extend(page.into_iter().map(|(_, e)| e.exposure_id.to_string()));
     }
     assert_eq!(seen, ids);
-}
-
-async fn prompts_are_distinct_and_repeatable(store: &dyn EventStore) {
-    let ids: Vec<String> = (0..40).map(|i| format!("x{}", i % 20)).collect();
-    let mut rows: Vec<(u64, Exposure)> = Vec::new();
-    for (offset, id) in (0..).zip(&ids) {
-        let mut row = exposure(id);
-        row.exposure_id = ExposureId::new(format!("e{offset}")).expect("an id");
-        rows.push((offset, row));
-    }
-    let mut search = exposure("search");
-    search.surface = Surface::Search;
-    rows.push((40, search));
-    let batch = Batch { shard: 0, from: 0, next: 41, mark: None, rows: Rows::Exposures(rows) };
-    store.apply(batch).await.expect("apply");
-    let all = store.prompts(100, Seed::new(1)).await.expect("prompts");
-    let texts: BTreeSet<&str> = all.iter().map(Context::last_request).collect();
-    assert_eq!((all.len(), texts.len()), (20, 20), "each chat context once");
-    let some = store.prompts(4, Seed::new(1)).await.expect("prompts");
-    assert_eq!(some.len(), 4);
-    let again = store.prompts(4, Seed::new(1)).await.expect("prompts");
-    assert_eq!(some, again);
-    let other = store.prompts(20, Seed::new(2)).await.expect("prompts");
-    let same_seed = store.prompts(20, Seed::new(1)).await.expect("prompts");
-    assert_ne!(other, same_seed, "another seed, another order");
-}
-
-fn letter(reason: Reason) -> DeadLetter {
-    DeadLetter {
-        outcome: "rejected".into(),
-        reason,
-        field: String::new(),
-        detail: String::new(),
-        raw: "{".into(),
-        raw_bytes: 1,
-        received_ts: at(1),
-        source: None,
-    }
-}
-
-async fn dead_letters_are_counted_by_reason(store: &dyn EventStore) {
-    let reasons = [Reason::Json, Reason::Conflict, Reason::Json];
-    let rows = (0..).zip(reasons.map(letter)).collect();
-    let batch = Batch { shard: 0, from: 0, next: 3, mark: None, rows: Rows::DeadLetters(rows) };
-    store.apply(batch).await.expect("apply");
-    let counts = store.counts().await.expect("counts").dead_letters;
-    let expected = BTreeMap::from([(Reason::Json, 2), (Reason::Conflict, 1)]);
-    assert_eq!(counts, expected);
-}
-
-async fn a_source_has_one_dead_letter(store: &dyn EventStore) {
-    let source = |offset| Some(Source { topic: Topic::Signals, shard: 2, offset });
-    let rows = [source(7), source(8), source(7), None, None];
-    let rows = rows.map(|source| DeadLetter { source, ..letter(Reason::Json) });
-    let batch = Batch { shard: 1, from: 0, next: 5, mark: None, rows: Rows::DeadLetters((0..).zip(rows).collect()) };
-    assert_eq!(store.apply(batch).await.expect("apply"), 4);
-    let counts = store.counts().await.expect("counts").dead_letters;
-    assert_eq!(counts, BTreeMap::from([(Reason::Json, 4)]));
 }
 
 async fn shards_have_positions_of_their_own(store: &dyn EventStore) {

@@ -2,38 +2,41 @@
 
 mod apply;
 mod erase;
+mod metrics;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use plaudit_event::{Context, Example, Exposure, Seed, Signal, Timestamp, UnitId};
-use rand::Rng;
+use plaudit_event::{Context, Example, ExperimentId, Exposure, Seed, Signal, Timestamp, UnitId, VariantId};
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::de::DeserializeOwned;
 
-use super::{Batch, Counts, Erased, EventStore, Mark, Place, SCAN_ROWS, Scan};
+use super::prompts::Pool;
+use super::{
+    Batch, Conflict, Counts, Erased, EventStore, Lineage, Mark, Place, SCAN_ROWS, Scan, UnitMetrics, VariantMinute,
+};
 use crate::Error;
 use crate::log::{BoxFuture, Part, Topic};
 use crate::outcome::Reason;
 use crate::sqlite::{self, Format, Lock, Readers, from_sql, sqlite_error, to_sql};
 
-/// Prompts are drawn from this many times as many distinct newest ones.
-const PROMPT_POOL: usize = 4;
-/// Exposures read per prompt asked for, at most.
-const PROMPT_SCAN: usize = 64;
-
 const FORMAT: Format = Format {
     name: "event store",
     application_id: u32::from_be_bytes(*b"PSto"),
-    version: 3,
+    version: 4,
     schema: include_str!("../../schema/sqlite/store.sql"),
     upgrades: &[
         "ALTER TABLE positions ADD COLUMN mark BLOB;",
         "ALTER TABLE dead_letters ADD COLUMN source TEXT;
          CREATE UNIQUE INDEX dead_letters_by_source ON dead_letters (source);
          CREATE TABLE erased (exposure_id TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;",
+        "CREATE INDEX exposures_by_time ON exposures (ts);
+         CREATE TABLE conflicts (
+             topic TEXT NOT NULL, id TEXT NOT NULL, content BLOB NOT NULL, seq INTEGER NOT NULL,
+             PRIMARY KEY (topic, id, content)
+         ) STRICT, WITHOUT ROWID;",
     ],
     probe,
     // What a power cut takes is copied from the log again: rows and position go together.
@@ -102,7 +105,7 @@ impl SqliteStore {
         after: Option<Place>,
         limit: usize,
     ) -> Scan<'_, T> {
-        let after = after.map_or(-1, apply::seq);
+        let after = after.map_or(-1, |after| to_sql(after.number()));
         self.blocking(move |inner| {
             let rows = inner.read(|connection| {
                 rows(
@@ -112,7 +115,7 @@ impl SqliteStore {
                 )
             })?;
             let rows = decode(topic, rows)?;
-            Ok(rows.into_iter().map(|(seq, row)| (apply::place(seq), row)).collect())
+            Ok(rows.into_iter().map(|(seq, row)| (Place::of_number(seq), row)).collect())
         })
     }
 }
@@ -131,11 +134,9 @@ impl Inner {
     }
 
     fn prompts(&self, count: usize, seed: Seed) -> Result<Vec<Context>, Error> {
-        let mut pool: Vec<Context> = Vec::new();
-        let mut seen = HashSet::new();
+        let mut pool = Pool::new(count);
         let mut before = i64::MAX;
-        let mut num_read = 0;
-        while pool.len() < count * PROMPT_POOL && num_read < count * PROMPT_SCAN {
+        while pool.wants_more() {
             let page = self.read(|connection| {
                 rows(
                     connection,
@@ -146,22 +147,11 @@ impl Inner {
             })?;
             let Some(last) = page.last() else { break };
             before = to_sql(last.0);
-            num_read += page.len();
-            for (seq, body) in page {
-                if pool.len() < count * PROMPT_POOL && seen.insert(body.clone()) {
-                    let contexts = decode(Topic::Exposures, vec![(seq, body)])?;
-                    pool.extend(contexts.into_iter().map(|(_, context)| context));
-                }
+            for (_, context) in decode(Topic::Exposures, page)? {
+                pool.add(context);
             }
         }
-        let mut rng = seed.stream("store prompts");
-        let drawn = count.min(pool.len());
-        for index in 0..drawn {
-            let other = rng.random_range(index..pool.len());
-            pool.swap(index, other);
-        }
-        pool.truncate(drawn);
-        Ok(pool)
+        Ok(pool.draw(seed))
     }
 }
 
@@ -220,6 +210,41 @@ impl EventStore for SqliteStore {
         self.scan(Topic::Examples, after, limit)
     }
 
+    fn unit_metrics(
+        &self,
+        experiment: &ExperimentId,
+        range: Range<Timestamp>,
+        after: Option<(VariantId, UnitId)>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<UnitMetrics>, Error>> {
+        let experiment = experiment.clone();
+        self.blocking(move |inner| {
+            inner.read(|connection| {
+                metrics::units(connection, (&experiment, &range), after.as_ref(), limit.min(SCAN_ROWS))
+            })
+        })
+    }
+
+    fn variant_minutes(
+        &self,
+        experiment: &ExperimentId,
+        range: Range<Timestamp>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<VariantMinute>, Error>> {
+        let experiment = experiment.clone();
+        self.blocking(move |inner| {
+            inner.read(|connection| metrics::minutes(connection, &experiment, &range, limit.min(SCAN_ROWS)))
+        })
+    }
+
+    fn lineage(&self, part: Part, offsets: Range<u64>) -> BoxFuture<'_, Result<Vec<Lineage>, Error>> {
+        self.blocking(move |inner| inner.read(|connection| metrics::lineage(connection, part, &offsets)))
+    }
+
+    fn conflicts(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Conflict>, Error>> {
+        self.blocking(move |inner| inner.read(|connection| metrics::conflicts(connection, limit.min(SCAN_ROWS))))
+    }
+
     fn erase(&self, unit: &UnitId) -> BoxFuture<'_, Result<Erased, Error>> {
         let unit = unit.clone();
         self.blocking(move |inner| erase::erase(&mut inner.writer(), &inner.path, &unit))
@@ -265,6 +290,9 @@ fn counts(connection: &Connection) -> rusqlite::Result<Counts> {
         signals: count(Topic::Signals)?,
         examples: count(Topic::Examples)?,
         dead_letters: BTreeMap::new(),
+        conflicts: connection
+            .prepare_cached("SELECT count(*) FROM (SELECT DISTINCT topic, id FROM conflicts)")?
+            .query_row([], |row| row.get(0).map(from_sql))?,
     };
     let mut statement = connection.prepare_cached("SELECT count(*) FROM dead_letters WHERE reason = ?1")?;
     for reason in Reason::ALL {

@@ -3,32 +3,17 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use plaudit_event::{Example, Exposure, Signal};
+use plaudit_event::{Event, Example, Exposure, Signal};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::{Batch, from_sql, sqlite_error, to_sql};
 use crate::Error;
+use crate::fingerprint::Fingerprint;
 use crate::log::{Part, Topic};
 use crate::outcome::DeadLetter;
-use crate::store::{Mark, Place, Rows};
-
-/// Bits of a row number that hold the offset; those above hold the shard.
-const OFFSET_BITS: u32 = 40;
-
-/// Most shards of a log that an SQLite store copies.
-const SHARDS: u32 = 1 << 20;
-
-/// The number of the row that comes from `place`.
-pub(super) fn seq(place: Place) -> i64 {
-    to_sql(u64::from(place.shard) << OFFSET_BITS | place.offset)
-}
-
-/// Where the row with the number `seq` comes from.
-pub(super) fn place(seq: u64) -> Place {
-    let shard = u32::try_from(seq >> OFFSET_BITS).expect("23 bits");
-    Place { shard, offset: seq & ((1 << OFFSET_BITS) - 1) }
-}
+use crate::store::{Mark, Place, Rows, name, place};
 
 /// The name of a part in table `positions`.
 fn part_name(part: Part) -> String {
@@ -71,13 +56,7 @@ fn position(connection: &Connection, part: Part) -> rusqlite::Result<u64> {
 pub(super) fn apply(connection: &mut Connection, path: &Path, batch: &Batch) -> Result<u64, Error> {
     let fail = sqlite_error("write", path);
     let part = batch.part();
-    if batch.shard >= SHARDS || batch.next > 1 << OFFSET_BITS {
-        return Err(Error::Limit {
-            what: "part of the log in an SQLite store",
-            allowed: format!("shards below {SHARDS} and offsets up to {}", 1_u64 << OFFSET_BITS),
-            value: format!("{part} up to {}", batch.next),
-        });
-    }
+    place::check(batch)?;
     let transaction = connection.transaction().map_err(&fail)?;
     let expected = position(&transaction, part).map_err(&fail)?;
     if batch.from > expected {
@@ -116,13 +95,13 @@ fn each<T>(
 ) -> rusqlite::Result<u64> {
     let mut num_new = 0;
     for (offset, row) in rows.iter().filter(|(offset, _)| *offset >= start.offset) {
-        num_new += insert(seq(Place { offset: *offset, ..start }), row)? as u64;
+        num_new += insert(to_sql(Place { offset: *offset, ..start }.number()), row)? as u64;
     }
     Ok(num_new)
 }
 
 fn exposure(connection: &Connection, seq: i64, row: &Exposure) -> rusqlite::Result<usize> {
-    connection
+    let inserted = connection
         .prepare_cached(
             "INSERT INTO exposures (seq, exposure_id, unit_id, surface, policy_id, ts, body)
              SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 WHERE NOT EXISTS (SELECT 1 FROM erased WHERE exposure_id = ?2)
@@ -136,11 +115,17 @@ fn exposure(connection: &Connection, seq: i64, row: &Exposure) -> rusqlite::Resu
             row.policy_id.as_str(),
             row.ts.as_millis(),
             json(row),
-        ])
+        ])?;
+    if inserted == 0 {
+        let known = "SELECT seq, body FROM exposures WHERE exposure_id = ?1";
+        let id = row.exposure_id.as_str();
+        compare(connection, (Topic::Exposures, id, known), seq, (row.clone(), Event::Exposure))?;
+    }
+    Ok(inserted)
 }
 
 fn signal(connection: &Connection, seq: i64, row: &Signal) -> rusqlite::Result<usize> {
-    connection
+    let inserted = connection
         .prepare_cached(
             "INSERT INTO signals (seq, signal_id, exposure_id, kind, ts, body)
              SELECT ?1, ?2, ?3, ?4, ?5, ?6 WHERE NOT EXISTS (SELECT 1 FROM erased WHERE exposure_id = ?3)
@@ -153,7 +138,37 @@ fn signal(connection: &Connection, seq: i64, row: &Signal) -> rusqlite::Result<u
             row.kind.as_str(),
             row.ts.as_millis(),
             json(row),
-        ])
+        ])?;
+    if inserted == 0 {
+        let known = "SELECT seq, body FROM signals WHERE signal_id = ?1";
+        let id = row.signal_id.as_str();
+        compare(connection, (Topic::Signals, id, known), seq, (row.clone(), Event::Signal))?;
+    }
+    Ok(inserted)
+}
+
+/// Writes down the conflict if the row called `id` that is there says something else.
+fn compare<T: DeserializeOwned>(
+    connection: &Connection,
+    (topic, id, known): (Topic, &str, &str),
+    seq: i64,
+    (row, event): (T, fn(T) -> Event),
+) -> rusqlite::Result<()> {
+    let known: Option<(i64, String)> =
+        connection.prepare_cached(known)?.query_row([id], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+    let Some((known_seq, body)) = known else { return Ok(()) };
+    let Ok(known) = serde_json::from_str::<T>(&body) else { return Ok(()) };
+    let contents = [(known_seq, known), (seq, row)].map(|(seq, row)| (seq, Fingerprint::of_content(&mut event(row))));
+    if contents[0].1 != contents[1].1 {
+        for (seq, content) in contents {
+            connection
+                .prepare_cached(
+                    "INSERT INTO conflicts (topic, id, content, seq) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
+                )?
+                .execute(params![topic.as_str(), id, content.bytes(), seq])?;
+        }
+    }
+    Ok(())
 }
 
 fn example(connection: &Connection, seq: i64, row: &Example) -> rusqlite::Result<usize> {
@@ -193,10 +208,4 @@ fn dead(connection: &Connection, seq: i64, row: &DeadLetter) -> rusqlite::Result
 
 fn json(row: &impl Serialize) -> String {
     serde_json::to_string(row).expect("an event has only string keys")
-}
-
-/// The name on the wire of a value that is a plain text there.
-fn name(value: &impl Serialize) -> String {
-    let json = serde_json::to_value(value).expect("a plain enum");
-    json.as_str().unwrap_or_default().to_owned()
 }

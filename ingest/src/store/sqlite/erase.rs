@@ -38,6 +38,16 @@ fn in_transaction(connection: &mut Connection, unit: &UnitId) -> rusqlite::Resul
         )?
         .query_map([unit], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
+    transaction.execute(
+        &format!(
+            "DELETE FROM conflicts WHERE topic = 'signals' AND id IN (SELECT signal_id FROM signals WHERE {of_unit})"
+        ),
+        [unit],
+    )?;
+    let of_ids = "DELETE FROM conflicts WHERE topic = 'exposures' AND id = ?1";
+    for id in &ids {
+        transaction.prepare_cached(of_ids)?.execute([id])?;
+    }
     let signals = transaction.execute(&format!("DELETE FROM signals WHERE {of_unit}"), [unit])?;
     transaction.execute("DELETE FROM exposures WHERE unit_id = ?1", [unit])?;
     let examples = transaction.execute("DELETE FROM examples WHERE unit_id = ?1", [unit])?;

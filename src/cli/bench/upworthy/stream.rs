@@ -101,7 +101,7 @@ impl<'a> Path<'a> {
             "`event_log` must be of one machine to run in event time, got `{}`",
             config.event_log
         );
-        let store = store::open(&config.event_store_uri())?;
+        let store = store::open(&config.event_store_uri(), &config.ingest)?;
         let mut ingest = config.ingest.clone();
         if log.tail(Topic::Exposures).await? > 0 {
             // Events that are there from a run before are duplicates only if their ids are remembered, all of them.

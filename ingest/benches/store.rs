@@ -1,0 +1,207 @@
+//! Rows per second from the log into a store, and what the way there costs.
+//!
+//! `PLAUDIT_TEST_CLICKHOUSE=clickhouse://127.0.0.1:28123/bench cargo bench -p plaudit-ingest --bench store`
+//!
+//! `bare` are inserts of the very rows that the sink has written, read back beforehand, in blocks of the same size
+//! into a table of the same definition, one after the other: the most that any writer can reach.
+#![expect(clippy::print_stdout, reason = "a benchmark reports to the terminal")]
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use clickhouse::{Client, Row};
+use plaudit_event::{Context, Envelope, Event, Exposure, ExposureId, Impression, ManualClock, PolicyId, Surface};
+use plaudit_event::{Timestamp, UnitId};
+use plaudit_ingest::Config;
+use plaudit_ingest::log::{EventLog, MemoryLog, Record, SqliteLog, Topic};
+use plaudit_ingest::service::StoreSink;
+use plaudit_ingest::store::{ClickHouseStore, EventStore, SqliteStore};
+use serde::{Deserialize, Serialize};
+
+const NOW: i64 = 1_700_000_000_000;
+const ROWS: usize = 100_000;
+const ROUNDS: usize = 3;
+
+/// A row of table `exposures`.
+#[derive(Row, Serialize, Deserialize)]
+struct Stored {
+    exposure_id: String,
+    content: [u8; 16],
+    place: u64,
+    version: u64,
+    unit_id: String,
+    session_id: String,
+    surface: String,
+    policy_id: String,
+    propensity: Option<f64>,
+    layers: Vec<String>,
+    experiments: Vec<String>,
+    variants: Vec<String>,
+    ts: i64,
+    body: String,
+}
+
+fn exposure(number: usize) -> Exposure {
+    let words: String = (0..40).map(|word| format!("{:x} ", (number * 31 + word * 7919) % 4093)).collect();
+    let item = Impression { item_id: "answer".into(), position: 0, content: words, score: Some(0.5) };
+    Exposure {
+        // Rises with time, like the ids that the server makes.
+        exposure_id: ExposureId::new(format!(
+            "018bcfe5-{:04x}-7{:03x}-8000-f00dfeedf00d",
+            number >> 12,
+            number & 0xfff
+        ))
+        .expect("an id"),
+        unit_id: UnitId::new(format!("unit-{}", number % 5_000)).expect("an id"),
+        session_id: None,
+        surface: Surface::Chat,
+        context: Context::of_user(format!("what is the square root of {number}, and why?")),
+        slate: vec![item],
+        chosen: 0,
+        propensity: None,
+        token_logprobs: None,
+        policy_id: PolicyId::new("gen-1").expect("an id"),
+        stage: None,
+        assignments: Vec::new(),
+        rewrite_applied: None,
+        attributes: serde_json::Map::new(),
+        ts: Timestamp::from_millis(NOW + number as i64),
+        unknown: serde_json::Map::new(),
+    }
+}
+
+async fn fill(log: &dyn EventLog) {
+    for start in (0..ROWS).step_by(10_000) {
+        let record = |number| {
+            let exposure = exposure(number);
+            let key = exposure.exposure_id.to_string();
+            Record { key, value: Envelope::new(Event::Exposure(exposure)).encode() }
+        };
+        log.append(Topic::Exposures, (start..start + 10_000).map(record).collect()).await.expect("the log takes it");
+    }
+}
+
+async fn sink(log: &Arc<dyn EventLog>, store: Arc<dyn EventStore>) -> Duration {
+    // The schema is made at the first use.
+    store.positions().await.expect("the store answers");
+    let sink = StoreSink::new(Arc::clone(log), store, &Config::default());
+    let started = Instant::now();
+    let done = sink.catch_up().await.expect("the store takes it");
+    assert_eq!(done.rows, ROWS as u64);
+    started.elapsed()
+}
+
+/// A server with databases of its own.
+struct Server {
+    location: String,
+    client: Client,
+}
+
+impl Server {
+    fn of_environment() -> Option<Self> {
+        let location = std::env::var_os("PLAUDIT_TEST_CLICKHOUSE")?.into_string().ok()?;
+        let (server, database) = location.strip_prefix("clickhouse://")?.split_once('/')?;
+        let client = Client::default().with_url(format!("http://{server}"));
+        let database = format!("{database}_bench_{}", std::process::id());
+        Some(Self { location: format!("clickhouse://{server}/{database}"), client: client.with_database(database) })
+    }
+
+    fn store(&self) -> Arc<dyn EventStore> {
+        let config = Config::default().clickhouse;
+        Arc::new(ClickHouseStore::new(&self.location, &config).expect("a location"))
+    }
+
+    async fn run(&self, sql: &str) {
+        self.client.query(sql).execute().await.expect(sql);
+    }
+
+    async fn rows(&self) -> Vec<Stored> {
+        let rows = self.client.query("SELECT ?fields FROM exposures ORDER BY place").fetch_all().await;
+        rows.expect("what was stored can be read")
+    }
+
+    async fn bare(&self, rows: &[Stored], block: usize) -> Duration {
+        self.run("DROP TABLE IF EXISTS bare SYNC").await;
+        self.run("CREATE TABLE bare AS exposures").await;
+        let started = Instant::now();
+        for rows in rows.chunks(block) {
+            let mut insert = self.client.insert::<Stored>("bare").await.expect("the table is there");
+            for row in rows {
+                insert.write(row).await.expect("the row fits");
+            }
+            insert.end().await.expect("the server takes it");
+        }
+        started.elapsed()
+    }
+}
+
+/// Only what every store waits for: reading and decoding the log.
+async fn read_only(log: &Arc<dyn EventLog>) -> Duration {
+    let started = Instant::now();
+    let (mut next, mut bytes) = (0, 0);
+    while next < ROWS as u64 {
+        let records = log.read(Topic::Exposures, next, 10_000).await.expect("the log reads");
+        for record in &records {
+            let Event::Exposure(exposure) = Envelope::decode(&record.value).expect("an envelope").event else {
+                panic!("an exposure")
+            };
+            bytes += exposure.response().len();
+        }
+        next = records.last().expect("a record").offset + 1;
+    }
+    assert!(bytes > ROWS);
+    started.elapsed()
+}
+
+fn report(name: &str, times: &mut [Duration], bare: Option<Duration>) -> Duration {
+    times.sort_unstable();
+    let median = times[times.len() / 2];
+    let rate = |time: Duration| ROWS as f64 / time.as_secs_f64();
+    let ratio = bare.map_or_else(String::new, |bare| format!("{:6.2}", bare.as_secs_f64() / median.as_secs_f64()));
+    let [fast, slow] = [times[0], times[times.len() - 1]].map(rate);
+    println!("{name:34} {:10.0} {:>18} {ratio}", rate(median), format!("{slow:.0} … {fast:.0}"));
+    median
+}
+
+async fn measure() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let clock = Arc::new(ManualClock::new(Timestamp::from_millis(NOW)));
+    let memory: Arc<dyn EventLog> = Arc::new(MemoryLog::new(clock.clone()));
+    let sqlite: Arc<dyn EventLog> = Arc::new(SqliteLog::open(&dir.path().join("log.db"), clock).expect("a log"));
+    fill(&*memory).await;
+    fill(&*sqlite).await;
+    println!("{ROWS} exposures, median of {ROUNDS}      rows/s  slowest … fastest  to bare");
+    let mut reads = Vec::new();
+    let mut files = Vec::new();
+    for round in 0..ROUNDS {
+        reads.push(read_only(&sqlite).await);
+        let path = dir.path().join(format!("store-{round}.db"));
+        files.push(sink(&sqlite, Arc::new(SqliteStore::open(&path).expect("a store"))).await);
+    }
+    report("log SQLite, decoded, no store", &mut reads, None);
+    report("log SQLite → store SQLite", &mut files, None);
+    let Some(server) = Server::of_environment() else {
+        println!("SKIPPED ClickHouse: PLAUDIT_TEST_CLICKHOUSE is not set");
+        return;
+    };
+    let block = server.store().batch_records();
+    let (mut from_memory, mut from_file, mut bare) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        from_memory.push(sink(&memory, server.store()).await);
+        let rows = server.rows().await;
+        bare.push(server.bare(&rows, block).await);
+        let database = server.client.database().expect("a database").to_owned();
+        server.run(&format!("DROP DATABASE {database} SYNC")).await;
+        from_file.push(sink(&sqlite, server.store()).await);
+        server.run(&format!("DROP DATABASE {database} SYNC")).await;
+    }
+    let bare = report(&format!("bare inserts of {block}"), &mut bare, None);
+    report("log in memory → store ClickHouse", &mut from_memory, Some(bare));
+    report("log SQLite → store ClickHouse", &mut from_file, Some(bare));
+}
+
+fn main() {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.worker_threads(2).enable_all().build();
+    runtime.expect("a runtime").block_on(measure());
+}
