@@ -19,8 +19,8 @@ use crate::store::{Conflict, LabelSum, Lineage, Place, SCAN_ROWS, UnitMetrics, V
 
 const NO_LABELS: &str = "CAST(map(), 'Map(String, UInt64)') AS counts,
     CAST(map(), 'Map(String, Float64)') AS sums, CAST(map(), 'Map(String, Float64)') AS weights";
-const LABELS: &str = "CAST(mapApply((k, v) -> (k, 1), argMax(label_values, version) AS latest), 'Map(String, UInt64)') AS counts,
-    CAST(latest, 'Map(String, Float64)') AS sums, CAST(argMax(label_weights, version), 'Map(String, Float64)') AS weights";
+const LABELS: &str = "CAST(mapApply((k, v) -> (k, 1), label_values), 'Map(String, UInt64)') AS counts,
+    CAST(label_values, 'Map(String, Float64)') AS sums, CAST(label_weights, 'Map(String, Float64)') AS weights";
 const SUMS: &str = "sum(exposure) AS exposures, sum(example) AS examples, sumMap(counts) AS label_counts,
     sumMap(sums) AS label_sums, sumMap(weights) AS label_weights";
 
@@ -104,18 +104,19 @@ fn shown(experiment: &ExperimentId, range: &Range<Timestamp>) -> String {
     // The characters of ids need no escape.
     let experiment = experiment.as_str().replace('\\', "\\\\").replace('\'', "\\'").replace('?', "??");
     let (start, end) = (range.start.as_millis(), range.end.as_millis());
-    let of = |table, ts, numbers, labels| {
+    let of = |columns, table, ts| {
         format!(
-            "SELECT argMax(variants[indexOf(experiments, '{experiment}')], version) AS variant,
-                 argMax(unit_id, version) AS unit, argMax({ts}, version) AS shown_at,
-                 intDiv(toUnixTimestamp64Milli(shown_at), 60000) * 60000 AS at, {numbers}, {labels}
+            "SELECT variants[indexOf(experiments, '{experiment}')] AS variant, unit_id AS unit,
+                 intDiv(toUnixTimestamp64Milli({ts}), 60000) * 60000 AS at, {columns}
              FROM {table} WHERE {ts} >= fromUnixTimestamp64Milli({start})
-                 AND {ts} < fromUnixTimestamp64Milli({end}) AND has(experiments, '{experiment}')
-             GROUP BY exposure_id"
+                 AND {ts} < fromUnixTimestamp64Milli({end}) AND has(experiments, '{experiment}')"
         )
     };
-    let exposures = of("exposures", "ts", "toUInt64(1) AS exposure, toUInt64(0) AS example", NO_LABELS);
-    let examples = of("examples", "exposure_ts", "toUInt64(0) AS exposure, toUInt64(1) AS example", LABELS);
+    // Of rows with one id the first one counts. Those of an example have all the same time.
+    let exposures = of(format!("toUInt64(1) AS exposure, toUInt64(0) AS example, {NO_LABELS}"), "exposures", "ts");
+    let exposures = format!("{exposures} ORDER BY exposure_id, version DESC LIMIT 1 BY exposure_id");
+    let examples = format!("toUInt64(0) AS exposure, toUInt64(1) AS example, {LABELS}");
+    let examples = of(examples, "examples FINAL", "exposure_ts");
     format!("{exposures} UNION ALL {examples}")
 }
 

@@ -135,9 +135,11 @@ pub(super) async fn prompts(client: &Client, count: usize, seed: Seed) -> Result
     let mut before = (i64::MAX, u64::MAX);
     while pool.wants_more() {
         let query = client.query(
-            "SELECT place, toUnixTimestamp64Milli(ts) AS at, body FROM exposures
-             WHERE surface = 'chat' AND (toUnixTimestamp64Milli(ts), place) < (?, ?)
-             ORDER BY ts DESC, place DESC LIMIT 1 BY place LIMIT ?",
+            "SELECT place, toUnixTimestamp64Milli(ts) AS at, body FROM exposures WHERE place IN
+                 (SELECT place FROM exposures
+                  WHERE surface = 'chat' AND (toUnixTimestamp64Milli(ts), place) < (?, ?)
+                  ORDER BY ts DESC, place DESC LIMIT 1 BY place LIMIT ?)
+             ORDER BY ts DESC, place DESC LIMIT 1 BY place",
         );
         let query = query.bind(before.0).bind(before.1).bind(PROMPT_PAGE);
         let page = client.fetch::<Dated>("read prompts", query).await?;
