@@ -213,8 +213,10 @@ impl Error {
             Self::Locked { .. } | Self::Io { .. } | Self::Busy { .. } | Self::Fenced { .. } | Self::Closed { .. } => {
                 ErrorKind::Unavailable
             }
+            // Somebody put the store back in between: the next look at its positions tells where to go on.
+            Self::Gap { .. } => ErrorKind::Unavailable,
             Self::Foreign { .. } | Self::Format { .. } | Self::Record { .. } | Self::OtherLog { .. } => ErrorKind::Data,
-            Self::Gap { .. } | Self::Task { .. } => ErrorKind::Internal,
+            Self::Task { .. } => ErrorKind::Internal,
             Self::Sqlite { source, .. } => sqlite_kind(source),
             Self::ClickHouse { kind, .. } => *kind,
         }

@@ -19,7 +19,6 @@ use super::{
 };
 use crate::Error;
 use crate::log::{BoxFuture, Part, Topic};
-use crate::outcome::Reason;
 use crate::sqlite::{self, Format, Lock, Readers, from_sql, sqlite_error, to_sql};
 
 const FORMAT: Format = Format {
@@ -175,7 +174,7 @@ impl EventStore for SqliteStore {
     }
 
     fn counts(&self) -> BoxFuture<'_, Result<Counts, Error>> {
-        self.blocking(|inner| inner.read(counts))
+        self.blocking(|inner| inner.read(metrics::counts))
     }
 
     fn prompts(&self, count: usize, seed: Seed) -> BoxFuture<'_, Result<Vec<Context>, Error>> {
@@ -277,31 +276,6 @@ fn decode<T: DeserializeOwned>(topic: Topic, rows: Vec<(u64, String)>) -> Result
         decoded.push((offset, row));
     }
     Ok(decoded)
-}
-
-fn counts(connection: &Connection) -> rusqlite::Result<Counts> {
-    let count = |topic: Topic| {
-        connection
-            .prepare_cached(&format!("SELECT count(*) FROM {topic}"))?
-            .query_row([], |row| row.get(0).map(from_sql))
-    };
-    let mut counts = Counts {
-        exposures: count(Topic::Exposures)?,
-        signals: count(Topic::Signals)?,
-        examples: count(Topic::Examples)?,
-        dead_letters: BTreeMap::new(),
-        conflicts: connection
-            .prepare_cached("SELECT count(*) FROM (SELECT DISTINCT topic, id FROM conflicts)")?
-            .query_row([], |row| row.get(0).map(from_sql))?,
-    };
-    let mut statement = connection.prepare_cached("SELECT count(*) FROM dead_letters WHERE reason = ?1")?;
-    for reason in Reason::ALL {
-        let number: i64 = statement.query_row([reason.as_str()], |row| row.get(0))?;
-        if number > 0 {
-            counts.dead_letters.insert(*reason, from_sql(number));
-        }
-    }
-    Ok(counts)
 }
 
 #[cfg(test)]

@@ -249,7 +249,7 @@ fn labels(labels: &Labels, number: impl Fn(&plaudit_event::Label) -> f32) -> Vec
 }
 
 fn content(mut event: Event) -> [u8; 16] {
-    Fingerprint::of_content(&mut event).bytes()
+    Fingerprint::of_content(&mut event, None).bytes()
 }
 
 fn json(row: &impl Serialize) -> String {

@@ -158,7 +158,8 @@ fn compare<T: DeserializeOwned>(
         connection.prepare_cached(known)?.query_row([id], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
     let Some((known_seq, body)) = known else { return Ok(()) };
     let Ok(known) = serde_json::from_str::<T>(&body) else { return Ok(()) };
-    let contents = [(known_seq, known), (seq, row)].map(|(seq, row)| (seq, Fingerprint::of_content(&mut event(row))));
+    let contents =
+        [(known_seq, known), (seq, row)].map(|(seq, row)| (seq, Fingerprint::of_content(&mut event(row), None)));
     if contents[0].1 != contents[1].1 {
         for (seq, content) in contents {
             connection

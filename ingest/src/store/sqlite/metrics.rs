@@ -1,4 +1,4 @@
-//! Experiments, lineage and conflicts.
+//! Numbers: counts, experiments, lineage and conflicts.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -8,7 +8,8 @@ use rusqlite::{Connection, params};
 
 use super::{from_sql, to_sql};
 use crate::log::{Part, Topic};
-use crate::store::{Conflict, LabelSum, Lineage, Place, UnitMetrics, VariantMinute};
+use crate::outcome::Reason;
+use crate::store::{Conflict, Counts, LabelSum, Lineage, Place, UnitMetrics, VariantMinute};
 
 /// Milliseconds of a minute.
 const MINUTE: i64 = 60_000;
@@ -44,6 +45,32 @@ impl Tally {
             sum.weight += f64::from(label.weight);
         }
     }
+}
+
+/// How much there is.
+pub(super) fn counts(connection: &Connection) -> rusqlite::Result<Counts> {
+    let count = |topic: Topic| {
+        connection
+            .prepare_cached(&format!("SELECT count(*) FROM {topic}"))?
+            .query_row([], |row| row.get(0).map(from_sql))
+    };
+    let mut counts = Counts {
+        exposures: count(Topic::Exposures)?,
+        signals: count(Topic::Signals)?,
+        examples: count(Topic::Examples)?,
+        dead_letters: BTreeMap::new(),
+        conflicts: connection
+            .prepare_cached("SELECT count(*) FROM (SELECT DISTINCT topic, id FROM conflicts)")?
+            .query_row([], |row| row.get(0).map(from_sql))?,
+    };
+    let mut statement = connection.prepare_cached("SELECT count(*) FROM dead_letters WHERE reason = ?1")?;
+    for reason in Reason::ALL {
+        let number: i64 = statement.query_row([reason.as_str()], |row| row.get(0))?;
+        if number > 0 {
+            counts.dead_letters.insert(*reason, from_sql(number));
+        }
+    }
+    Ok(counts)
 }
 
 /// See [`EventStore::unit_metrics`](crate::store::EventStore::unit_metrics).
