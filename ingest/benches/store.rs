@@ -10,12 +10,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clickhouse::{Client, Row};
-use plaudit_event::{Context, Envelope, Event, Exposure, ExposureId, Impression, ManualClock, PolicyId, Surface};
-use plaudit_event::{Timestamp, UnitId};
+use plaudit_event::{
+    Assignment, Context, Envelope, Event, ExperimentId, Exposure, ExposureId, Impression, LayerId, ManualClock,
+    PolicyId, Seed, Surface, Timestamp, UnitId, VariantId,
+};
 use plaudit_ingest::Config;
 use plaudit_ingest::log::{EventLog, MemoryLog, Record, SqliteLog, Topic};
 use plaudit_ingest::service::StoreSink;
-use plaudit_ingest::store::{ClickHouseStore, EventStore, SqliteStore};
+use plaudit_ingest::store::{ClickHouseStore, EventStore, Place, SqliteStore};
 use serde::{Deserialize, Serialize};
 
 const NOW: i64 = 1_700_000_000_000;
@@ -62,7 +64,11 @@ fn exposure(number: usize) -> Exposure {
         token_logprobs: None,
         policy_id: PolicyId::new("gen-1").expect("an id"),
         stage: None,
-        assignments: Vec::new(),
+        assignments: vec![Assignment {
+            layer: LayerId::new("layer").expect("an id"),
+            experiment: ExperimentId::new("x").expect("an id"),
+            variant: VariantId::new(if number.is_multiple_of(2) { "a" } else { "b" }).expect("an id"),
+        }],
         rewrite_applied: None,
         attributes: serde_json::Map::new(),
         ts: Timestamp::from_millis(NOW + number as i64),
@@ -163,6 +169,32 @@ fn report(name: &str, times: &mut [Duration], bare: Option<Duration>) -> Duratio
     median
 }
 
+/// The time of what is asked of a store of [`ROWS`] exposures.
+async fn ask(name: &str, store: &dyn EventStore) {
+    let after = Some(Place { shard: 0, offset: ROWS as u64 / 2 });
+    let mut line = format!("questions to {name}, ms:");
+    let started = Instant::now();
+    let counts = store.counts().await.expect("counts");
+    line += &format!(" counts {:.0}", started.elapsed().as_secs_f64() * 1e3);
+    let started = Instant::now();
+    let page = store.scan_exposures(after, 1_000).await.expect("a page");
+    line += &format!(", a page of 1,000 from the middle {:.0}", started.elapsed().as_secs_f64() * 1e3);
+    let started = Instant::now();
+    let prompts = store.prompts(64, Seed::new(1)).await.expect("prompts");
+    line += &format!(", 64 prompts {:.0}", started.elapsed().as_secs_f64() * 1e3);
+    let started = Instant::now();
+    let (start, experiment) = (Timestamp::from_millis(NOW), ExperimentId::new("x").expect("an id"));
+    let range = start..start.plus_millis(ROWS as i64);
+    let units = store.unit_metrics(&experiment, range.clone(), None, 10_000).await.expect("metrics");
+    line += &format!(", metrics of 5,000 units {:.0}", started.elapsed().as_secs_f64() * 1e3);
+    let started = Instant::now();
+    let minutes = store.variant_minutes(&experiment, range, 10_000).await.expect("metrics");
+    line += &format!(", counts by minute {:.0}", started.elapsed().as_secs_f64() * 1e3);
+    let found = (counts.exposures, page.len(), prompts.len(), units.len(), minutes.is_empty());
+    assert_eq!(found, (ROWS as u64, 1_000, 64, 5_000, false));
+    println!("{line}");
+}
+
 async fn measure() {
     let dir = tempfile::tempdir().expect("a directory");
     let clock = Arc::new(ManualClock::new(Timestamp::from_millis(NOW)));
@@ -176,7 +208,11 @@ async fn measure() {
     for round in 0..ROUNDS {
         reads.push(read_only(&sqlite).await);
         let path = dir.path().join(format!("store-{round}.db"));
-        files.push(sink(&sqlite, Arc::new(SqliteStore::open(&path).expect("a store"))).await);
+        let store: Arc<dyn EventStore> = Arc::new(SqliteStore::open(&path).expect("a store"));
+        files.push(sink(&sqlite, Arc::clone(&store)).await);
+        if round == 0 {
+            ask("SQLite", &*store).await;
+        }
     }
     report("log SQLite, decoded, no store", &mut reads, None);
     report("log SQLite → store SQLite", &mut files, None);
@@ -188,6 +224,9 @@ async fn measure() {
     let (mut from_memory, mut from_file, mut bare) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         from_memory.push(sink(&memory, server.store()).await);
+        if from_memory.len() == 1 {
+            ask("ClickHouse", &*server.store()).await;
+        }
         let rows = server.rows().await;
         bare.push(server.bare(&rows, block).await);
         let database = server.client.database().expect("a database").to_owned();
