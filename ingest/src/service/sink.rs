@@ -5,6 +5,7 @@
 //! the log is recognised after a restart.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -76,24 +77,37 @@ impl StoreSink {
             let part = Part { topic, shard: self.shard };
             let tail = self.log.tail(topic).await?;
             let mut next = positions.get(&part).copied().unwrap_or(0);
-            while next < tail {
-                let records = self.log.read(topic, next, self.store.batch_records()).await?;
-                let Some(last) = records.last() else { break };
-                let from = std::mem::replace(&mut next, last.offset + 1);
-                let mark = Some(Mark::of(last));
-                let num_records = records.len() as u64;
-                let rows = decode(topic, &self.screened(part, records).await?);
-                let num_new = self.store.apply(Batch { shard: self.shard, from, next, mark, rows }).await?;
+            let mut ahead = self.stretch(part, next..tail).await?;
+            while let Some((num_records, batch)) = ahead {
+                next = batch.next;
+                // What follows is read while the store works.
+                let (applied, following) = tokio::join!(self.store.apply(batch), self.stretch(part, next..tail));
+                let num_new = applied?;
                 if self.log.is_shared() {
                     self.log.commit(GROUP, topic, next).await?;
                 }
                 metrics::store_rows(topic, num_new);
                 done.records += num_records;
                 done.rows += num_new;
+                ahead = following?;
             }
             metrics::store_lag(part, tail.saturating_sub(next));
         }
         Ok(done)
+    }
+
+    /// The next records of `part` from the start of `offsets` on, unless that is empty: how many they are, and what
+    /// they say.
+    async fn stretch(&self, part: Part, offsets: Range<u64>) -> Result<Option<(u64, Batch)>, Error> {
+        let from = offsets.start;
+        if offsets.is_empty() {
+            return Ok(None);
+        }
+        let records = self.log.read(part.topic, from, self.store.batch_records()).await?;
+        let Some(last) = records.last() else { return Ok(None) };
+        let (num_records, next, mark) = (records.len() as u64, last.offset + 1, Some(Mark::of(last)));
+        let rows = decode(part.topic, &self.screened(part, records).await?);
+        Ok(Some((num_records, Batch { shard: self.shard, from, next, mark, rows })))
     }
 
     /// Those of `records` that count. What must be appended for the others is durable before the position

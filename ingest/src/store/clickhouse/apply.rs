@@ -85,10 +85,10 @@ impl Target<'_> {
     pub(super) async fn write(&self, batch: Batch, from: u64) -> Result<u64, Error> {
         let start = Place { shard: batch.shard, offset: from };
         match batch.rows {
-            Rows::Exposures(rows) => self.rows(each(rows, start, ExposureRow::new)).await,
-            Rows::Signals(rows) => self.rows(each(rows, start, SignalRow::new)).await,
-            Rows::Examples(rows) => self.rows(each(rows, start, |place, row| ExampleRow::new(place, &row))).await,
-            Rows::DeadLetters(rows) => self.rows(each(rows, start, DeadLetterRow::new)).await,
+            Rows::Exposures(rows) => self.rows(each(rows, start, ExposureRow::new).await?).await,
+            Rows::Signals(rows) => self.rows(each(rows, start, SignalRow::new).await?).await,
+            Rows::Examples(rows) => self.rows(each(rows, start, ExampleRow::new).await?).await,
+            Rows::DeadLetters(rows) => self.rows(each(rows, start, DeadLetterRow::new).await?).await,
         }
     }
 
@@ -149,15 +149,23 @@ impl Target<'_> {
     }
 }
 
-/// The rows at or after `start`.
-fn each<T, R>(rows: Vec<(u64, T)>, start: Place, row: impl Fn(Place, T) -> R) -> Vec<R> {
-    let mut made = Vec::with_capacity(rows.len());
-    for (offset, event) in rows {
-        if offset >= start.offset {
-            made.push(row(Place { offset, ..start }, event));
+/// The rows at or after `start`. Making them is work, which is done where it holds up nobody.
+async fn each<T, R>(rows: Vec<(u64, T)>, start: Place, row: fn(Place, T) -> R) -> Result<Vec<R>, Error>
+where
+    T: Send + 'static,
+    R: Send + 'static,
+{
+    let work = move || {
+        let mut made = Vec::with_capacity(rows.len());
+        for (offset, event) in rows {
+            if offset >= start.offset {
+                made.push(row(Place { offset, ..start }, event));
+            }
         }
-    }
-    made
+        made
+    };
+    let task = tokio::task::spawn_blocking(work);
+    task.await.map_err(|error| Error::Task { what: "store", detail: error.to_string() })
 }
 
 /// Those of `rows` that must be written, and how many of them are new.

@@ -173,7 +173,7 @@ keyed!(ExampleRow, "examples", exposure_id, about exposure_id, size body,
 );
 
 impl ExampleRow {
-    pub(super) fn new(place: Place, example: &Example) -> Self {
+    pub(super) fn new(place: Place, example: Example) -> Self {
         let [layers, experiments, variants] = columns(&example.assignments);
         // Of equal revisions the first one stays.
         let revision = u64::from(example.revision).min(REVISIONS - 1);
@@ -194,7 +194,7 @@ impl ExampleRow {
             label_weights: labels(&example.labels, |label| label.weight),
             exposure_ts: example.exposure_ts.as_millis(),
             ts: example.ts.as_millis(),
-            body: json(example),
+            body: json(&example),
         }
     }
 }
