@@ -103,7 +103,7 @@ impl Target<'_> {
         if rows.is_empty() {
             return Ok(0);
         }
-        let (known, erased) = tokio::try_join!(self.known(&rows), erase::among(self.client, &rows))?;
+        let (known, (num_erased, erased)) = tokio::try_join!(self.known(&rows), self.erased(&rows))?;
         let (rows, num_new) = sift(rows, known, &erased);
         let mut rest = rows.as_slice();
         while !rest.is_empty() {
@@ -111,8 +111,19 @@ impl Target<'_> {
             self.client.insert(T::TABLE, chunk, Some(&token(chunk))).await?;
             rest = further;
         }
-        self.forget_erased(&rows).await?;
+        if !rows.is_empty() && erase::number_of_all(self.client).await? != num_erased {
+            self.forget_erased(&rows).await?;
+        }
         Ok(num_new)
+    }
+
+    /// How many exposures are erased, and which of those that `rows` are about.
+    async fn erased<T: Keyed>(&self, rows: &[T]) -> Result<(u64, HashSet<String>), Error> {
+        // Counted first: what is erased after that makes a difference later.
+        match erase::number_of_all(self.client).await? {
+            0 => Ok((0, HashSet::new())),
+            number => Ok((number, erase::among(self.client, rows).await?)),
+        }
     }
 
     /// Takes those of `rows` out again that were erased while they were on their way.
@@ -137,12 +148,23 @@ impl Target<'_> {
     }
 
     /// What is stored under the ids of `rows`.
+    ///
+    /// Ids that rise with time are new in almost every batch: then little or nothing is stored between the first
+    /// and the last of them, which is cheaper to ask than for each id by name.
     async fn known<T: Keyed>(&self, rows: &[T]) -> Result<KnownIds, Error> {
         let ids: Vec<&str> = rows.iter().map(Keyed::id).collect();
+        let (Some(first), Some(last)) = (ids.iter().min(), ids.iter().max()) else { return Ok(KnownIds::new()) };
         let (table, id, content) = (T::TABLE, T::ID, T::CONTENT);
-        let sql = format!("SELECT {id} AS id, version, {content} AS content FROM {table} WHERE {id} IN ?");
+        let select = format!("SELECT {id} AS id, version, {content} AS content FROM {table} WHERE {id}");
+        let between = self.client.query(&format!("{select} BETWEEN ? AND ? LIMIT ?"));
+        let query = between.bind(first).bind(last).bind(ids.len() + 1);
+        let mut found = self.client.fetch::<Known>("look up ids", query).await?;
+        if found.len() > ids.len() {
+            let by_name = self.client.query(&format!("{select} IN ?")).bind(ids);
+            found = self.client.fetch::<Known>("look up ids", by_name).await?;
+        }
         let mut known = KnownIds::new();
-        for row in self.client.fetch::<Known>("look up ids", self.client.query(&sql).bind(ids)).await? {
+        for row in found {
             known.entry(row.id).or_default().push((row.version, row.content));
         }
         Ok(known)

@@ -37,6 +37,13 @@ pub(super) async fn among<T: Keyed>(client: &Client, rows: &[T]) -> Result<HashS
     Ok(found.into_iter().map(|row| row.exposure_id).collect())
 }
 
+/// How many exposures were ever erased.
+pub(super) async fn number_of_all(client: &Client) -> Result<u64, Error> {
+    let query = client.query("SELECT uniqExact(exposure_id) AS number FROM erased");
+    let rows = client.fetch::<Number>("look up what is erased", query).await?;
+    Ok(rows.first().map_or(0, |row| row.number))
+}
+
 /// See [`EventStore::erase`](crate::store::EventStore::erase).
 ///
 /// The ids are durable before anything is deleted: an erasure that was killed is finished by the next one of the
