@@ -41,7 +41,7 @@ pub(crate) enum Command {
     Replay(Replay),
     /// Train the reward model on a public data set in one pass and score its test split.
     Evaluate(Evaluate),
-    /// Measure throughput on public data and prove that nothing was lost or counted twice.
+    /// Measure throughput on public data, break things under load, and prove that nothing was lost or counted twice.
     #[command(subcommand)]
     Bench(bench::Bench),
     /// Train the small built-in decoder and its tokenizer from scratch.

@@ -12,10 +12,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use command::succeed;
-use plaudit_event::{Clock, Envelope, Event, ManualClock, Seed};
-use plaudit_ingest::log::{BoxFuture, EventLog, MemoryLog, Record, Stored, Topic};
-use plaudit_ingest::service::AttributionService;
-use plaudit_ingest::{Config, Error};
+use plaudit_event::{Envelope, Event, Example, ManualClock, Seed};
+use plaudit_ingest::Config;
+use plaudit_ingest::log::{EventLog, Stored, Topic};
+use plaudit_ingest::service::examples_again;
 use rand::Rng;
 use serde_json::{Value, json};
 use server::Server;
@@ -158,19 +158,17 @@ async fn same_examples_without_crashes(data: &Path) {
         let table: toml::Table = CONFIG.parse().expect("TOML");
         table["ingest"].clone().try_into().expect("an ingest section")
     };
-    let examples = MemoryLog::new(clock as Arc<dyn Clock>);
-    let replay = Arc::new(Replay { source: log, examples });
-    AttributionService::new(Arc::clone(&replay) as Arc<dyn EventLog>, config)
-        .catch_up()
-        .await
-        .expect("attribution runs");
-    let again = everything(&*replay, Topic::Examples).await;
-    let read = |values: &[Vec<u8>]| -> Vec<Envelope> {
-        values.iter().map(|value| Envelope::decode(value).expect("an example")).collect()
-    };
-    let (left, again) = (read(&left), read(&again));
+    let again = examples_again(log, &config).await.expect("attribution runs");
+    let left: Vec<Example> = left.iter().map(|value| example(value)).collect();
     assert!(again.len() >= left.len(), "the uninterrupted run sees at least as far");
     assert_eq!(left[..], again[..left.len()]);
+}
+
+fn example(value: &[u8]) -> Example {
+    match Envelope::decode(value).expect("an envelope").event {
+        Event::Example(example) => example,
+        other => panic!("not an example: {other:?}"),
+    }
 }
 
 async fn everything(log: &dyn EventLog, topic: Topic) -> Vec<Vec<u8>> {
@@ -181,56 +179,5 @@ async fn everything(log: &dyn EventLog, topic: Topic) -> Vec<Vec<u8>> {
             return values;
         }
         values.extend(batch.into_iter().map(|stored| stored.value));
-    }
-}
-
-/// The exposures and signals of one log, with a topic of examples of its own.
-struct Replay {
-    source: Arc<dyn EventLog>,
-    examples: MemoryLog,
-}
-
-impl Replay {
-    fn of(&self, topic: Topic) -> &dyn EventLog {
-        if topic == Topic::Examples { &self.examples } else { &*self.source }
-    }
-}
-
-impl EventLog for Replay {
-    fn append(&self, topic: Topic, records: Vec<Record>) -> BoxFuture<'_, Result<Vec<u64>, Error>> {
-        assert_eq!(topic, Topic::Examples, "a replay writes nothing else");
-        self.examples.append(topic, records)
-    }
-
-    fn newest(&self, topic: Topic) -> BoxFuture<'_, Result<Option<Stored>, Error>> {
-        self.of(topic).newest(topic)
-    }
-
-    fn erase(&self, topic: Topic, offsets: Vec<u64>) -> BoxFuture<'_, Result<(), Error>> {
-        self.of(topic).erase(topic, offsets)
-    }
-
-    fn read(&self, topic: Topic, from: u64, max: usize) -> BoxFuture<'_, Result<Vec<Stored>, Error>> {
-        self.of(topic).read(topic, from, max)
-    }
-
-    fn tail(&self, topic: Topic) -> BoxFuture<'_, Result<u64, Error>> {
-        self.of(topic).tail(topic)
-    }
-
-    fn seek(&self, topic: Topic, from: plaudit_event::Timestamp) -> BoxFuture<'_, Result<u64, Error>> {
-        self.of(topic).seek(topic, from)
-    }
-
-    fn horizon(&self) -> BoxFuture<'_, Result<plaudit_event::Timestamp, Error>> {
-        self.source.horizon()
-    }
-
-    fn commit<'a>(&'a self, group: &'a str, topic: Topic, next: u64) -> BoxFuture<'a, Result<(), Error>> {
-        self.of(topic).commit(group, topic, next)
-    }
-
-    fn committed<'a>(&'a self, group: &'a str, topic: Topic) -> BoxFuture<'a, Result<u64, Error>> {
-        self.of(topic).committed(group, topic)
     }
 }

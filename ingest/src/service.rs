@@ -3,6 +3,7 @@
 //! Both can be killed at any moment. They hold nothing that the log and the store do not hold: what
 //! they have done is read back from their own output.
 
+mod again;
 mod attribution;
 mod sink;
 mod workers;
@@ -14,6 +15,7 @@ use tokio::sync::watch;
 
 use crate::{Error, ErrorKind};
 
+pub use again::examples_again;
 pub use attribution::{Attributed, AttributionService};
 pub use sink::{Sinked, StoreSink};
 pub use workers::{Workers, copy_all};

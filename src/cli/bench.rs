@@ -1,6 +1,7 @@
-//! `plaudit bench`: throughput on public data, with the counts proven.
+//! `plaudit bench`: throughput on public data, and what is left after faults, with the counts proven.
 
 mod disk;
+mod faults;
 mod meter;
 mod upworthy;
 
@@ -14,11 +15,15 @@ pub(crate) enum Bench {
     ///
     /// Without `--config` and `--data` everything is kept in a temporary directory, which is removed at the end.
     Upworthy(upworthy::Arguments),
+    /// Break things under load (processes, broker, store, disk, the order of events) and prove that nothing acknowledged
+    /// is lost and nothing is there twice. Fails when a row does not pass.
+    Faults(faults::Arguments),
 }
 
 /// Runs it and prints the figures.
 pub(crate) async fn run(bench: &Bench) -> anyhow::Result<()> {
     match bench {
         Bench::Upworthy(arguments) => upworthy::run(arguments).await,
+        Bench::Faults(arguments) => faults::run(arguments).await,
     }
 }

@@ -20,6 +20,7 @@ pub(crate) fn run(arguments: &[&str]) -> Output {
 /// Runs to the end, which must be success, and returns what it printed.
 pub(crate) fn succeed(arguments: &[&str]) -> String {
     let output = run(arguments);
-    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).expect("UTF-8")
+    let printed = String::from_utf8(output.stdout).expect("UTF-8");
+    assert!(output.status.success(), "{arguments:?}: {}\n{printed}", String::from_utf8_lossy(&output.stderr));
+    printed
 }
