@@ -1,17 +1,17 @@
 //! Intake: one outcome for every event, nothing acknowledged is lost, nothing is taken twice.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use plaudit_event::{Envelope, Event, SignalKind};
 use plaudit_ingest::log::{EventLog, Topic};
 use plaudit_ingest::{
-    BotRule, Config, DeadLetter, ErrorKind, Intake, MAX_EVENT_BYTES, MAX_SLATE, MAX_TEXT_BYTES, MAX_TOKEN_LOGPROBS,
-    Outcome, Pattern, Reason, SALT_BYTES, Salt, Sampling, SignalSpec, Suspicion,
+    BotRule, Config, DeadLetter, ErrorKind, Intake, MAX_EVENT_BYTES, Outcome, Pattern, SALT_BYTES, Salt, Sampling,
+    SignalSpec, Suspicion,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use crate::bad_input::bad_events::bad_events;
 use crate::support::{Fault, FaultyLog, clock, exposure, signal, values};
 
 pub(crate) const NOW: i64 = 1_000_000;
@@ -60,82 +60,6 @@ fn shown() -> Value {
 
 pub(crate) fn names(outcomes: &[Outcome]) -> Vec<&'static str> {
     outcomes.iter().map(Outcome::as_str).collect()
-}
-
-/// One event per reason, as it would come in an envelope, with the field that is named.
-fn one_of_each() -> Vec<(Reason, &'static str, Vec<u8>)> {
-    let bytes = |event: &str, data: Value| {
-        let envelope = json!({"v": 1, "event": event, "data": data});
-        envelope.to_string().into_bytes()
-    };
-    let s = |data| bytes("signal", data);
-    let e = |data| bytes("exposure", data);
-    let long = "x".repeat(MAX_TEXT_BYTES + 1);
-    let huge = "x".repeat(MAX_EVENT_BYTES);
-    let item = json!({"item_id": "i", "position": 0});
-    let slate = vec![item; MAX_SLATE + 1];
-    let tokens = vec![json!([1, -0.5]); MAX_TOKEN_LOGPROBS + 1];
-    let no_id = json!([{"item_id": "", "position": 0}]);
-    vec![
-        (Reason::Json, "", b"{\"v\":1".to_vec()),
-        (Reason::Json, "", vec![0xff, 0xfe]),
-        (Reason::Version, "v", b"{}".to_vec()),
-        (Reason::Version, "v", b"{\"v\":\"1\"}".to_vec()),
-        (Reason::NewerVersion, "v", b"{\"v\":2}".to_vec()),
-        (Reason::Event, "event", bytes("example", json!({}))),
-        (Reason::Shape, "", s(json!({"signal_id": "s"}))),
-        (Reason::Shape, "signal_id", s(with(love("s"), "signal_id", "a b"))),
-        (Reason::Shape, "slate[0].position", e(with(shown(), "slate", json!([{"item_id": "i", "position": -1}])))),
-        (Reason::TooLarge, "", e(with(shown(), "note", huge))),
-        (Reason::UnknownKind, "kind", s(with(love("s"), "kind", "adore"))),
-        (Reason::DisabledKind, "kind", s(with(love("s"), "kind", "abandon"))),
-        (Reason::Value, "value", s(with(love("s"), "kind", "rating"))),
-        (Reason::Value, "value", s(with(with(love("s"), "kind", "rating"), "value", 1.01))),
-        (Reason::Value, "value", s(with(with(love("s"), "kind", "dwell"), "value", -0.1))),
-        (Reason::Text, "text", s(with(love("s"), "text", long))),
-        (Reason::Slate, "slate", e(with(shown(), "slate", json!([])))),
-        (Reason::Slate, "slate", e(with(shown(), "slate", slate))),
-        (Reason::Slate, "slate[0].item_id", e(with(with(shown(), "slate", no_id), "chosen", 0))),
-        (Reason::Chosen, "chosen", e(with(shown(), "chosen", 2))),
-        (Reason::TokenLogprobs, "token_logprobs", e(with(shown(), "token_logprobs", tokens))),
-        (Reason::TokenLogprobs, "token_logprobs[1]", e(with(shown(), "token_logprobs", json!([[1, -1.0], [2, 0.5]])))),
-        (Reason::Time, "ts", s(with(love("s"), "ts", NOW + 5 * 60_000 + 1))),
-        (Reason::Time, "ts", s(with(love("s"), "ts", -1))),
-        (Reason::SelfRetraction, "retracts", s(with(love("s"), "retracts", "s"))),
-        (Reason::Bot, "attributes.is_bot", e(with(shown(), "attributes", json!({"is_bot": true})))),
-    ]
-}
-
-#[tokio::test]
-async fn every_reason_names_its_field_and_ends_in_the_dead_letters() {
-    let (intake, log) = intake().await;
-    let cases = one_of_each();
-    let raws: Vec<Vec<u8>> = cases.iter().map(|case| case.2.clone()).collect();
-    let outcomes = intake.envelopes(raws).await.unwrap();
-    for ((reason, field, _), outcome) in cases.iter().zip(&outcomes) {
-        let refusal = outcome.refusal().unwrap();
-        assert_eq!((refusal.reason, refusal.field.as_str()), (*reason, *field));
-        assert_eq!(matches!(outcome, Outcome::Quarantined(_)), reason.is_quarantine());
-    }
-    intake.signals(vec![love("s")]).await.unwrap();
-    let other = with(love("s"), "kind", "copy");
-    let conflict = intake.signals(vec![other]).await.unwrap();
-    assert_eq!(conflict[0].refusal().unwrap().reason, Reason::Conflict);
-
-    let letters = values(&*log, Topic::DeadLetters).await;
-    let letters = letters.iter().map(|l| serde_json::from_str::<DeadLetter>(l).unwrap());
-    let mut found: BTreeMap<Reason, DeadLetter> = BTreeMap::new();
-    for ((_, _, raw), letter) in cases.iter().zip(letters.clone()) {
-        assert_eq!(letter.raw_bytes, raw.len(), "as it came");
-        assert_eq!(letter.received_ts.as_millis(), NOW);
-    }
-    found.extend(letters.map(|letter| (letter.reason, letter)));
-    let mut reasons: Vec<Reason> = found.keys().copied().collect();
-    // Those that depend on what a unit did before have tests of their own.
-    reasons.extend([Reason::UnitRate, Reason::UnitSuspect]);
-    assert_eq!(reasons, Reason::ALL, "every reason was met");
-    assert!(found[&Reason::TooLarge].raw.len() < MAX_EVENT_BYTES / 2, "cut");
-    assert_eq!(found[&Reason::Chosen].detail, "must be below 2, the length of the slate, got 2");
 }
 
 #[tokio::test]
@@ -196,7 +120,8 @@ async fn a_batch_at_the_limit_is_taken_and_one_beyond_is_refused() {
 /// Which event, of few, so that duplicates and conflicts are common; and how it is broken.
 fn any_event() -> impl Strategy<Value = String> {
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-    let bad: Vec<String> = one_of_each().into_iter().map(|case| text(case.2)).collect();
+    let bad = bad_events().into_iter().map(|row| text(row.sent.envelope()));
+    let bad: Vec<String> = bad.filter(|text| text.len() < 2 * MAX_EVENT_BYTES).collect();
     let good = (0..12_u8, 0..2_u8, any::<bool>()).prop_map(move |(id, variant, is_exposure)| {
         let kind = [SignalKind::Love, SignalKind::Copy][usize::from(variant)].clone();
         let event = match is_exposure {

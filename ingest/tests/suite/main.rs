@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod attribution;
+mod bad_input;
 mod change;
 mod crash;
 mod histories;
