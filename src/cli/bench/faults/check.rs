@@ -66,6 +66,28 @@ pub(super) async fn check(
     config: &plaudit_ingest::Config,
     ledger: &Ledger,
 ) -> anyhow::Result<Findings> {
+    let (mut found, logged) = compare(log, stores, ledger).await?;
+    found.examples_differ = differences(log, &logged, config).await?;
+    Ok(found)
+}
+
+/// Whether every exposure is closed and, of one store, whether it has all that the log has: what takes its time.
+pub(super) async fn is_settled(
+    log: &Arc<dyn EventLog>,
+    stores: &[Arc<dyn EventStore>],
+    ledger: &Ledger,
+) -> anyhow::Result<bool> {
+    let (found, _) = compare(log, stores, ledger).await?;
+    let is_stored = stores.is_empty() || found.lost_store + found.store_differs == 0;
+    Ok(found.lost_log + found.closed_wrong == 0 && is_stored)
+}
+
+/// All but the attribution made again.
+async fn compare(
+    log: &Arc<dyn EventLog>,
+    stores: &[Arc<dyn EventStore>],
+    ledger: &Ledger,
+) -> anyhow::Result<(Findings, Logged)> {
     let logged = Logged::read(log).await?;
     let mut kept = Kept::default();
     for store in stores {
@@ -76,7 +98,6 @@ pub(super) async fn check(
         signals: logged.signals.len() as u64,
         log_copies: copies(&logged.exposures) + copies(&logged.signals),
         stored_twice: kept.twice,
-        examples_differ: differences(log, &logged, config).await?,
         ..Findings::default()
     };
     for (promised, logged, kept) in
@@ -98,7 +119,7 @@ pub(super) async fn check(
     }
     found.store_differs += examples_not_kept(&logged.examples, &kept);
     found.labels_wrong = wrong_labels(&logged.examples, ledger);
-    Ok(found)
+    Ok((found, logged))
 }
 
 fn copies(counts: &BTreeMap<String, u32>) -> u64 {

@@ -9,7 +9,7 @@ use plaudit_event::{Clock as _, Seed};
 use plaudit_ingest::log::{self, EventLog};
 use plaudit_ingest::store::{self, EventStore};
 
-use super::check::{Findings, check};
+use super::check::{Findings, check, is_settled};
 use super::disk::SmallDisk;
 use super::ledger::Ledger;
 use super::load::Load;
@@ -113,12 +113,7 @@ impl Bench {
             let log = open_log(&config).await?;
             let stores = if has_one_store { vec![open_store(&config)?] } else { Vec::new() };
             let deadline = Instant::now() + SETTLE;
-            loop {
-                let found = check(&log, &stores, &config.ingest, ledger).await?;
-                let is_copied = !has_one_store || found.lost_store + found.store_differs == 0;
-                if (found.closed_wrong == 0 && is_copied) || Instant::now() > deadline {
-                    break;
-                }
+            while !is_settled(&log, &stores, ledger).await? && Instant::now() < deadline {
                 site.rest(Duration::from_secs(1)).await?;
             }
         }

@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use tokio::sync::watch;
 
 use super::process::Process;
+use super::progress;
 use crate::config::Config;
 
 /// How often it is looked whether a process has ended by itself.
@@ -111,7 +112,7 @@ impl Site {
     pub(super) fn kill(&mut self, number: usize) {
         if let Some(mut process) = self.places[number].process.take() {
             if let Some(ended) = process.ended() {
-                self.failures.push(format!("{} {ended}", self.places[number].name));
+                self.fail(number, &ended);
             }
             process.kill();
         }
@@ -125,7 +126,7 @@ impl Site {
         drop(process);
         self.urls.send_modify(|urls| drop(urls.remove(&number)));
         if let Err(failure) = stopped {
-            self.failures.push(format!("{} {failure}", self.places[number].name));
+            self.fail(number, &failure);
         }
         Ok(())
     }
@@ -143,9 +144,9 @@ impl Site {
         let end = Instant::now() + pause;
         loop {
             for number in 0..self.places.len() {
-                let place = &mut self.places[number];
-                let Some(ended) = place.process.as_mut().and_then(Process::ended) else { continue };
-                self.failures.push(format!("{} {ended}", place.name));
+                let process = self.places[number].process.as_mut();
+                let Some(ended) = process.and_then(Process::ended) else { continue };
+                self.fail(number, &ended);
                 self.kill_ended(number);
                 self.start(number)?;
             }
@@ -154,6 +155,15 @@ impl Site {
                 return Ok(());
             }
             tokio::time::sleep(left.min(LOOK)).await;
+        }
+    }
+
+    fn fail(&mut self, number: usize, how: &str) {
+        let failure = format!("{} {how}", self.places[number].name);
+        progress(&format!("  {failure}"));
+        // A process that does not come up fails again and again.
+        if self.failures.len() < 20 {
+            self.failures.push(failure);
         }
     }
 
