@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
@@ -30,6 +30,9 @@ const POLLS: u32 = 100;
 /// Pause and number of tries while a partition is being assigned.
 const ASSIGN_PAUSE: Duration = Duration::from_millis(10);
 const ASSIGN_TRIES: u32 = 500;
+/// The same while a partition has no leader.
+const LEADER_PAUSE: Duration = Duration::from_millis(50);
+const LEADER_TRIES: u32 = 100;
 
 type Client = BaseConsumer<Context>;
 
@@ -176,8 +179,26 @@ impl Readers {
 }
 
 fn tail(client: &Client, (topic, number): &Partition) -> Result<u64, Error> {
-    let (_, high) = client.fetch_watermarks(topic, *number, ANSWER).map_err(kafka_error("read the end of"))?;
-    Ok(u64::try_from(high).unwrap_or(0))
+    let mut tries = 0;
+    loop {
+        match client.fetch_watermarks(topic, *number, ANSWER) {
+            Ok((_, high)) => return Ok(u64::try_from(high).unwrap_or(0)),
+            // A partition that was just made, or whose broker was just started.
+            Err(error) if has_no_leader(&error) && tries < LEADER_TRIES => {
+                tries += 1;
+                std::thread::sleep(LEADER_PAUSE);
+            }
+            Err(error) => return Err(kafka_error("read the end of")(error)),
+        }
+    }
+}
+
+/// Whether the partition is there, and will be led by a broker in a moment.
+pub(super) fn has_no_leader(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(RDKafkaErrorCode::NotLeaderForPartition | RDKafkaErrorCode::LeaderNotAvailable)
+    )
 }
 
 impl Reader {
@@ -244,9 +265,7 @@ impl Reader {
                     }
                     polls += 1;
                     if polls > POLLS {
-                        return Err(kafka_error("read")(KafkaError::Global(
-                            rdkafka::error::RDKafkaErrorCode::OperationTimedOut,
-                        )));
+                        return Err(kafka_error("read")(KafkaError::Global(RDKafkaErrorCode::OperationTimedOut)));
                     }
                 }
                 Some(Err(error)) => return Err(kafka_error("read")(error)),

@@ -161,3 +161,12 @@ async fn no_broker_is_an_error_that_can_be_retried() {
         KafkaLog::open("127.0.0.1:1", &config, Arc::new(ManualClock::default())).await.err().expect("refused");
     assert_eq!(refused.kind(), ErrorKind::Unavailable);
 }
+
+#[test]
+fn a_partition_without_leader_is_waited_for_and_one_that_is_not_there_is_not() {
+    use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+    let error = |code| KafkaError::MetadataFetch(code);
+    assert!(super::reader::has_no_leader(&error(RDKafkaErrorCode::NotLeaderForPartition)));
+    assert!(!super::reader::has_no_leader(&error(RDKafkaErrorCode::UnknownTopicOrPartition)));
+}
