@@ -16,7 +16,7 @@ use plaudit_policy::generate::PREFIX;
 use plaudit_policy::select::Thompson;
 use plaudit_reward_model::{RewardHandle, RewardService};
 use plaudit_serving::rollout::Origin;
-use plaudit_serving::{Listener, Parts, Serving, serve};
+use plaudit_serving::{Eraser, Listener, Parts, Serving, serve};
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
 
@@ -238,6 +238,7 @@ async fn start_serving(
         policies_dir: policies_dir.clone(),
         thompson: Arc::new(Thompson::new(config.policy.select.clone())?),
         metrics,
+        eraser: Some(eraser(config, backends)),
     };
     let serving = Serving::open(config.serving.clone(), parts).await?;
     if serving.rollout().champion().is_none() {
@@ -258,6 +259,16 @@ async fn start_serving(
     let server = serve(Arc::clone(&serving), listener, shutdown);
     tasks.running.spawn(async move { server.await.context("serving stopped") });
     Ok(serving)
+}
+
+/// What erases a unit while the server runs.
+fn eraser(config: &Config, backends: &Backends) -> Eraser {
+    let config = config.clone();
+    let request = move |unit, by: &str, reason: &str| {
+        crate::cli::erase::request(&config, unit, (by, reason))
+            .map_err(|error| plaudit_serving::Error::unavailable(format!("checkpoints cannot be listed: {error}")))
+    };
+    Eraser { store: Arc::clone(&backends.store), request: Box::new(request) }
 }
 
 fn start_reward(config: &Config, backends: &Backends) -> anyhow::Result<Arc<RewardHandle>> {

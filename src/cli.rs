@@ -4,16 +4,23 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 
 pub(crate) mod bench;
 pub(crate) mod config;
+mod data;
 pub(crate) mod demo;
+pub(crate) mod dlq;
+pub(crate) mod erase;
 pub(crate) mod evaluate;
+mod event_file;
 pub(crate) mod export;
+pub(crate) mod import;
+mod moment;
 pub(crate) mod pretrain;
 pub(crate) mod remote;
 pub(crate) mod replay;
+pub(crate) mod store;
 pub(crate) mod up;
 
 /// Online learning for LLM and search products from implicit user reactions.
@@ -35,10 +42,20 @@ pub(crate) enum Command {
     Demo(Demo),
     /// Start the server on the embedded backends.
     Up(Up),
-    /// Write stored rows as JSON lines to standard output.
-    Export(Export),
-    /// Feed a file of events (JSON envelopes, one per line) into a data directory.
-    Replay(Replay),
+    /// Feed files of events (JSON envelopes, one per line) into a data directory.
+    Import(import::Import),
+    /// Write stored rows as JSON lines to standard output or a file.
+    Export(export::Export),
+    /// Attribute a stretch of the log again under the present configuration, and compare; the log stays as it is.
+    Replay(replay::Replay),
+    /// Look at refused events, mend them, and send them again.
+    #[command(subcommand)]
+    Dlq(dlq::Dlq),
+    /// Compare the store with the log, or make it again.
+    #[command(subcommand)]
+    Store(store::Store),
+    /// Take everything about a unit out of log and store, and prove it.
+    Erase(erase::Erase),
     /// Train the reward model on a public data set in one pass and score its test split.
     Evaluate(Evaluate),
     /// Measure throughput on public data, break things under load, and prove that nothing was lost or counted twice.
@@ -98,54 +115,6 @@ pub(crate) struct Files {
     /// Data directory. Default: `data_dir` of the configuration.
     #[arg(long)]
     pub(crate) data: Option<PathBuf>,
-}
-
-/// What can be exported.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum Rows {
-    /// What was shown.
-    Exposures,
-    /// Reactions.
-    Signals,
-    /// Attributed exposures with labels.
-    Examples,
-}
-
-/// Arguments of `export`.
-#[derive(Debug, Args)]
-pub(crate) struct Export {
-    /// Which rows.
-    pub(crate) rows: Rows,
-    #[command(flatten)]
-    pub(crate) files: Files,
-}
-
-/// Arguments of `replay`.
-#[derive(Debug, Args)]
-pub(crate) struct Replay {
-    /// The file: one envelope per line; `-` is standard input.
-    pub(crate) file: PathBuf,
-    #[command(flatten)]
-    pub(crate) files: Files,
-    /// How fast.
-    #[arg(long, value_enum, default_value_t = Speed::Full)]
-    pub(crate) speed: Speed,
-    /// Stamp each record with its own time instead of the present, and close every window at the end.
-    /// The data directory must not hold newer records.
-    #[arg(long)]
-    pub(crate) event_time: bool,
-    /// Print the counts as one JSON object.
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-/// How fast a file is replayed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Speed {
-    /// As fast as it goes.
-    Full,
-    /// With the pauses between the recorded times.
-    Recorded,
 }
 
 /// Arguments of `evaluate`.
@@ -223,6 +192,14 @@ pub(crate) enum Config {
 }
 
 impl Files {
+    /// The effective configuration, with the salt of unit hashes if there is one.
+    ///
+    /// # Errors
+    /// Fails with every problem of the configuration.
+    fn configuration(&self) -> Result<crate::config::Config, crate::config::Error> {
+        self.load(Vec::new())?.salted(std::env::vars_os())
+    }
+
     /// The effective configuration: defaults, file, environment, then `flags`.
     ///
     /// # Errors

@@ -51,8 +51,12 @@ async fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Demo(arguments) => cli::demo::run(arguments).await,
         Command::Up(arguments) => cli::up::run(&arguments).await,
+        Command::Import(arguments) => cli::import::run(&arguments).await,
         Command::Export(arguments) => cli::export::run(&arguments).await,
         Command::Replay(arguments) => cli::replay::run(&arguments).await,
+        Command::Dlq(verb) => cli::dlq::run(&verb).await,
+        Command::Store(verb) => cli::store::run(&verb).await,
+        Command::Erase(arguments) => cli::erase::run(&arguments).await,
         Command::Evaluate(arguments) => cli::evaluate::run(&arguments).await,
         Command::Bench(bench) => cli::bench::run(&bench).await,
         Command::Pretrain(arguments) => cli::pretrain::run(&arguments),

@@ -1,149 +1,80 @@
-//! `plaudit replay` and `plaudit export`: files of events into a data directory and out of it.
+//! `plaudit replay`: old traffic under another configuration, beside the log and without touching it.
 
 #[path = "support/command.rs"]
 mod command;
+#[path = "support/events.rs"]
+mod events;
 #[path = "support/failure.rs"]
 mod failure;
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
 use command::succeed;
+use events::{START, traffic, write};
 use failure::{fail, text};
 use serde_json::{Value, json};
 
-/// A file of exposures, each loved if its number is a multiple of 3; times are seconds apart, far in the past.
-fn events(dir: &Path, count: u64) -> PathBuf {
-    events_from(dir, 1_600_000_000_000, "", count)
+fn ask(arguments: &[&str]) -> Value {
+    serde_json::from_str(&succeed(arguments)).expect("JSON")
 }
 
-/// The same from `start` on, with ids that begin with `prefix`.
-fn events_from(dir: &Path, start: u64, prefix: &str, count: u64) -> PathBuf {
-    let mut lines = String::new();
-    for number in 0..count {
-        let (id, ts) = (format!("{prefix}e{number}"), start + number * 1_000);
-        let exposure = json!({"exposure_id": id, "unit_id": format!("u{}", number % 7), "surface": "chat", "policy_id": "p",
-            "context": {"messages": [{"role": "user", "content": "hi"}]},
-            "slate": [{"item_id": "response", "position": 0, "content": "hello"}], "ts": ts});
-        lines += &format!("{}\n", json!({"v": 1, "event": "exposure", "data": exposure}));
-        if number % 3 == 0 {
-            let love =
-                json!({"signal_id": format!("{prefix}s{number}"), "exposure_id": id, "kind": "love", "ts": ts + 500});
-            lines += &format!("{}\n", json!({"v": 1, "event": "signal", "data": love}));
-        }
-    }
-    let path = dir.join(format!("{prefix}events.jsonl"));
-    std::fs::write(&path, lines).expect("a writable directory");
-    path
+fn filled(dir: &Path) -> PathBuf {
+    let data = dir.join("data");
+    let file = write(&dir.join("events.jsonl"), &traffic(300));
+    succeed(&["import", text(&file), "--data", text(&data), "--event-time"]);
+    data
+}
+
+fn figures(report: &Value) -> [u64; 6] {
+    ["exposures", "examples", "equal", "different", "new", "gone"].map(|key| report[key].as_u64().expect("a number"))
 }
 
 #[test]
-fn replay_gives_the_same_examples_every_time_and_exports_what_it_took() {
+fn the_same_configuration_makes_the_same_examples_of_any_stretch() {
     let dir = tempfile::tempdir().unwrap();
-    let file = events(dir.path(), 300);
-    let mut exports = Vec::new();
-    for name in ["one", "two"] {
-        let data = dir.path().join(name);
-        let data = text(&data);
-        let tally: Value =
-            serde_json::from_str(&succeed(&["replay", text(&file), "--data", data, "--event-time", "--json"])).unwrap();
-        assert_eq!((&tally["received"], &tally["accepted"]), (&Value::from(400), &Value::from(400)));
-        assert_eq!(tally["examples"], 300);
-        exports.push(succeed(&["export", "examples", "--data", data]));
-        assert_eq!(succeed(&["export", "signals", "--data", data]).lines().count(), 100);
-    }
-    assert_eq!(exports[0], exports[1]);
-    let loved = exports[0].lines().filter(|line| {
-        let example: Value = serde_json::from_str(line).unwrap();
-        example["data"]["labels"]["love"]["value"] == 1.0
-    });
-    assert_eq!(loved.count(), 100);
+    let data = filled(dir.path());
+    let log = std::fs::read(data.join("plaudit.db")).unwrap();
+    let out = dir.path().join("examples.jsonl.zst");
+    let whole = ask(&["replay", "--data", text(&data), "--from", "0", "--out", text(&out), "--json"]);
+    assert_eq!(figures(&whole), [300, 300, 300, 0, 0, 0], "{whole}");
+    let part = ask(&[
+        "replay",
+        "--data",
+        text(&data),
+        "--from",
+        "exposures:100",
+        "--to",
+        "exposures:150",
+        "--out",
+        text(&out),
+        "--json",
+    ]);
+    assert_eq!(figures(&part), [50, 50, 50, 0, 0, 0], "{part}");
+    let before = (START - 1).to_string();
+    let none = ask(&["replay", "--data", text(&data), "--from", "0", "--to", &before, "--out", text(&out), "--json"]);
+    assert_eq!(figures(&none), [0; 6], "{none}");
+    assert_eq!(std::fs::read(data.join("plaudit.db")).unwrap(), log, "the log stays as it is");
+    fail(&["replay", "--data", text(&data), "--from", "0"], 2, &["--out", "--into"]);
+    fail(&["replay", "--data", text(&data), "--from", "soon", "--out", "x"], 2, &["`2h ago`", "exposures:123"]);
+    fail(&["replay", "--data", text(&data), "--from", "exposures/9:1", "--out", text(&out)], 1, &["shard", "below 1"]);
 }
 
 #[test]
-fn replay_refuses_line_by_line_and_knows_what_it_has() {
+fn another_configuration_shows_which_examples_would_differ() {
     let dir = tempfile::tempdir().unwrap();
-    let file = events(dir.path(), 10);
-    let mut lines = std::fs::read_to_string(&file).unwrap();
-    lines += "{\"v\":1,\n{\"v\":9,\"event\":\"signal\"}\n";
-    lines += "{\"v\":1,\"event\":\"signal\",\"data\":{\"signal_id\":\"x\",\"exposure_id\":\"e1\",\"kind\":\"adore\",\"ts\":1600000000000}}\n";
-    std::fs::write(&file, lines).unwrap();
-    let data = dir.path().join("data");
-    let arguments = ["replay", text(&file), "--data", text(&data), "--json"];
-    let tally: Value = serde_json::from_str(&succeed(&arguments)).unwrap();
-    let counts = |tally: &Value| {
-        ["received", "accepted", "duplicate", "rejected", "quarantined"].map(|key| tally[key].as_u64().unwrap())
-    };
-    assert_eq!(counts(&tally), [17, 14, 0, 2, 1]);
-    let again: Value = serde_json::from_str(&succeed(&arguments)).unwrap();
-    assert_eq!(counts(&again), [17, 0, 14, 2, 1]);
-    fail(&["replay", "/nowhere/events", "--data", text(&data)], 1, &["failed to open `/nowhere/events`"]);
-}
-
-#[test]
-fn an_export_has_what_a_killed_process_acknowledged_and_survives_a_reader_that_leaves() {
-    let dir = tempfile::tempdir().unwrap();
-    let data = dir.path().join("data");
-    let file = events(dir.path(), 3_000);
-    succeed(&["replay", text(&file), "--data", text(&data)]);
-    std::fs::remove_file(data.join("store.db")).unwrap();
-    assert_eq!(succeed(&["export", "signals", "--data", text(&data)]).lines().count(), 1_000);
-    let arguments = ["export", "exposures", "--data", text(&data)];
-    let mut child = command::plaudit(&arguments).stdout(Stdio::piped()).spawn().unwrap();
-    drop(child.stdout.take());
-    assert!(child.wait().unwrap().success(), "a closed pipe is no failure");
-    let empty = dir.path().join("empty");
-    std::fs::create_dir(&empty).unwrap();
-    fail(&["export", "signals", "--data", text(&empty)], 1, &["no data in", "plaudit.db"]);
-    assert_eq!(std::fs::read_dir(&empty).unwrap().count(), 0, "nothing is made");
-}
-
-#[test]
-fn an_event_from_the_future_does_not_move_the_time_of_a_log() {
-    let dir = tempfile::tempdir().unwrap();
-    let file = events(dir.path(), 300);
-    let lines = std::fs::read_to_string(&file).unwrap();
-    // Microseconds where milliseconds belong.
-    let future =
-        lines.lines().next().unwrap().replace("\"e0\"", "\"future\"").replace("1600000000000", "1600000000000000");
-    std::fs::write(&file, format!("{future}\n{lines}")).unwrap();
-    let data = dir.path().join("data");
-    let arguments = ["replay", text(&file), "--data", text(&data), "--event-time", "--json"];
-    let tally: Value = serde_json::from_str(&succeed(&arguments)).unwrap();
-    assert_eq!((&tally["rejected"], &tally["accepted"], &tally["examples"]), (&1.into(), &400.into(), &300.into()));
-    assert_eq!(tally["displaced"], 0);
-}
-
-#[test]
-fn a_file_that_is_not_in_order_of_time_is_told() {
-    let dir = tempfile::tempdir().unwrap();
-    let file = events(dir.path(), 6_000);
-    let lines = std::fs::read_to_string(&file).unwrap();
-    let mut lines: Vec<&str> = lines.lines().collect();
-    let first = lines.remove(0);
-    lines.push(first);
-    std::fs::write(&file, lines.join("\n")).unwrap();
-    let data = dir.path().join("data");
-    let said = succeed(&["replay", text(&file), "--data", text(&data), "--event-time"]);
-    assert!(said.contains("1 events happened more than a window before"), "{said}");
-    let older = events_from(dir.path(), 1_500_000_000_000, "older-", 6_000);
-    let said = succeed(&["replay", text(&older), "--data", text(&data), "--event-time", "--json"]);
-    let tally: Value = serde_json::from_str(&said).unwrap();
-    assert_eq!((&tally["accepted"], &tally["displaced"]), (&8_000.into(), &8_000.into()), "older than what is there");
-    fail(
-        &["replay", text(&file), "--data", text(&data), "--event-time", "--speed", "recorded"],
-        1,
-        &["exclude each other"],
-    );
-}
-
-#[test]
-fn a_recorded_replay_takes_at_least_as_long_as_the_record() {
-    let dir = tempfile::tempdir().unwrap();
-    let file = events(dir.path(), 3);
-    let started = std::time::Instant::now();
-    let data = dir.path().join("data");
-    succeed(&["replay", text(&file), "--data", text(&data), "--speed", "recorded"]);
-    // Three exposures a second apart. A lower bound holds on the slowest machine.
-    assert!(started.elapsed() >= std::time::Duration::from_secs(2));
+    let data = filled(dir.path());
+    let config = dir.path().join("plaudit.toml");
+    // A love 500 ms after the exposure counts no more; and silence says nothing about clicks anywhere.
+    std::fs::write(&config, "[ingest]\nwindow = '300ms'\n").unwrap();
+    let into = dir.path().join("into");
+    let arguments = ["replay", "--config", text(&config), "--data", text(&data), "--from", "0", "--into", text(&into)];
+    let report = ask(&[&arguments[..], &["--json"]].concat());
+    assert_eq!(figures(&report), [300, 300, 200, 100, 0, 0], "{report}");
+    assert_eq!(report["objectives"], json!({"love": 100}));
+    let examples = succeed(&["export", "examples", "--data", text(&into)]);
+    assert_eq!(examples.lines().count(), 300);
+    let times = |data: &Path| succeed(&["export", "exposures", "--data", text(data)]);
+    assert_eq!(times(&into), times(&data));
+    assert!(ask(&["store", "verify", "--json", "--data", text(&into)])["agrees"] == true);
+    fail(&arguments, 1, &["`--into` must name an empty or new directory"]);
 }

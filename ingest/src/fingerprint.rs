@@ -83,6 +83,12 @@ impl Fingerprint {
         self.0
     }
 
+    /// Reads what [`bytes`](Self::bytes) are in hexadecimal.
+    pub(crate) fn from_hex(text: &str) -> Option<Self> {
+        let number = u128::from_str_radix(text, 16).ok().filter(|_| text.len() == 32)?;
+        Some(Self(number.to_be_bytes()))
+    }
+
     /// The first 8 bytes as a number.
     pub(crate) fn head(self) -> u64 {
         let mut head = [0; 8];

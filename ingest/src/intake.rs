@@ -17,13 +17,14 @@ use crate::fingerprint::Fingerprint;
 use crate::log::EventLog;
 use crate::quality::suspects::Suspect;
 use crate::quality::{BotFilter, Guard};
-use crate::{Config, Error, Outcome};
+use crate::{Config, Error, Outcome, Refusal};
 use dedup::Dedup;
 use judge::{Judge, Judged};
 use totals::{Counters, Redactions};
 
 pub(crate) use screen::{Screen, Screened};
 
+pub(crate) use judge::CUT_BYTES;
 pub use judge::{MAX_EVENT_BYTES, MAX_ITEM_ID_BYTES, MAX_SLATE, MAX_TEXT_BYTES, MAX_TOKEN_LOGPROBS};
 pub use totals::Totals;
 
@@ -76,7 +77,8 @@ impl Intake {
         config.quality.hashing.check()?;
         let mut guard = Guard::new(config);
         let judge = Judge::of_intake(config, is_bot);
-        let dedup = rebuild::rebuild(&log, config.dedup_capacity, &judge, &mut guard).await?;
+        let mut dedup = rebuild::rebuild(&log, config.dedup_capacity, &judge, &mut guard).await?;
+        dedup.erased.follow(&log).await?;
         let inner = Inner {
             log,
             clock,
@@ -130,6 +132,23 @@ impl Intake {
         let now = self.inner.clock.now();
         let judge = |item| self.inner.judge.event(item, now);
         self.take(items.len(), items.into_iter().map(judge)).await
+    }
+
+    /// Whether an envelope would be taken now, apart from what else there is with its id.
+    ///
+    /// # Errors
+    /// Says why it would be refused.
+    pub fn check(&self, envelope: Vec<u8>) -> Result<(), Refusal> {
+        match self.inner.judge.envelope(envelope, self.inner.clock.now()) {
+            Judged::Dead(dead) => Err(dead.refusal),
+            Judged::Valid(_) | Judged::Sampled => Ok(()),
+        }
+    }
+
+    /// Refuses from now on what is about these exposures.
+    pub(crate) fn forget(&self, exposures: &[Fingerprint]) {
+        let mut dedup = self.inner.dedup.lock().expect("no code panics under this lock");
+        dedup.erased.add(exposures.iter().copied());
     }
 
     /// The sums so far.

@@ -45,9 +45,11 @@
 
 pub mod attribution;
 mod config;
+pub mod erasure;
 mod error;
 mod fingerprint;
 mod intake;
+pub mod letters;
 mod location;
 pub mod log;
 pub mod metrics;

@@ -3,6 +3,7 @@
 use plaudit_event::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::letters::LetterId;
 use crate::log::Topic;
 
 macro_rules! reasons {
@@ -68,6 +69,8 @@ reasons! {
     UnitRate = "unit_rate",
     /// A signal of a unit whose reactions are not believed: quarantined.
     UnitSuspect = "unit_suspect",
+    /// About an exposure that was erased with its unit; the text is not kept.
+    Erased = "erased",
 }
 
 impl Reason {
@@ -173,6 +176,9 @@ pub struct DeadLetter {
     /// The record of the log that it was; nothing for an event that came through intake.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<Source>,
+    /// The letter that this is a mended envelope of; nothing for one that was refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mends: Option<LetterId>,
 }
 
 /// A record of the log that a product wrote past intake.

@@ -6,6 +6,7 @@
 mod again;
 mod attribution;
 mod sink;
+mod stretch;
 mod workers;
 
 use std::future::Future;
@@ -18,6 +19,7 @@ use crate::{Error, ErrorKind};
 pub use again::examples_again;
 pub use attribution::{Attributed, AttributionService};
 pub use sink::{Sinked, StoreSink};
+pub use stretch::{Bound, Compared, Copied, Stretch, compare, copy_stretch};
 pub use workers::{Workers, copy_all};
 
 /// Longest pause after a failure.

@@ -67,6 +67,44 @@ impl Drop for Lock {
     }
 }
 
+/// A database that is made to take the place of another, which is locked meanwhile.
+pub(crate) struct Succession {
+    path: PathBuf,
+    new: PathBuf,
+    /// Whether what is in the place is of the same format, so that it need not be kept.
+    is_ours: bool,
+    _lock: Lock,
+}
+
+impl Succession {
+    /// Locks the database at `path`.
+    pub(crate) fn begin(path: &Path, format: &Format) -> Result<Self, Error> {
+        if let Some(parent) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
+            std::fs::create_dir_all(parent).map_err(|error| Error::io("create", parent, error))?;
+        }
+        let lock = Lock::take(path)?;
+        let (new, is_ours) = (file::beside(path, ".rebuild"), file::is_ours(path, format));
+        Ok(Self { path: path.to_owned(), new, is_ours, _lock: lock })
+    }
+
+    /// Where the new one is to be made.
+    pub(crate) fn new_file(&self) -> &Path {
+        &self.new
+    }
+
+    /// Removes what was made of the new one.
+    pub(crate) fn start_over(&self) -> Result<(), Error> {
+        file::discard(&self.new)
+    }
+
+    /// Puts the new one in its place; it must not be open.
+    pub(crate) fn finish(self) -> Result<(), Error> {
+        file::replace(&self.path, &self.new, self.is_ours)?;
+        let lock = file::beside(&self.new, ".lock");
+        std::fs::remove_file(&lock).map_err(|error| Error::io("remove", &lock, error))
+    }
+}
+
 /// Opens or makes the database at `path`, as its only process.
 ///
 /// A file that is not of this `format` is refused before SQLite touches it, and one that is damaged

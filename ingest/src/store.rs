@@ -4,7 +4,9 @@ mod clickhouse;
 mod metrics;
 mod place;
 mod prompts;
+mod rebuild;
 mod sqlite;
+mod verify;
 
 #[cfg(any(test, feature = "test-util"))]
 pub mod conformance;
@@ -26,7 +28,9 @@ use crate::{Config, Error};
 pub use clickhouse::{ClickHouseStore, redacted};
 pub use metrics::{Conflict, LabelSum, Lineage, UnitMetrics, VariantMinute};
 pub use place::Place;
+pub use rebuild::Rebuild;
 pub use sqlite::SqliteStore;
+pub use verify::{Comparison, PartReport, verify};
 
 /// Most rows that one scan returns.
 pub const SCAN_ROWS: usize = 10_000;
@@ -213,6 +217,10 @@ pub trait EventStore: Send + Sync {
     /// Takes everything about `unit` out: its exposures and examples, and the signals about those exposures.
     /// What is about those exposures stays out when it is applied again, or for the first time.
     fn erase(&self, unit: &UnitId) -> BoxFuture<'_, Result<Erased, Error>>;
+
+    /// Takes everything out, positions, marks and erasures too, so that it is as if it had just been made. When it is
+    /// killed in between, calling it again finishes it.
+    fn clear(&self) -> BoxFuture<'_, Result<(), Error>>;
 }
 
 /// Opens the store at `location`: `memory:`, `sqlite:PATH` or `clickhouse://…/DATABASE`. A file must not be that of

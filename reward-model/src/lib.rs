@@ -40,3 +40,9 @@ pub use prequential::Prediction;
 pub use quality::Quality;
 pub use service::{RewardHandle, RewardService, Status};
 pub use trainer::{StepReport, Trainer};
+
+/// The number under which replay rows remember an exposure.
+#[must_use]
+pub fn exposure_row(id: &plaudit_event::ExposureId) -> u64 {
+    encode::hash_text(id.as_str())
+}

@@ -1,6 +1,6 @@
 //! Test, then train: the newest predictions, each made before its example was trained on.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use plaudit_event::ExposureId;
 use serde::Serialize;
@@ -63,6 +63,15 @@ impl Window {
         let place = self.places.get(&exposure).and_then(|number| usize::try_from(number - self.gone).ok());
         if let Some(prediction) = place.and_then(|place| self.predictions.get_mut(place)) {
             prediction.label = label.unwrap_or(f32::NAN);
+        }
+    }
+
+    /// Removes the predictions for the exposures with these hashes.
+    pub(crate) fn forget(&mut self, exposures: &HashSet<u64>) {
+        if self.places.keys().any(|hash| exposures.contains(hash)) {
+            let mut kept = std::mem::take(&mut self.predictions);
+            kept.retain(|prediction| !exposures.contains(&hash_text(prediction.exposure_id.as_str())));
+            *self = Self::of(kept);
         }
     }
 

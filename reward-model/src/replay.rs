@@ -1,5 +1,6 @@
 //! The memory of past examples: per objective and class a uniform sample of everything seen.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use plaudit_event::Stream;
@@ -53,6 +54,17 @@ impl Reservoir {
     }
 }
 
+impl Reservoir {
+    /// Removes the rows of these exposures; returns how many there were. Those that gave way to others left nothing.
+    fn erase(&mut self, exposures: &HashSet<u64>) -> u64 {
+        let before = self.items.len();
+        self.items.retain(|item| !exposures.contains(&item.exposure));
+        let removed = (before - self.items.len()) as u64;
+        self.seen -= removed;
+        removed
+    }
+}
+
 /// The reservoirs of one objective.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Replay {
@@ -81,6 +93,11 @@ impl Replay {
     /// Forgets an example that was offered with `label`; `false` when it was not.
     pub(crate) fn forget(&mut self, exposure: u64, label: f32) -> bool {
         self.class(label).forget(exposure)
+    }
+
+    /// Removes every row of these exposures; returns how many there were.
+    pub(crate) fn erase(&mut self, exposures: &HashSet<u64>) -> u64 {
+        self.positives.erase(exposures) + self.negatives.erase(exposures)
     }
 
     fn class(&mut self, label: f32) -> &mut Reservoir {
@@ -126,6 +143,21 @@ mod tests {
     fn memory(exposure: u64, label: f32) -> Memory {
         let features = Features { indices: Box::default(), ends: [0; GROUPS], dense: [0.0; DENSE] };
         Memory { exposure, features: Arc::new(features), label, weight: 1.0 }
+    }
+
+    #[test]
+    fn erased_rows_are_gone_and_the_others_stay() {
+        let mut stream = Seed::new(1).stream("replay");
+        let mut replay = Replay::default();
+        for exposure in 0..10 {
+            replay.offer(memory(exposure, f32::from(exposure % 2 == 0)), 100, &mut stream);
+        }
+        let erased = HashSet::from([0, 1, 2, 99]);
+        assert_eq!(replay.erase(&erased), 3);
+        assert_eq!(replay.erase(&erased), 0);
+        assert_eq!((replay.positives.seen, replay.negatives.seen), (3, 4));
+        let left = replay.positives.items.iter().chain(&replay.negatives.items);
+        assert!(left.into_iter().all(|item| !erased.contains(&item.exposure)));
     }
 
     /// 10,000 examples with 5 % positives, in memories of 400.

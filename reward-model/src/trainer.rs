@@ -6,6 +6,7 @@
 mod head;
 pub(crate) mod persist;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use plaudit_event::{Example, Objective, Seed, Stream, Timestamp};
@@ -113,6 +114,20 @@ impl Trainer {
             self.take(example, &mut report);
         }
         report
+    }
+
+    /// Removes what is remembered of erased exposures, by their [`exposure_row`](crate::exposure_row): replay rows and
+    /// predictions. What the weights have learned from them stays. Returns how many rows there were.
+    pub fn erase(&mut self, exposures: &HashSet<u64>) -> u64 {
+        let mut removed = 0;
+        for head in &mut self.heads {
+            removed += head.replay.erase(exposures);
+            head.window.forget(exposures);
+        }
+        if let Some(last) = self.last.as_mut().filter(|last| exposures.contains(&hash_text(&last.exposure_id))) {
+            last.exposure_id.clear();
+        }
+        removed
     }
 
     /// How many examples were taken.

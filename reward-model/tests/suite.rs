@@ -7,6 +7,9 @@ mod convai;
 #[path = "suite/corrections.rs"]
 mod corrections;
 #[cfg(test)]
+#[path = "suite/erasure.rs"]
+mod erasure;
+#[cfg(test)]
 #[path = "suite/learning.rs"]
 mod learning;
 #[cfg(test)]

@@ -72,6 +72,7 @@ async fn measure() {
         policies_dir: dir.path().to_owned(),
         thompson: Arc::new(Thompson::new(select).expect("a policy")),
         metrics: PrometheusBuilder::new().install_recorder().expect("the only recorder"),
+        eraser: None,
     };
     let listener = Listener::bind("127.0.0.1:0".parse().expect("an address")).await.expect("a port");
     let url = format!("http://{}", listener.address());

@@ -29,4 +29,4 @@ pub use config::{ApiKey, ApiRole, Autopilot, Config};
 pub use error::Error;
 pub use routes::router;
 pub use server::{Listener, serve};
-pub use state::{Parts, Serving};
+pub use state::{Eraser, Parts, RequestOf, Serving};

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 
 use crate::config::ApiRole;
 use crate::state::Serving;
@@ -43,7 +43,9 @@ pub fn router(serving: Arc<Serving>) -> Router {
         .route("/admin/v1/experiments/{id}", get(admin::experiment))
         .route("/admin/v1/policies", get(admin::policies))
         .route("/admin/v1/suspects", get(admin::suspects));
-    let admin = Router::new().route("/admin/v1/policies/rollback", post(admin::rollback));
+    let admin = Router::new()
+        .route("/admin/v1/policies/rollback", post(admin::rollback))
+        .route("/admin/v1/units/{id}", delete(admin::erase));
     Router::new()
         .merge(guarded(write, ApiRole::Write))
         .merge(guarded(read, ApiRole::Read))

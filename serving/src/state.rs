@@ -1,5 +1,6 @@
 //! What all requests share, and which policy serves whom.
 
+mod erase;
 mod follow;
 mod snapshot;
 mod swap;
@@ -21,6 +22,7 @@ use crate::readout::{Book, ExperimentReadout};
 use crate::rollout::{Journal, Rollout};
 use crate::{Error, metrics};
 
+pub use erase::{Eraser, RequestOf};
 pub(crate) use snapshot::{Routed, Served, Snapshot};
 
 use follow::Follower;
@@ -41,6 +43,8 @@ pub struct Parts {
     pub thompson: Arc<Thompson>,
     /// Renders `/metrics`.
     pub metrics: PrometheusHandle,
+    /// Erases units; nothing for a process without a store.
+    pub eraser: Option<Eraser>,
 }
 
 /// Serving: routes requests, owns the model thread, follows examples, moves policies through their life.
@@ -56,6 +60,8 @@ pub struct Serving {
     follower: tokio::sync::Mutex<Follower>,
     /// Transitions take turns, so that the snapshot always matches the journal.
     turn: tokio::sync::Mutex<()>,
+    /// Erasures take turns.
+    erasing: tokio::sync::Mutex<()>,
     /// Shared by the writes that nobody waits for; shutdown takes it alone.
     unattended: Arc<tokio::sync::RwLock<()>>,
     ids: Mutex<Stream>,
@@ -83,6 +89,7 @@ impl Serving {
             book: Mutex::new(Book::new(config.readout.clone())),
             follower: tokio::sync::Mutex::new(Follower::default()),
             turn: tokio::sync::Mutex::new(()),
+            erasing: tokio::sync::Mutex::new(()),
             unattended: Arc::default(),
             ids: Mutex::new(parts.seed.stream("serving-ids")),
             is_draining: AtomicBool::new(false),

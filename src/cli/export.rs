@@ -1,45 +1,78 @@
 //! `plaudit export`.
 
-use std::io::{ErrorKind, Write as _};
+use std::io::ErrorKind;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use clap::{Args, ValueEnum};
+use indicatif::{ProgressBar, ProgressStyle};
 use plaudit_event::{Envelope, Event};
 use plaudit_ingest::service::copy_all;
 use plaudit_ingest::store::{EventStore, Place};
-use plaudit_ingest::{log, store};
+use serde_json::json;
 
-use super::{Export, Rows};
+use super::event_file::Output;
+use super::{Files, data, print};
 use crate::clock::SystemClock;
 
 /// Rows fetched at once.
 const PAGE: usize = 2_000;
 
-/// Writes every row as one envelope per line, so that the output of exposures and signals can be replayed.
-pub(crate) async fn run(arguments: &Export) -> anyhow::Result<()> {
-    let config = arguments.files.load(Vec::new())?.salted(std::env::vars_os())?;
-    let dir = &config.data_dir;
-    anyhow::ensure!(dir.is_dir(), "no data directory `{}`", dir.display());
-    let file = config.event_log_file();
-    let file =
-        file.with_context(|| format!("`event_log` must name a file to export from, got `{}`", config.event_log))?;
-    anyhow::ensure!(file.is_file(), "no data in `{}`: there is no `{}`", dir.display(), file.display());
-    let log = log::open(&config.event_log_uri(), &config.ingest.kafka, Arc::new(SystemClock)).await?;
-    let store = store::open(&config.event_store_uri(), &config.ingest)?;
-    // A process that was killed may have left records that the store does not have yet.
-    copy_all(&log, &store, &config.ingest).await?;
-    match write(&*store, arguments.rows).await? {
-        // A reader that has gone away, as with `| head`, is no failure.
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(anyhow::Error::new(error).context("failed to write to standard output"))
-        }
-        _ => Ok(()),
-    }
+/// What can be exported.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Rows {
+    /// What was shown.
+    Exposures,
+    /// Reactions.
+    Signals,
+    /// Attributed exposures with labels.
+    Examples,
 }
 
-/// Fails when the store cannot be read; gives the failure of the output.
-async fn write(store: &dyn EventStore, rows: Rows) -> anyhow::Result<std::io::Result<()>> {
-    let mut out = std::io::BufWriter::new(std::io::stdout());
+/// Arguments of `export`.
+#[derive(Debug, Args)]
+pub(crate) struct Export {
+    /// Which rows.
+    rows: Rows,
+    #[command(flatten)]
+    files: Files,
+    /// Write to this file instead of standard output, compressed if its name ends with `.gz` or `.zst`.
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// Print the number of rows as one JSON object; needs `--out`.
+    #[arg(long, requires = "out")]
+    json: bool,
+}
+
+/// Writes every row as one envelope per line, so that the output of exposures and signals can be imported.
+pub(crate) async fn run(arguments: &Export) -> anyhow::Result<()> {
+    let config = arguments.files.configuration()?;
+    let log = data::open_log(&config, Arc::new(SystemClock)).await?;
+    let store = data::open_store(&config)?;
+    copy_all(&log, &store, &config.ingest).await?;
+    let output = Output::create(arguments.out.as_deref())?;
+    let count = match write(&*store, arguments.rows, output).await? {
+        // A reader that has gone away, as with `| head`, is no failure.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe && arguments.out.is_none() => return Ok(()),
+        Err(error) => {
+            let name =
+                arguments.out.as_ref().map_or("standard output".to_owned(), |out| format!("`{}`", out.display()));
+            return Err(anyhow::Error::new(error).context(format!("failed to write to {name}")));
+        }
+        Ok(count) => count,
+    };
+    let Some(out) = &arguments.out else { return Ok(()) };
+    if arguments.json {
+        return print(&(json!({"rows": count, "file": out}).to_string() + "\n"));
+    }
+    print(&format!("{count} rows in `{}`\n", out.display()))
+}
+
+/// Fails when the store cannot be read; gives the failure of the output, or the number of rows.
+async fn write(store: &dyn EventStore, rows: Rows, mut output: Output) -> anyhow::Result<std::io::Result<u64>> {
+    let bar = ProgressBar::new_spinner();
+    bar.set_style(ProgressStyle::with_template("{spinner} {pos} rows").context("a template")?);
     let mut after = None;
     loop {
         let page: Vec<(Place, Event)> = match rows {
@@ -47,14 +80,16 @@ async fn write(store: &dyn EventStore, rows: Rows) -> anyhow::Result<std::io::Re
             Rows::Signals => wrap(store.scan_signals(after, PAGE).await?, Event::Signal),
             Rows::Examples => wrap(store.scan_examples(after, PAGE).await?, Event::Example),
         };
-        let Some((last, _)) = page.last() else { return Ok(out.flush()) };
+        let Some((last, _)) = page.last() else {
+            bar.finish_and_clear();
+            return Ok(output.finish().map(|()| bar.position()));
+        };
         after = Some(*last);
         for (_, event) in page {
-            let mut line = Envelope::new(event).encode();
-            line.push(b'\n');
-            if let Err(error) = out.write_all(&line) {
+            if let Err(error) = output.write(Envelope::new(event).encode()) {
                 return Ok(Err(error));
             }
+            bar.inc(1);
         }
     }
 }

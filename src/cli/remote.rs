@@ -66,7 +66,10 @@ pub(crate) async fn policy(verb: &Policy) -> anyhow::Result<()> {
     for policy in answer["policies"].as_array().into_iter().flatten() {
         let (id, stage) = (policy["policy_id"].as_str().unwrap_or("?"), policy["stage"].as_str().unwrap_or("?"));
         let reasons: Vec<&str> = policy["reasons"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-        text += &format!("{id}  {stage:<11} {}\n", reasons.join("; "));
+        let erasures = policy["erasures"].as_u64().unwrap_or(0);
+        let erased =
+            if erasures > 0 { format!(" [trained on what {erasures} erasures took out]") } else { String::new() };
+        text += &format!("{id}  {stage:<11} {}{erased}\n", reasons.join("; "));
     }
     print(&text)
 }

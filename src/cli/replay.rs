@@ -1,242 +1,207 @@
-//! `plaudit replay`.
+//! `plaudit replay`: old traffic under the present configuration.
 
-use std::io::{BufRead, BufReader, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context as _;
+use clap::{ArgGroup, Args};
 use indicatif::{ProgressBar, ProgressStyle};
-use plaudit_event::{Clock, Envelope, Event, ManualClock, Timestamp};
-use plaudit_ingest::service::{AttributionService, copy_all};
-use plaudit_ingest::{Intake, Outcome, log, store};
+use plaudit_event::{Clock, Envelope, ManualClock};
+use plaudit_ingest::log::{self, EventLog, MemoryLog, Part, Topic};
+use plaudit_ingest::service::{AttributionService, Bound, Compared, Stretch, compare, copy_all, copy_stretch};
 use serde::Serialize;
-use tokio::time::Instant;
 
-use super::{Replay, Speed, print};
+use super::event_file::Output;
+use super::moment::{ALLOWED, Moment};
+use super::{Files, data, print};
 use crate::clock::SystemClock;
+use crate::config::Config;
 
-/// Most events handed to intake at once.
-const BATCH: usize = 500;
+/// Numbers below are offsets, those from here on milliseconds since 1970: of 1973.
+const FIRST_MILLIS: i64 = 100_000_000_000;
+/// Records read at a time.
+const PAGE: usize = 500;
 
-/// The fate of every line, and what came of it.
-#[derive(Debug, Default, Serialize)]
-struct Tally {
-    received: u64,
-    accepted: u64,
-    duplicate: u64,
-    rejected: u64,
-    quarantined: u64,
-    sampled: u64,
-    /// Accepted, but so late in the file that they count as later than they happened.
-    displaced: u64,
+/// Arguments of `replay`.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("where").required(true).args(["out", "into"]))]
+pub(crate) struct Replay {
+    #[command(flatten)]
+    files: Files,
+    /// Where the exposures begin: a time (RFC 3339, `2h ago`, milliseconds) at which they were appended, or an offset
+    /// (`exposures:123`, `exposures/1:123` in shard 1, or a plain number in shard 0).
+    #[arg(long, value_parser = edge)]
+    from: Edge,
+    /// Where they end, which is not in it. Default: the end of the log.
+    #[arg(long, value_parser = edge)]
+    to: Option<Edge>,
+    /// Write the examples to this file, compressed if its name ends with `.gz` or `.zst`.
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// Make a data directory with the records of the stretch, their times, and the examples.
+    #[arg(long)]
+    into: Option<PathBuf>,
+    /// Print the counts as one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Edge {
+    Moment(Moment),
+    Offset(Part, u64),
+}
+
+impl Edge {
+    fn bound(self) -> Bound {
+        match self {
+            Self::Moment(moment) => Bound::Time(moment.as_of(SystemClock.now())),
+            Self::Offset(part, offset) => Bound::Offset(part, offset),
+        }
+    }
+}
+
+fn edge(text: &str) -> Result<Edge, String> {
+    let part = Part { topic: Topic::Exposures, shard: 0 };
+    if let Ok(number) = text.parse::<i64>()
+        && number < FIRST_MILLIS
+    {
+        let offset = u64::try_from(number).map_err(|_| format!("an offset must be at least 0, got {number}"))?;
+        return Ok(Edge::Offset(part, offset));
+    }
+    if let Some((name, offset)) = text.rsplit_once(':')
+        && let Ok(offset) = offset.parse()
+    {
+        let (topic, shard) = name.split_once('/').unwrap_or((name, "0"));
+        let topic = [Topic::Exposures, Topic::Signals].into_iter().find(|known| known.as_str() == topic);
+        if let (Some(topic), Ok(shard)) = (topic, shard.parse()) {
+            return Ok(Edge::Offset(Part { topic, shard }, offset));
+        }
+    }
+    let moment: Result<Moment, String> = text.parse();
+    moment.map(Edge::Moment).map_err(|_| {
+        format!(
+            "must be {ALLOWED}, or an offset such as `exposures:123`, `signals/1:123` or a plain number, got `{text}`"
+        )
+    })
+}
+
+#[derive(Debug, Serialize)]
+struct Report {
+    exposures: u64,
+    signals: u64,
     examples: u64,
+    corrections: u64,
+    /// Exposures whose window has not closed yet.
+    open: u64,
+    #[serde(flatten)]
+    compared: Compared,
 }
 
-/// Feeds the file through intake into the log of the data directory, and the log into the store.
+/// Attributes the stretch again.
 pub(crate) async fn run(arguments: &Replay) -> anyhow::Result<()> {
-    let config = arguments.files.load(Vec::new())?.salted(std::env::vars_os())?;
-    anyhow::ensure!(
-        !(arguments.event_time && arguments.speed == Speed::Recorded),
-        "`--event-time` and `--speed recorded` exclude each other: one moves the clock, the other waits for it"
-    );
-    anyhow::ensure!(
-        config.event_log_file().is_some(),
-        "`event_log` must name a file to replay into, got `{}`",
-        config.event_log
-    );
-    std::fs::create_dir_all(&config.data_dir)
-        .with_context(|| format!("failed to create data directory `{}`", config.data_dir.display()))?;
-    let manual = Arc::new(ManualClock::default());
-    let clock: Arc<dyn Clock> = if arguments.event_time { manual.clone() } else { Arc::new(SystemClock) };
-    let log = log::open(&config.event_log_uri(), &config.ingest.kafka, Arc::clone(&clock)).await?;
-    let store = store::open(&config.event_store_uri(), &config.ingest)?;
-    let intake = Intake::open(Arc::clone(&log), Arc::clone(&clock), &config.ingest).await?;
-    // What the directory holds has happened before.
-    manual.advance_to(log.horizon().await?);
-    let pace = match arguments.speed {
-        _ if arguments.event_time => Pace::EventTime(&manual),
-        Speed::Recorded => Pace::Recorded(None),
-        Speed::Full => Pace::Full,
+    let config = arguments.files.configuration()?;
+    let source = data::open_log(&config, Arc::new(SystemClock)).await?;
+    let clock = Arc::new(ManualClock::default());
+    let other = match &arguments.into {
+        Some(dir) => Some(directory(&config, dir)?),
+        None => None,
     };
-    let mut feeder = Feeder { intake, pace, ingest: &config.ingest, tally: Tally::default() };
-    feeder.feed(&arguments.file).await?;
-    let mut tally = feeder.tally;
-    if arguments.event_time {
-        let ingest = &config.ingest;
-        let wait = ingest.window + ingest.grace + Duration::from_millis(1);
-        manual.advance_to(manual.now().plus_millis(millis(wait)));
-        tally.examples = AttributionService::new(Arc::clone(&log), ingest.clone()).catch_up().await?.examples;
-    }
-    copy_all(&log, &store, &config.ingest).await?;
-    report(&tally, arguments)
-}
-
-fn report(tally: &Tally, arguments: &Replay) -> anyhow::Result<()> {
-    if arguments.json {
-        return print(&(serde_json::to_string(tally)? + "\n"));
-    }
-    let Tally { received, accepted, duplicate, rejected, quarantined, sampled, displaced, examples } = tally;
-    let mut text = format!(
-        "{received} received = {accepted} accepted + {duplicate} duplicate + {rejected} rejected + {quarantined} quarantined\
-         {}\n",
-        if *sampled > 0 { format!(" + {sampled} sampled") } else { String::new() }
-    );
-    if arguments.event_time {
-        if *displaced > 0 {
-            text += &format!(
-                "{displaced} events happened more than a window before events ahead of them in the file or in the \
-                 data directory, and may miss their exposures: sort the file by time\n"
-            );
+    let target: Arc<dyn EventLog> = match &other {
+        Some(other) => {
+            log::open(&other.event_log_uri(), &config.ingest.kafka, Arc::clone(&clock) as Arc<dyn Clock>).await?
         }
-        text += &format!("{examples} examples\n");
-    } else {
-        text += "examples follow when `plaudit up` runs on this data directory and their windows close\n";
-    }
-    print(&text)
-}
-
-/// How time passes while a file is fed.
-enum Pace<'a> {
-    /// As fast as it goes, in the present.
-    Full,
-    /// With the pauses of the record, in the present; the first event and when it was fed.
-    Recorded(Option<(Timestamp, Instant)>),
-    /// As fast as it goes; the clock shows the time of each event.
-    EventTime(&'a ManualClock),
-}
-
-/// Lines that are handed to intake together.
-#[derive(Default)]
-struct Batch {
-    lines: Vec<Vec<u8>>,
-    /// The time of each line; nothing for one that is no event.
-    times: Vec<Option<Timestamp>>,
-}
-
-impl Batch {
-    fn push(&mut self, line: Vec<u8>, ts: Option<Timestamp>) {
-        self.lines.push(line);
-        self.times.push(ts);
-    }
-
-    /// Milliseconds from the first time in the batch to `ts`.
-    fn span_to(&self, ts: Option<Timestamp>) -> i64 {
-        let first = self.times.iter().flatten().next();
-        first.zip(ts).map_or(0, |(first, ts)| ts.millis_since(*first))
-    }
-}
-
-struct Feeder<'a> {
-    intake: Intake,
-    pace: Pace<'a>,
-    ingest: &'a plaudit_ingest::Config,
-    tally: Tally,
-}
-
-impl Feeder<'_> {
-    async fn feed(&mut self, path: &Path) -> anyhow::Result<()> {
-        let (input, length) = open(path)?;
-        let bar = progress_bar(length)?;
-        let span = millis(self.ingest.window) / 10;
-        let mut batch = Batch::default();
-        for line in input.split(b'\n') {
-            let line = line.with_context(|| format!("failed to read `{}`", path.display()))?;
-            bar.inc(line.len() as u64 + 1);
-            if line.iter().all(u8::is_ascii_whitespace) {
-                continue;
-            }
-            let ts = if matches!(self.pace, Pace::Full) { None } else { time_of(&line) };
-            let is_alone = matches!(self.pace, Pace::Recorded(_));
-            if batch.lines.len() >= BATCH || batch.span_to(ts) > span || is_alone {
-                self.send(std::mem::take(&mut batch)).await?;
-                bar.set_message(format!("{} events", self.tally.received));
-            }
-            self.wait_for(ts).await;
-            batch.push(line, ts);
-        }
-        self.send(batch).await?;
-        bar.finish_and_clear();
-        Ok(())
-    }
-
-    /// Moves the clock to `ts`, or lets the time pass that passed in the record.
-    async fn wait_for(&mut self, ts: Option<Timestamp>) {
-        let Some(ts) = ts else { return };
-        match &mut self.pace {
-            Pace::Full => {}
-            Pace::Recorded(start) => {
-                let (first, fed) = *start.get_or_insert_with(|| (ts, Instant::now()));
-                let after = u64::try_from(ts.millis_since(first)).unwrap_or(0);
-                tokio::time::sleep_until(fed + Duration::from_millis(after)).await;
-            }
-            Pace::EventTime(clock) => {
-                // A log never goes back in time: one event from the future would date all that come after it.
-                let newest = SystemClock.now().plus_millis(millis(self.ingest.max_clock_skew));
-                if ts <= newest {
-                    clock.advance_to(ts);
-                }
-            }
-        }
-    }
-
-    async fn send(&mut self, batch: Batch) -> anyhow::Result<()> {
-        if batch.lines.is_empty() {
-            return Ok(());
-        }
-        self.tally.received += batch.lines.len() as u64;
-        let oldest = match &self.pace {
-            Pace::EventTime(clock) => Some(clock.now().plus_millis(-millis(self.ingest.window))),
-            _ => None,
-        };
-        for (outcome, ts) in self.intake.envelopes(batch.lines).await?.into_iter().zip(batch.times) {
-            let count = match outcome {
-                Outcome::Accepted => {
-                    let is_displaced = ts.zip(oldest).is_some_and(|(ts, oldest)| ts < oldest);
-                    self.tally.displaced += u64::from(is_displaced);
-                    &mut self.tally.accepted
-                }
-                Outcome::Duplicate => &mut self.tally.duplicate,
-                Outcome::Rejected(_) => &mut self.tally.rejected,
-                Outcome::Quarantined(_) => &mut self.tally.quarantined,
-                Outcome::Sampled => &mut self.tally.sampled,
-            };
-            *count += 1;
-        }
-        Ok(())
-    }
-}
-
-fn millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
-}
-
-/// Bytes read, where the length is known; else what was taken.
-fn progress_bar(length: Option<u64>) -> anyhow::Result<ProgressBar> {
-    let (bar, template) = match length {
-        Some(length) => (ProgressBar::new(length), "{bar:40} {bytes}/{total_bytes}  {msg}  {eta} left"),
-        None => (ProgressBar::new_spinner(), "{spinner} {bytes}  {msg}"),
+        None => Arc::new(MemoryLog::new(Arc::clone(&clock) as Arc<dyn Clock>)),
     };
-    bar.set_style(ProgressStyle::with_template(template)?);
-    Ok(bar)
-}
-
-/// The input and its length in bytes, if it is a file.
-fn open(path: &Path) -> anyhow::Result<(Box<dyn BufRead + Send>, Option<u64>)> {
-    if path == Path::new("-") {
-        let stdin: Box<dyn Read + Send> = Box::new(std::io::stdin());
-        return Ok((Box::new(BufReader::new(stdin)), None));
+    let stretch = Stretch { from: arguments.from.bound(), to: arguments.to.map(Edge::bound) };
+    let bar = ProgressBar::new_spinner();
+    bar.set_style(ProgressStyle::with_template("{spinner} {pos} records  {per_sec}")?);
+    let copied = copy_stretch(&source, stretch, &config.ingest, (&*target, &*clock), |count| bar.inc(count)).await?;
+    let mut attribution = AttributionService::new(Arc::clone(&target), config.ingest.clone());
+    let done = attribution.catch_up().await?;
+    bar.finish_and_clear();
+    let compared = compare(&source, &*target, &copied).await?;
+    let report = Report {
+        exposures: copied.exposures,
+        signals: copied.signals,
+        examples: done.examples,
+        corrections: done.corrections,
+        open: attribution.stats().open,
+        compared,
+    };
+    if let Some(out) = &arguments.out {
+        write(&*target, out).await?;
     }
-    let file = std::fs::File::open(path).with_context(|| format!("failed to open `{}`", path.display()))?;
-    let length = file.metadata().ok().map(|metadata| metadata.len());
-    Ok((Box::new(BufReader::new(file)), length))
+    if let Some(other) = &other {
+        copy_all(&target, &data::open_store(other)?, &config.ingest).await?;
+    }
+    print(&match arguments.json {
+        true => serde_json::to_string(&report)? + "\n",
+        false => describe(&report),
+    })
 }
 
-/// The time of the event on `line`; nothing when it is no event, which intake will then say.
-fn time_of(line: &[u8]) -> Option<Timestamp> {
-    match Envelope::decode(line).ok()?.event {
-        Event::Exposure(exposure) => Some(exposure.ts),
-        Event::Signal(signal) => Some(signal.ts),
-        Event::Example(_) => None,
+/// The configuration of a data directory in `dir`, which must be new.
+fn directory(config: &Config, dir: &Path) -> anyhow::Result<Config> {
+    let is_free = !dir.exists() || std::fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_none());
+    anyhow::ensure!(is_free, "`--into` must name an empty or new directory, got `{}`", dir.display());
+    std::fs::create_dir_all(dir).with_context(|| format!("failed to create `{}`", dir.display()))?;
+    let auto = "sqlite:auto".to_owned();
+    Ok(Config { data_dir: dir.to_owned(), event_log: auto.clone(), event_store: auto, ..config.clone() })
+}
+
+/// Writes the examples, corrections too, in the order in which they were made.
+async fn write(log: &dyn EventLog, out: &Path) -> anyhow::Result<()> {
+    let mut output = Output::create(Some(out))?;
+    let fail = || format!("failed to write to `{}`", out.display());
+    let mut next = 0;
+    loop {
+        let page = log.read(Topic::Examples, next, PAGE).await?;
+        let Some(last) = page.last() else { break };
+        next = last.offset + 1;
+        for stored in &page {
+            let envelope: Envelope = serde_json::from_slice(&stored.value).context("an example cannot be read")?;
+            output.write(envelope.encode()).with_context(fail)?;
+        }
+    }
+    output.finish().with_context(fail)
+}
+
+fn describe(report: &Report) -> String {
+    let Report { exposures, signals, examples, corrections, open, compared } = report;
+    let Compared { equal, different, objectives, new, gone } = compared;
+    let mut text =
+        format!("{exposures} exposures and {signals} signals: {examples} examples, {corrections} corrections\n");
+    if *open > 0 {
+        text += &format!("{open} exposures have windows that are still open\n");
+    }
+    text += &format!(
+        "compared with the log: {equal} equal, {different} different, {new} new, {gone} that only the log has\n"
+    );
+    for (objective, count) in objectives {
+        text += &format!("  {count} differ in {objective}\n");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use plaudit_event::Timestamp;
+
+    use super::*;
+
+    #[test]
+    fn bounds_are_times_or_offsets() {
+        let part = |topic, shard| Part { topic, shard };
+        assert_eq!(edge("12"), Ok(Edge::Offset(part(Topic::Exposures, 0), 12)));
+        assert_eq!(edge("exposures:12"), edge("12"));
+        assert_eq!(edge("signals/3:7"), Ok(Edge::Offset(part(Topic::Signals, 3), 7)));
+        let at = Timestamp::from_millis(1_600_000_000_000);
+        assert_eq!(edge("1600000000000"), Ok(Edge::Moment(Moment::At(at))));
+        assert_eq!(edge("2020-09-13T12:26:40Z"), edge("1600000000000"));
+        assert_eq!(edge("90s ago"), Ok(Edge::Moment(Moment::Ago(90_000))));
+        for bad in ["examples:3", "-3", "soon"] {
+            assert!(edge(bad).is_err(), "{bad}");
+        }
     }
 }

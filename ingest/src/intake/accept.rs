@@ -137,6 +137,12 @@ fn claim<'a>(inner: &'a Inner, open: Vec<(usize, Valid)>, outcomes: &mut [Outcom
     let mut dedup = inner.dedup();
     let mut guard = inner.guard();
     for (index, valid) in open {
+        if dedup.erased.contain(&valid.record.key) {
+            let dead = erased(now);
+            outcomes[index] = Outcome::refused(dead.refusal.clone());
+            round.dead.push(dead);
+            continue;
+        }
         match dedup.claim(valid.id, valid.content) {
             Known::Claimed => {
                 // What is durable already was admitted, so only what is new is held back.
@@ -184,6 +190,16 @@ fn conflict(valid: Valid, received_ts: Timestamp) -> Dead {
         detail: "must be new, got the id of another event with other content".to_owned(),
     };
     held_back(valid, refusal, received_ts)
+}
+
+/// The text is not kept: somebody asked that it be forgotten.
+fn erased(received_ts: Timestamp) -> Dead {
+    let refusal = Refusal {
+        reason: Reason::Erased,
+        field: "exposure_id".to_owned(),
+        detail: "must be of an exposure that was not erased".to_owned(),
+    };
+    Dead { refusal, raw: Vec::new(), raw_bytes: 0, received_ts, source: None }
 }
 
 async fn append(inner: &Inner, topic: Topic, records: Vec<Record>) -> Result<(), Error> {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use crate::erasure::Erasures;
 use crate::fingerprint::Fingerprint;
 
 /// What is known about an id.
@@ -27,11 +28,19 @@ pub(super) struct Dedup {
     younger: HashMap<Fingerprint, Fingerprint>,
     older: HashMap<Fingerprint, Fingerprint>,
     in_flight: HashMap<Fingerprint, Fingerprint>,
+    /// What nothing may be about any more.
+    pub(super) erased: Erasures,
 }
 
 impl Dedup {
     pub(super) fn new(capacity: usize) -> Self {
-        Self { half: (capacity / 2).max(1), younger: HashMap::new(), older: HashMap::new(), in_flight: HashMap::new() }
+        Self {
+            half: (capacity / 2).max(1),
+            younger: HashMap::new(),
+            older: HashMap::new(),
+            in_flight: HashMap::new(),
+            erased: Erasures::default(),
+        }
     }
 
     /// Looks `id` up, and puts it in flight when it is unknown.

@@ -20,7 +20,7 @@ use decode::{fill_time, not_accepted, open_envelope, shape, too_large, wrap};
 pub use limits::{MAX_EVENT_BYTES, MAX_ITEM_ID_BYTES, MAX_SLATE, MAX_TEXT_BYTES, MAX_TOKEN_LOGPROBS};
 
 /// What is kept of an event that is too large to keep.
-const CUT_BYTES: usize = 64 << 10;
+pub(crate) const CUT_BYTES: usize = 64 << 10;
 
 /// What is left of the end of a text that was cut before it was redacted: less by this, since a cut can
 /// leave half of what a pattern would have matched.
@@ -70,6 +70,7 @@ impl Dead {
             raw_bytes: self.raw_bytes,
             received_ts: self.received_ts,
             source: self.source,
+            mends: None,
         };
         let encode = |letter: &DeadLetter| serde_json::to_vec(letter).expect("a dead letter has only string keys");
         let mut value = encode(&letter);

@@ -1,8 +1,11 @@
 //! Checks what products wrote into the log past intake, as intake would have checked it.
 
+use std::sync::Arc;
+
 use super::judge::{Dead, Judge, Judged};
 use crate::config::Hashing;
-use crate::log::{Origin, Part, Record, Stored, Topic, shard_of_key};
+use crate::erasure::Erasures;
+use crate::log::{EventLog, Origin, Part, Record, Stored, Topic, shard_of_key};
 use crate::outcome::{Reason, Refusal, Source};
 use crate::{Config, Error};
 
@@ -12,6 +15,7 @@ pub(crate) struct Screen {
     judge: Judge,
     shards: u32,
     hashing: Hashing,
+    erased: Erasures,
 }
 
 /// What a record of the log is.
@@ -29,7 +33,8 @@ pub(crate) enum Screened {
 impl Screen {
     /// For a log with so many `shards`.
     pub(crate) fn new(config: &Config, shards: u32) -> Self {
-        Self { judge: Judge::new(config), shards, hashing: config.quality.hashing.clone() }
+        let hashing = config.quality.hashing.clone();
+        Self { judge: Judge::new(config), shards, hashing, erased: Erasures::default() }
     }
 
     /// # Errors
@@ -38,8 +43,22 @@ impl Screen {
         self.hashing.check()
     }
 
+    /// Takes note of erasures since it was called last: what is about the exposures erased counts no more.
+    pub(crate) async fn follow(&mut self, log: &Arc<dyn EventLog>) -> Result<(), Error> {
+        self.erased.follow(log).await
+    }
+
     /// Looks at a record of `part`.
-    pub(crate) fn look(&self, mut stored: Stored, part: Part) -> Screened {
+    pub(crate) fn look(&self, stored: Stored, part: Part) -> Screened {
+        match self.judged(stored, part) {
+            Screened::Counts(stored) if part.topic != Topic::DeadLetters && self.erased.contain(&stored.key) => {
+                Screened::Empty
+            }
+            screened => screened,
+        }
+    }
+
+    fn judged(&self, mut stored: Stored, part: Part) -> Screened {
         match stored.origin {
             Origin::Checked => return Screened::Counts(stored),
             Origin::Tick | Origin::Erased => return Screened::Empty,

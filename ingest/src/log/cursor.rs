@@ -39,6 +39,11 @@ impl Cursor {
         }
     }
 
+    /// The offset of the record that was peeked at.
+    pub(crate) fn next_offset(&self) -> Option<u64> {
+        self.buffer.front().map(|stored| stored.offset)
+    }
+
     /// The record that was peeked at.
     pub(crate) fn pop(&mut self) -> Option<Stored> {
         let stored = self.buffer.pop_front()?;

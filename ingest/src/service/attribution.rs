@@ -84,6 +84,7 @@ impl AttributionService {
             Some(state) => state,
             None => self.restore().await?,
         };
+        state.screen.follow(&self.log).await?;
         // On an error the state is dropped: whether the append was written is for the log to say.
         let done = state.catch_up(&*self.log, horizon).await?;
         state.report(done);
@@ -168,6 +169,8 @@ impl State {
         }
         self.joiner.advance(horizon, &mut emissions);
         self.write(log, &mut emissions, &mut done).await?;
+        // What was read ahead may be erased before it is needed.
+        self.closing.clear();
         self.earlier.forget(horizon);
         Ok(done)
     }

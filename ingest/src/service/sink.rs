@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 
 use super::CatchUp;
 use crate::intake::{Screen, Screened};
@@ -42,7 +42,7 @@ pub struct StoreSink {
     log: Arc<dyn EventLog>,
     shard: u32,
     store: Arc<dyn EventStore>,
-    screen: Screen,
+    screen: Mutex<Screen>,
     poll: Duration,
     /// Whether the log was seen to be the one that the store was copied from.
     is_known: AtomicBool,
@@ -53,7 +53,7 @@ impl StoreSink {
     /// split.
     #[must_use]
     pub fn new(log: Arc<dyn EventLog>, store: Arc<dyn EventStore>, config: &Config) -> Self {
-        let (shard, screen) = (log.this_shard(), Screen::new(config, log.shards()));
+        let (shard, screen) = (log.this_shard(), Mutex::new(Screen::new(config, log.shards())));
         Self { log, shard, store, screen, poll: config.poll, is_known: AtomicBool::new(false) }
     }
 
@@ -63,12 +63,14 @@ impl StoreSink {
     /// Fails when the log cannot be read or the store cannot be written; calling again goes on where
     /// the store stands. Fails for good when the store was copied from another log.
     pub async fn catch_up(&self) -> Result<Sinked, Error> {
-        self.screen.check()?;
         let positions = self.store.positions().await?;
         if !self.is_known.load(Ordering::Relaxed) {
             self.recognise(&positions).await?;
             self.is_known.store(true, Ordering::Relaxed);
         }
+        let mut screen = self.screen.lock().await;
+        screen.check()?;
+        screen.follow(&self.log).await?;
         let mut done = Sinked::default();
         for topic in TOPICS {
             if self.shard > 0 && !topic.is_sharded() {
@@ -77,11 +79,12 @@ impl StoreSink {
             let part = Part { topic, shard: self.shard };
             let tail = self.log.tail(topic).await?;
             let mut next = positions.get(&part).copied().unwrap_or(0);
-            let mut ahead = self.stretch(part, next..tail).await?;
+            let mut ahead = self.stretch(&screen, part, next..tail).await?;
             while let Some((num_records, batch)) = ahead {
                 next = batch.next;
                 // What follows is read while the store works.
-                let (applied, following) = tokio::join!(self.store.apply(batch), self.stretch(part, next..tail));
+                let (applied, following) =
+                    tokio::join!(self.store.apply(batch), self.stretch(&screen, part, next..tail));
                 let num_new = applied?;
                 if self.log.is_shared() {
                     self.log.commit(GROUP, topic, next).await?;
@@ -98,7 +101,7 @@ impl StoreSink {
 
     /// The next records of `part` from the start of `offsets` on, unless that is empty: how many they are, and what
     /// they say.
-    async fn stretch(&self, part: Part, offsets: Range<u64>) -> Result<Option<(u64, Batch)>, Error> {
+    async fn stretch(&self, screen: &Screen, part: Part, offsets: Range<u64>) -> Result<Option<(u64, Batch)>, Error> {
         let from = offsets.start;
         if offsets.is_empty() {
             return Ok(None);
@@ -106,18 +109,18 @@ impl StoreSink {
         let records = self.log.read(part.topic, from, self.store.batch_records()).await?;
         let Some(last) = records.last() else { return Ok(None) };
         let (num_records, next, mark) = (records.len() as u64, last.offset + 1, Some(Mark::of(last)));
-        let rows = decode(part.topic, &self.screened(part, records).await?);
+        let rows = decode(part.topic, &self.screened(screen, part, records).await?);
         Ok(Some((num_records, Batch { shard: self.shard, from, next, mark, rows })))
     }
 
     /// Those of `records` that count. What must be appended for the others is durable before the position
     /// moves past them; after a crash in between it is appended again, and recognised by its source or id.
-    async fn screened(&self, part: Part, records: Vec<Stored>) -> Result<Vec<Stored>, Error> {
+    async fn screened(&self, screen: &Screen, part: Part, records: Vec<Stored>) -> Result<Vec<Stored>, Error> {
         let mut count = Vec::with_capacity(records.len());
         let (mut astray, mut dead) = (Vec::new(), Vec::new());
         for stored in records {
             let is_direct = stored.origin == Origin::Direct;
-            match self.screen.look(stored, part) {
+            match screen.look(stored, part) {
                 Screened::Counts(stored) => {
                     metrics::direct_outcome(is_direct.then_some("accepted"));
                     count.push(stored);
@@ -185,7 +188,12 @@ impl CatchUp for StoreSink {
 fn decode(topic: Topic, records: &[Stored]) -> Rows {
     let letter = |stored: &Stored| serde_json::from_slice::<DeadLetter>(&stored.value);
     match topic {
-        Topic::DeadLetters => Rows::DeadLetters(each(topic, records, letter)),
+        Topic::DeadLetters => {
+            let mut letters = each(topic, records, letter);
+            // A mended envelope is no refusal of its own.
+            letters.retain(|(_, letter)| letter.mends.is_none());
+            Rows::DeadLetters(letters)
+        }
         Topic::Signals => Rows::Signals(each(topic, records, data)),
         Topic::Examples => Rows::Examples(each(topic, records, data)),
         _ => Rows::Exposures(each(topic, records, data)),

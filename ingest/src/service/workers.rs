@@ -119,13 +119,18 @@ async fn work(
     }
 }
 
-/// Copies every shard of `log` to `store`, once.
+/// Copies every shard of `log` to `store`, up to what is in it now.
 ///
 /// # Errors
 /// Fails when the log cannot be read or the store cannot be written.
 pub async fn copy_all(log: &Arc<dyn EventLog>, store: &Arc<dyn EventStore>, config: &Config) -> Result<(), Error> {
-    for number in 0..log.shards() {
-        StoreSink::new(shard(log, number), Arc::clone(store), config).catch_up().await?;
+    let sinks: Vec<StoreSink> =
+        (0..log.shards()).map(|number| StoreSink::new(shard(log, number), Arc::clone(store), config)).collect();
+    // What is refused in one shard makes a dead letter in another.
+    for _ in 0..2 {
+        for sink in &sinks {
+            sink.catch_up().await?;
+        }
     }
     Ok(())
 }

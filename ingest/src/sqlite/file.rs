@@ -129,6 +129,45 @@ fn make(path: &Path, format: &Format) -> Result<(), Error> {
     sync(parent).map_err(|error| Error::io("sync", parent, error))
 }
 
+/// Whether there is a database of this `format` at `path`, of whatever version, or nothing.
+pub(super) fn is_ours(path: &Path, format: &Format) -> bool {
+    matches!(is_there(path, format), Ok(_) | Err(Error::Format { .. }))
+}
+
+/// Puts the database at `new`, which nobody has open, in the place of the one at `path`. One that is not `ours` is kept.
+pub(super) fn replace(path: &Path, new: &Path, is_ours: bool) -> Result<(), Error> {
+    // SQLite empties these when it closes a database; what is left of the old one must not be taken for the new one's.
+    for companion in COMPANIONS {
+        if has_content(&beside(new, companion)) {
+            return Err(Error::Busy { what: "users of the new store", most: 0 });
+        }
+        remove(&beside(new, companion))?;
+    }
+    let sync = |path: &Path| File::open(path).and_then(|file| file.sync_all());
+    sync(new).map_err(|error| Error::io("sync", new, error))?;
+    // The old one may be damaged or still have a log of its own: it goes before the new one comes, and when the process
+    // dies in between there is no store, which is made again at the next start.
+    if is_ours {
+        remove(path)?;
+    } else {
+        std::fs::rename(path, beside(path, ".unknown")).map_err(|error| Error::io("rename", path, error))?;
+    }
+    for companion in COMPANIONS {
+        remove(&beside(path, companion))?;
+    }
+    std::fs::rename(new, path).map_err(|error| Error::io("rename", new, error))?;
+    let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    sync(parent).map_err(|error| Error::io("sync", parent, error))
+}
+
+/// Removes the database at `path` and what SQLite keeps beside it.
+pub(super) fn discard(path: &Path) -> Result<(), Error> {
+    for companion in COMPANIONS {
+        remove(&beside(path, companion))?;
+    }
+    remove(path)
+}
+
 fn build(path: &Path, format: &Format) -> rusqlite::Result<()> {
     let connection = Connection::open(path)?;
     connection.execute_batch(&format!(

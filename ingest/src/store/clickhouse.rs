@@ -160,6 +160,10 @@ impl EventStore for ClickHouseStore {
         let unit = unit.clone();
         Box::pin(async move { erase::erase(self.ready().await?, &self.schema, &unit).await })
     }
+
+    fn clear(&self) -> BoxFuture<'_, Result<(), Error>> {
+        Box::pin(async move { erase::clear(self.ready().await?, &self.schema).await })
+    }
 }
 
 #[cfg(test)]

@@ -132,6 +132,7 @@ pub async fn all<S: EventStore>(mut make: impl FnMut() -> Arc<S>) {
     answers::minutes_are_told_apart_by_variant(&*make()).await;
     answers::lineage_names_the_policies_of_a_stretch(&*make()).await;
     answers::a_conflict_stays_visible(&*make()).await;
+    a_cleared_store_is_as_new(&*make()).await;
 }
 
 async fn an_empty_store_is_empty(store: &dyn EventStore) {
@@ -248,6 +249,17 @@ async fn shards_have_positions_of_their_own(store: &dyn EventStore) {
     }
     let expected = [(0, 0, "a"), (0, 1, "b"), (3, 0, "c"), (3, 2, "d")];
     assert_eq!(seen, expected.map(|(shard, offset, id)| (shard, offset, id.to_owned())), "each id once");
+}
+
+async fn a_cleared_store_is_as_new(store: &dyn EventStore) {
+    store.apply(exposures(0, &["a", "b"])).await.expect("apply");
+    store.apply(examples(0, vec![example("a", 0, 1)])).await.expect("apply");
+    store.erase(&UnitId::new("unit").expect("an id")).await.expect("erase");
+    for _ in 0..2 {
+        store.clear().await.expect("clear");
+        an_empty_store_is_empty(store).await;
+    }
+    assert_eq!(store.apply(exposures(0, &["a", "b"])).await.expect("apply"), 2, "nothing is remembered");
 }
 
 async fn what_is_erased_stays_out(store: &dyn EventStore) {

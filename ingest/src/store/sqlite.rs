@@ -21,7 +21,7 @@ use crate::Error;
 use crate::log::{BoxFuture, Part, Topic};
 use crate::sqlite::{self, Format, Lock, Readers, from_sql, sqlite_error, to_sql};
 
-const FORMAT: Format = Format {
+pub(super) const FORMAT: Format = Format {
     name: "event store",
     application_id: u32::from_be_bytes(*b"PSto"),
     version: 4,
@@ -247,6 +247,10 @@ impl EventStore for SqliteStore {
     fn erase(&self, unit: &UnitId) -> BoxFuture<'_, Result<Erased, Error>> {
         let unit = unit.clone();
         self.blocking(move |inner| erase::erase(&mut inner.writer(), &inner.path, &unit))
+    }
+
+    fn clear(&self) -> BoxFuture<'_, Result<(), Error>> {
+        self.blocking(|inner| erase::clear(&mut inner.writer()).map_err(sqlite_error("clear", &inner.path)))
     }
 }
 

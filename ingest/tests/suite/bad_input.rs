@@ -63,7 +63,8 @@ fn every_reason_has_a_row_for_every_way_in() {
         assert!(or.iter().all(|reason| !met.contains(reason)), "{or:?} can be met");
         met.into_iter().chain(or.iter().copied()).collect::<BTreeSet<Reason>>()
     };
-    let all = Reason::ALL.iter().copied().collect::<BTreeSet<Reason>>();
+    // What is about an erased exposure takes an erasure, which no event makes: `repair` has it.
+    let all = Reason::ALL.iter().copied().filter(|reason| *reason != Reason::Erased).collect::<BTreeSet<Reason>>();
     assert_eq!(reasons(|_| true, &[]), all, "through intake and from files");
     assert_eq!(reasons(|row| row.over_http == OverHttp::Same, &NOT_OVER_HTTP), all, "over HTTP");
     assert_eq!(reasons(|row| row.past_intake == PastIntake::Same, &NOT_PAST_INTAKE), all, "straight into Kafka");

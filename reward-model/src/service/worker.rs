@@ -1,5 +1,8 @@
 //! The body of the training thread.
 
+mod erasure;
+
+use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,13 +10,13 @@ use std::time::Duration;
 
 use plaudit_event::{CheckpointId, Clock, Envelope, Event, Example, Objective, Seed};
 use plaudit_ingest::ErrorKind;
-use plaudit_ingest::log::{BoxFuture, EventLog, Stored, Topic};
+use plaudit_ingest::log::{BoxFuture, EventLog, Origin, Stored, Topic};
 use plaudit_nn::describe;
 use tokio::sync::watch;
 
 use super::checkpoints;
 use super::{Shared, Status};
-use crate::{Config, Error, StepReport, Trainer, metrics};
+use crate::{Config, Error, StepReport, Trainer, exposure_row, metrics};
 
 pub(super) struct Worker {
     pub(super) log: Arc<dyn EventLog>,
@@ -37,6 +40,10 @@ struct Progress {
     saved: Option<(u64, String)>,
     /// Examples at the last publication.
     published: Option<u64>,
+    /// Offset of the first record of topic `checkpoints` that was not looked at for erasures.
+    erasures: u64,
+    /// The exposures that were erased, by their row.
+    erased: HashSet<u64>,
 }
 
 impl Worker {
@@ -69,6 +76,10 @@ impl Worker {
         };
         let service = &self.config.service;
         while !*stopping.borrow_and_update() {
+            let erased = self.erase(&mut progress).await;
+            if self.retried(erased, &mut stopping).await?.is_none() {
+                continue;
+            }
             let read = self.log.read(Topic::Examples, progress.position, service.batch_examples);
             let Some(records) = self.retried(read.await, &mut stopping).await? else {
                 continue;
@@ -105,7 +116,10 @@ impl Worker {
             let Some(records) = read else {
                 return Ok(None);
             };
-            if checkpoints::continues(&trainer, &manifest, records.first().and_then(decode).as_ref()) {
+            let before = records.first().filter(|record| record.offset == last);
+            // Of a record whose content was erased, only the place is left to recognise a log by.
+            let is_erased = before.is_some_and(|record| record.origin == Origin::Erased);
+            if is_erased || checkpoints::continues(&trainer, &manifest, before.and_then(decode).as_ref()) {
                 resumed = Some((trainer, manifest));
                 break;
             }
@@ -117,6 +131,8 @@ impl Worker {
                 taken: manifest.log_position,
                 saved: Some((manifest.log_position, manifest.id)),
                 published: None,
+                erasures: 0,
+                erased: HashSet::new(),
             },
             None => Progress {
                 trainer: Trainer::new(self.config.clone(), self.seed)?,
@@ -124,6 +140,8 @@ impl Worker {
                 taken: 0,
                 saved: None,
                 published: None,
+                erasures: 0,
+                erased: HashSet::new(),
             },
         };
         if progress.trainer.examples() > 0 {
@@ -175,10 +193,16 @@ impl Worker {
         let mut unreadable = 0;
         for record in records {
             progress.position = record.offset + 1;
+            if !record.origin.has_content() {
+                continue;
+            }
             let Some(example) = decode(record) else {
                 unreadable += 1;
                 continue;
             };
+            if progress.erased.contains(&exposure_row(&example.exposure_id)) {
+                continue;
+            }
             total += progress.trainer.step(std::slice::from_ref(&example));
             progress.taken = progress.position;
             let every = self.config.service.checkpoint_every;
@@ -223,11 +247,14 @@ impl Worker {
     /// Writes a checkpoint. A failure is reported and survived: the next one may succeed, and the log has it all.
     fn save(&self, progress: &mut Progress) {
         let position = progress.taken;
-        if position == 0 || progress.saved.as_ref().is_some_and(|(at, _)| *at == position) {
-            return;
+        if position > 0 && progress.saved.as_ref().is_none_or(|(at, _)| *at != position) {
+            self.write(progress, self.config.service.keep_checkpoints);
         }
+    }
+
+    fn write(&self, progress: &mut Progress, keep: usize) {
+        let position = progress.taken;
         let parent = progress.saved.as_ref().map(|(_, id)| id.clone());
-        let keep = self.config.service.keep_checkpoints;
         match checkpoints::write(&self.dir, &progress.trainer, position, parent, keep) {
             Ok(manifest) => {
                 metrics::checkpoint("written");

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use plaudit_event::Clock;
+use plaudit_ingest::erasure::ErasureRecord;
 use plaudit_ingest::log::{EventLog, Record, Topic};
 use tokio::sync::Mutex;
 
@@ -57,6 +58,15 @@ impl Journal {
         self.catch_up().await
     }
 
+    /// Folds what somebody else has written.
+    ///
+    /// # Errors
+    /// As [`Journal::open`].
+    pub async fn look_again(&self) -> Result<bool, Error> {
+        self.is_behind.store(true, Ordering::Release);
+        self.refresh().await
+    }
+
     /// What `event` would make of `before`.
     ///
     /// # Errors
@@ -105,6 +115,8 @@ impl Journal {
                 if let Some(record) = Lifecycle::decode(stored.offset, &stored.value)? {
                     state.apply(&record)?;
                     is_changed = true;
+                } else if let Some(erasure) = ErasureRecord::decode(&stored.value) {
+                    state.note_erasure(&erasure.checkpoints);
                 }
             }
         }

@@ -46,6 +46,13 @@ pub struct PolicyRecord {
     /// What the last transition was based on.
     #[serde(skip_serializing_if = "Value::is_null")]
     pub evidence: Value,
+    /// How many erasures took out something that it was trained on.
+    #[serde(skip_serializing_if = "is_none")]
+    pub erasures: u64,
+}
+
+const fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 /// The experiment under way.

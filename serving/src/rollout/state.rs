@@ -87,6 +87,14 @@ impl Rollout {
         Ok(LifecycleEvent::RolledBack { policy_id, to, reason, evidence: Value::Null })
     }
 
+    /// Notes that the policies among `checkpoints` were trained on something that was erased since.
+    pub fn note_erasure(&mut self, checkpoints: &[String]) {
+        for record in self.policies.values_mut() {
+            let is_marked = checkpoints.iter().any(|id| id == record.policy_id.as_str());
+            record.erasures += u64::from(is_marked);
+        }
+    }
+
     /// Applies one transition.
     ///
     /// # Errors
@@ -145,6 +153,7 @@ impl Rollout {
             since: at,
             reasons: Vec::new(),
             evidence: Value::Null,
+            erasures: 0,
         };
         self.policies.insert(policy_id.clone(), record);
         Ok(())

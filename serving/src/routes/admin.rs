@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
-use plaudit_event::PolicyId;
+use plaudit_event::{PolicyId, UnitId};
 use plaudit_ingest::quality::suspects::Suspect;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -94,6 +95,33 @@ pub(super) async fn rollback(
     let event = serving.rollback(request.reason.trim().to_owned(), request.policy_id).await?;
     let mut answer = describe(&serving.rollout());
     answer["rolled_back"] = json!(event.policy_id());
+    Ok(Json(answer))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EraseQuery {
+    #[serde(default)]
+    reason: Option<String>,
+}
+
+/// Answers with the report when nothing is left, or says that it must be repeated.
+pub(super) async fn erase(
+    State(serving): State<Arc<Serving>>,
+    Path(unit): Path<String>,
+    query: Result<Query<EraseQuery>, QueryRejection>,
+) -> Result<Json<Value>, Error> {
+    let Query(query) = query.map_err(|error| Error::invalid("query", error.body_text()))?;
+    let unit = UnitId::new(unit).map_err(|error| Error::invalid("id", error.to_string()))?;
+    let reason = query.reason.unwrap_or_else(|| "asked for by the person".to_owned());
+    let length = reason.trim().len();
+    if length == 0 || length > MAX_REASON_BYTES {
+        let reason = format!("must have 1 to {MAX_REASON_BYTES} bytes, got {length}");
+        return Err(Error::invalid("reason", reason));
+    }
+    let report = serving.erase(unit, "admin API".to_owned(), reason.trim().to_owned()).await?;
+    let mut answer = json!(report);
+    answer["is_clean"] = json!(report.is_clean());
     Ok(Json(answer))
 }
 

@@ -35,7 +35,7 @@ impl Serving {
             let batch = log.read(Topic::Examples, follower.next, READ_BATCH).await?;
             let Some(last) = batch.last() else { break };
             let next = last.offset + 1;
-            for stored in &batch {
+            for stored in batch.iter().filter(|stored| stored.origin.has_content()) {
                 match Envelope::decode(&stored.value).map(|envelope| envelope.event) {
                     Ok(Event::Example(example)) => {
                         self.book().fold(&example);

@@ -1,6 +1,7 @@
 //! `/admin/v1/…`, `/metrics`, restarts.
 
 use plaudit_event::{Assignment, Example, ExperimentId, LayerId, VariantId};
+use plaudit_ingest::log::{Record, Topic};
 use plaudit_serving::readout::ReadoutConfig;
 use plaudit_serving::rollout::Stage;
 use plaudit_serving::{Autopilot, Config};
@@ -166,5 +167,20 @@ async fn metrics_count_requests_by_route_and_status() {
     let text = server.get("/metrics").send().await.unwrap().text().await.unwrap();
     let line = "plaudit_serving_requests_total{route=\"signals\",status=\"400\"}";
     assert!(text.lines().any(|metric| metric.starts_with(line)), "{text}");
+    server.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_that_was_trained_on_what_was_erased_since_is_marked() {
+    let (world, server, champion) = with_champion(manual()).await;
+    server.stop().await.unwrap();
+    let record = json!({"v": 1, "kind": "erasure", "at": 5, "by": "x", "reason": "y", "unit": {"salt": "", "sha256": ""},
+        "held": {"exposures": 0, "signals": 0, "examples": 0, "dead_letters": 0}, "exposures": [],
+        "checkpoints": [champion.id().as_str()]});
+    let record = Record { key: "erasure".into(), value: serde_json::to_vec(&record).unwrap() };
+    world.log.append(Topic::Checkpoints, vec![record]).await.unwrap();
+    let server = world.start(manual()).await;
+    let answer: Value = server.get("/admin/v1/policies").send().await.unwrap().json().await.unwrap();
+    assert_eq!(answer["policies"][0]["erasures"], 1, "{answer}");
     server.stop().await.unwrap();
 }

@@ -54,6 +54,15 @@ async fn keys_open_what_their_role_allows() {
     let rollback = server.post("/admin/v1/policies/rollback").json(&json!({"reason": "x"}));
     let rollback = rollback.header("authorization", "Bearer secret-of-write-bearers");
     error_of(rollback.send().await.unwrap(), 403).await;
+    let erase = |bearer: &str, query: &str| {
+        let request = server.client.delete(format!("{}/admin/v1/units/ada{query}", server.url));
+        request.header("authorization", bearer).send()
+    };
+    error_of(erase("Bearer secret-of-write-bearers", "").await.unwrap(), 403).await;
+    let refused = error_of(erase("Bearer secret-of-admin-bearers", "?reason=").await.unwrap(), 400).await;
+    assert_eq!(refused["field"], "reason");
+    let refused = error_of(erase("Bearer secret-of-admin-bearers", "").await.unwrap(), 503).await;
+    assert!(refused["message"].as_str().unwrap().contains("no store"), "{refused}");
     server.stop().await.unwrap();
 }
 

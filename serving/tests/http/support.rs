@@ -87,6 +87,7 @@ impl World {
             policies_dir: self.policies_dir().to_owned(),
             thompson: Arc::new(Thompson::new(plaudit_policy::select::Config::default()).unwrap()),
             metrics: recorder(),
+            eraser: None,
         };
         Serving::open(config, parts).await
     }

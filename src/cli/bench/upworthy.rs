@@ -1,6 +1,6 @@
 //! `plaudit bench upworthy`: real counts through the real path.
 //!
-//! The clock shows the time of the events, as in `plaudit replay --event-time`: every window closes, and every click
+//! The clock shows the time of the events, as in `plaudit import --event-time`: every window closes, and every click
 //! is within the window of its exposure, whatever speed the machine has.
 
 mod ratio;

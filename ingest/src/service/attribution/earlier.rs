@@ -64,6 +64,9 @@ impl Earlier {
             revision: u32,
             labels: Labels,
         }
+        if !stored.origin.has_content() {
+            return;
+        }
         let Ok(head) = data::<Head>(stored) else {
             tracing::error!(topic = %Topic::Examples, offset = stored.offset, "record cannot be read");
             metrics::unreadable(Topic::Examples, "attribution");

@@ -72,6 +72,19 @@ pub(super) async fn erase(client: &Client, schema: &Schema, unit: &UnitId) -> Re
     Ok(erased)
 }
 
+/// See [`EventStore::clear`](crate::store::EventStore::clear).
+///
+/// The positions go first: rows that are left without them are written again and recognised.
+pub(super) async fn clear(client: &Client, schema: &Schema) -> Result<(), Error> {
+    let on_cluster = schema.on_cluster();
+    let copied = ["exposures", "signals", "examples", "dead_letters"].map(|table| schema.local(table));
+    for table in ["positions".to_owned(), "erased".to_owned()].into_iter().chain(copied) {
+        let sql = format!("TRUNCATE TABLE IF EXISTS {table} {on_cluster}");
+        client.execute("clear", client.query(&sql)).await?;
+    }
+    Ok(())
+}
+
 /// Takes the rows about the exposures called `ids` out of `table`, also from the disk.
 pub(super) async fn delete(client: &Client, schema: &Schema, table: &str, ids: &[String]) -> Result<(), Error> {
     let (table, on_cluster) = (schema.local(table), schema.on_cluster());

@@ -44,6 +44,7 @@ fn letter(reason: Reason) -> DeadLetter {
         raw_bytes: 1,
         received_ts: at(1),
         source: None,
+        mends: None,
     }
 }
 

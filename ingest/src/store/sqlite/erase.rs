@@ -20,6 +20,15 @@ pub(super) fn erase(connection: &mut Connection, path: &Path, unit: &UnitId) -> 
     }
 }
 
+/// See [`EventStore::clear`](crate::store::EventStore::clear).
+pub(super) fn clear(connection: &mut Connection) -> rusqlite::Result<()> {
+    let transaction = connection.transaction()?;
+    for table in ["exposures", "signals", "examples", "dead_letters", "conflicts", "erased", "positions"] {
+        transaction.execute(&format!("DELETE FROM {table}"), [])?;
+    }
+    transaction.commit()
+}
+
 fn in_transaction(connection: &mut Connection, unit: &UnitId) -> rusqlite::Result<Erased> {
     let transaction = connection.transaction()?;
     let unit = unit.as_str();

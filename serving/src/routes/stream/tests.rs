@@ -43,6 +43,7 @@ impl World {
             policies_dir: dir.path().to_owned(),
             thompson: Arc::new(Thompson::new(SelectConfig::default()).unwrap()),
             metrics: PrometheusBuilder::new().build_recorder().handle(),
+            eraser: None,
         };
         let serving = Serving::open(Config { deadline, ..Config::default() }, parts).await.unwrap();
         serving.register(policy.id(), None, Origin::Pretrained, serde_json::Map::new()).await.unwrap();
