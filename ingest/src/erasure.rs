@@ -20,7 +20,7 @@ use crate::log::{self, EventLog, Topic};
 use crate::store::EventStore;
 use crate::{Error, Intake};
 
-pub(crate) use known::Erasures;
+pub use known::Erasures;
 pub use record::{ErasureRecord, UnitMark};
 use scan::{LogScan, Wanted};
 
@@ -85,6 +85,8 @@ pub struct Report {
     pub store_before: Held,
     /// In the log, read again afterwards.
     pub log_after: Held,
+    /// In a log that cannot rewrite: what its readers pass over until the retention ends.
+    pub log_hidden: Held,
     /// In the store, read again afterwards.
     pub store_after: Held,
     /// Checkpoints that were trained on examples of the unit, by this erasure and those before.
@@ -94,7 +96,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// Whether nothing is left in log and store.
+    /// Whether nothing is left in log and store that anybody reads.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.log_after.is_nothing() && self.store_after.is_nothing()
@@ -115,13 +117,11 @@ pub async fn erase(
     request: &Request,
     intake: Option<&Intake>,
 ) -> Result<Report, Error> {
-    let mut wanted = Wanted::new(request, record::read_all(log).await?);
+    let mut wanted = Wanted::read(log, request).await?;
     let store_before = scan::store(store, &wanted).await?;
     let mut log_before = Held::default();
-    let mut log_after = Held::default();
+    let mut found = LogScan::read(log, &mut wanted).await?;
     for pass in 0..PASSES {
-        let found = LogScan::read(log, &mut wanted).await?;
-        log_after = found.held;
         if pass == 0 {
             log_before = found.held;
             scan::note_rows(store, &mut wanted).await?;
@@ -138,9 +138,10 @@ pub async fn erase(
         for name in request.names() {
             store.erase(name).await?;
         }
-        wanted.prior = record::read_all(log).await?;
+        wanted.learn(log).await?;
+        found = LogScan::read(log, &mut wanted).await?;
     }
-    report(log, store, &wanted, (log_before, store_before, log_after)).await
+    report(log, store, &wanted, (log_before, store_before, found)).await
 }
 
 /// Reads log and store and says what is left of a unit; writes nothing.
@@ -148,17 +149,17 @@ pub async fn erase(
 /// # Errors
 /// Fails when log or store cannot be read.
 pub async fn verify(log: &Arc<dyn EventLog>, store: &dyn EventStore, request: &Request) -> Result<Report, Error> {
-    let mut wanted = Wanted::new(request, record::read_all(log).await?);
+    let mut wanted = Wanted::read(log, request).await?;
     let found = LogScan::read(log, &mut wanted).await?;
     let held = scan::store(store, &wanted).await?;
-    report(log, store, &wanted, (found.held, held, found.held)).await
+    report(log, store, &wanted, (found.held, held, found)).await
 }
 
 async fn report(
     log: &Arc<dyn EventLog>,
     store: &dyn EventStore,
     wanted: &Wanted,
-    (log_before, store_before, log_after): (Held, Held, Held),
+    (log_before, store_before, found): (Held, Held, LogScan),
 ) -> Result<Report, Error> {
     let own: Vec<ErasureRecord> =
         record::read_all(log).await?.into_iter().filter(|record| wanted.is_about(record)).collect();
@@ -167,7 +168,8 @@ async fn report(
     checkpoints.dedup();
     let store_after = scan::store(store, wanted).await?;
     let records = own.len() as u64;
-    Ok(Report { log_before, store_before, log_after, store_after, checkpoints, records })
+    let (log_after, log_hidden) = (found.held, found.hidden);
+    Ok(Report { log_before, store_before, log_after, log_hidden, store_after, checkpoints, records })
 }
 
 async fn take_out(log: &Arc<dyn EventLog>, found: &LogScan) -> Result<(), Error> {

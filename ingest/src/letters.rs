@@ -9,7 +9,7 @@
 //!
 //! Both are in the log, so they survive the loss of the store, and whoever reads the log sees the same.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -17,6 +17,7 @@ use std::sync::Arc;
 use plaudit_event::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::erasure::ErasureRecord;
 use crate::intake::{CUT_BYTES, MAX_EVENT_BYTES};
 use crate::log::{self, EventLog, Record, Stored, Topic};
 use crate::outcome::DeadLetter;
@@ -133,6 +134,8 @@ pub struct Letters {
     resolved: BTreeMap<LetterId, String>,
     /// The newest mended envelope of each letter that has one, by its place.
     mended: BTreeMap<LetterId, LetterId>,
+    /// Those whose content was erased, or is passed over until the log lets go of it.
+    erased: BTreeSet<LetterId>,
 }
 
 impl Letters {
@@ -141,13 +144,15 @@ impl Letters {
     /// # Errors
     /// Fails when the log cannot be read.
     pub async fn open(log: Arc<dyn EventLog>) -> Result<Self, Error> {
-        let mut letters = Self { log, resolved: BTreeMap::new(), mended: BTreeMap::new() };
+        let mut letters = Self { log, resolved: BTreeMap::new(), mended: BTreeMap::new(), erased: BTreeSet::new() };
         let first = log::shard(&letters.log, 0);
         let mut next = 0;
         loop {
             let records = first.read(Topic::Checkpoints, next, READ).await?;
             let Some(last) = records.last() else { break };
             next = last.offset + 1;
+            let erasures = records.iter().filter_map(|stored| ErasureRecord::decode(&stored.value));
+            letters.erased.extend(erasures.flat_map(|record| record.letters));
             // Records of other kinds have other fields.
             let found =
                 records.iter().filter_map(|stored| serde_json::from_slice::<ResolvedRecord>(&stored.value).ok());
@@ -235,7 +240,7 @@ impl Letters {
     }
 
     async fn at(&self, id: LetterId) -> Result<Option<DeadLetter>, Error> {
-        if id.shard >= self.log.shards() {
+        if id.shard >= self.log.shards() || self.erased.contains(&id) {
             return Ok(None);
         }
         let found = log::shard(&self.log, id.shard).read(Topic::DeadLetters, id.offset, 1).await?.pop();
@@ -251,8 +256,9 @@ impl Letters {
                 let Some(last) = records.last() else { break };
                 next = last.offset + 1;
                 for stored in &records {
-                    if let Some(letter) = decode(stored) {
-                        visit(LetterId { shard, offset: stored.offset }, letter);
+                    let id = LetterId { shard, offset: stored.offset };
+                    if let Some(letter) = decode(stored).filter(|_| !self.erased.contains(&id)) {
+                        visit(id, letter);
                     }
                 }
             }

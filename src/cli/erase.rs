@@ -106,6 +106,10 @@ fn describe(report: &Report, is_verify: bool) -> String {
         text += &(line("log before", &report.log_before) + &line("store before", &report.store_before));
         text += &(line("log after", &report.log_after) + &line("store after", &report.store_after));
     }
+    if !report.log_hidden.is_nothing() {
+        text += &line("hidden", &report.log_hidden);
+        text += "what is hidden is passed over by every reader; the log lets go of it when its retention ends\n";
+    }
     match report.records {
         0 => text += "no erasure of this unit is on record\n",
         records => text += &format!("{records} records in the audit trail are about this unit\n"),

@@ -13,14 +13,17 @@ const READ: usize = 500;
 
 /// The exposures that were erased, as far as topic `checkpoints` was read.
 #[derive(Debug, Default)]
-pub(crate) struct Erasures {
+pub struct Erasures {
     next: u64,
     exposures: HashSet<Fingerprint>,
 }
 
 impl Erasures {
     /// Reads what is new in `log`.
-    pub(crate) async fn follow(&mut self, log: &Arc<dyn EventLog>) -> Result<(), Error> {
+    ///
+    /// # Errors
+    /// Fails when the log cannot be read.
+    pub async fn follow(&mut self, log: &Arc<dyn EventLog>) -> Result<(), Error> {
         let first = log::shard(log, 0);
         loop {
             let page = first.read(Topic::Checkpoints, self.next, READ).await?;
@@ -37,7 +40,8 @@ impl Erasures {
     }
 
     /// Whether the exposure `id` was erased.
-    pub(crate) fn contain(&self, id: &str) -> bool {
+    #[must_use]
+    pub fn contain(&self, id: &str) -> bool {
         !self.exposures.is_empty() && self.exposures.contains(&Fingerprint::of_id("exposure", id))
     }
 }

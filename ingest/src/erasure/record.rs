@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use super::scan::{LogScan, Wanted};
 use super::{Held, Request};
 use crate::Error;
+use crate::letters::LetterId;
 use crate::log::{self, EventLog, Record, Topic};
 
 /// The version written; also the newest one read.
@@ -71,6 +72,9 @@ pub struct ErasureRecord {
     /// The numbers under which reward models remember these exposures.
     #[serde(default)]
     pub rows: Vec<u64>,
+    /// The dead letters.
+    #[serde(default)]
+    pub letters: Vec<LetterId>,
     /// Checkpoints that were trained on examples of the unit.
     #[serde(default)]
     pub checkpoints: Vec<String>,
@@ -104,7 +108,7 @@ pub(super) async fn write(
     wanted: &Wanted,
     found: &LogScan,
 ) -> Result<(), Error> {
-    let mut held = found.held;
+    let (mut held, mut letters) = (found.held, found.letters().collect::<Vec<LetterId>>());
     let held_it = |trained: u64| found.first_example.is_some_and(|first| trained > first);
     let checkpoints = request.checkpoints.iter().filter(|(_, trained)| held_it(*trained));
     let checkpoints: Vec<String> = checkpoints.map(|(id, _)| id.clone()).collect();
@@ -128,6 +132,7 @@ pub(super) async fn write(
             held: std::mem::take(&mut held),
             exposures: chunk.iter().map(|(print, _)| hex(&print.bytes())).collect(),
             rows: chunk.iter().map(|(_, id)| (request.row_of)(id)).collect(),
+            letters: std::mem::take(&mut letters),
             checkpoints: checkpoints.clone(),
         };
         let value = serde_json::to_vec(&record).expect("only string keys");

@@ -7,9 +7,11 @@ use plaudit_event::{ExposureId, UnitId};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::record::read_all;
 use super::{ErasureRecord, Held, Request};
 use crate::Error;
 use crate::fingerprint::Fingerprint;
+use crate::letters::LetterId;
 use crate::log::{self, EventLog, Part, Stored, Topic, data};
 use crate::outcome::DeadLetter;
 use crate::store::EventStore;
@@ -24,18 +26,35 @@ pub(super) struct Wanted {
     exposures: BTreeMap<Fingerprint, ExposureId>,
     /// Those of erasures before, whose names are not known.
     erased: HashSet<Fingerprint>,
-    /// The erasures on record.
-    pub(super) prior: Vec<ErasureRecord>,
+    /// Dead letters of erasures before.
+    letters: HashSet<LetterId>,
+    /// Whether the log keeps the content of what was erased until its retention ends, so that only its readers pass
+    /// over it.
+    is_hiding: bool,
 }
 
 impl Wanted {
-    pub(super) fn new(request: &Request, prior: Vec<ErasureRecord>) -> Self {
-        let names = request.names().cloned().collect();
-        let mut wanted = Self { names, exposures: BTreeMap::new(), erased: HashSet::new(), prior };
-        let own = wanted.prior.iter().filter(|record| wanted.is_about(record));
-        wanted.erased =
-            own.flat_map(|record| &record.exposures).filter_map(|print| Fingerprint::from_hex(print)).collect();
-        wanted
+    /// What `request` is about, with what the erasures on record say of it.
+    pub(super) async fn read(log: &Arc<dyn EventLog>, request: &Request) -> Result<Self, Error> {
+        let mut wanted = Self {
+            names: request.names().cloned().collect(),
+            exposures: BTreeMap::new(),
+            erased: HashSet::new(),
+            letters: HashSet::new(),
+            is_hiding: log.is_shared(),
+        };
+        wanted.learn(log).await?;
+        Ok(wanted)
+    }
+
+    /// Reads the erasures on record again.
+    pub(super) async fn learn(&mut self, log: &Arc<dyn EventLog>) -> Result<(), Error> {
+        for record in read_all(log).await?.iter().filter(|record| self.names.iter().any(|name| record.unit.is_of(name)))
+        {
+            self.erased.extend(record.exposures.iter().filter_map(|print| Fingerprint::from_hex(print)));
+            self.letters.extend(&record.letters);
+        }
+        Ok(())
     }
 
     pub(super) fn is_about(&self, record: &ErasureRecord) -> bool {
@@ -67,6 +86,18 @@ impl Wanted {
         if let Ok(id) = ExposureId::new(id) {
             self.exposures.insert(Fingerprint::of_id("exposure", id.as_str()), id);
         }
+    }
+
+    /// Whether readers of the log pass over a record that is about the unit: what is no event, nobody reads.
+    fn is_hidden(&self, part: Part, stored: &Stored) -> bool {
+        if !self.is_hiding {
+            return false;
+        }
+        if part.topic == Topic::DeadLetters {
+            return self.letters.contains(&LetterId { shard: part.shard, offset: stored.offset });
+        }
+        data::<Head>(stored)
+            .map_or(true, |head| self.erased.contains(&Fingerprint::of_id("exposure", &head.exposure_id)))
     }
 
     /// Whether a text that is no event names the unit or one of its exposures.
@@ -107,6 +138,8 @@ fn has_word(text: &str, word: &str) -> bool {
 /// What the log holds about a unit.
 pub(super) struct LogScan {
     pub(super) held: Held,
+    /// What readers pass over, and the log keeps until its retention ends.
+    pub(super) hidden: Held,
     pub(super) offsets: BTreeMap<Part, Vec<u64>>,
     /// Offset of the first example.
     pub(super) first_example: Option<u64>,
@@ -115,7 +148,8 @@ pub(super) struct LogScan {
 impl LogScan {
     /// Reads the whole log; adds the exposures of the unit to `wanted`.
     pub(super) async fn read(log: &Arc<dyn EventLog>, wanted: &mut Wanted) -> Result<Self, Error> {
-        let mut scan = Self { held: Held::default(), offsets: BTreeMap::new(), first_example: None };
+        let mut scan =
+            Self { held: Held::default(), hidden: Held::default(), offsets: BTreeMap::new(), first_example: None };
         // What tells the exposures comes first.
         for topic in [Topic::Exposures, Topic::Examples, Topic::Signals, Topic::DeadLetters] {
             for shard in 0..log.shards() {
@@ -135,35 +169,48 @@ impl LogScan {
             next = last.offset + 1;
             for stored in page.iter().filter(|stored| stored.origin.has_content()) {
                 if is_about(part.topic, stored, wanted) {
-                    self.take(part, stored.offset);
+                    self.take(part, stored, wanted);
                 }
             }
             tokio::task::yield_now().await;
         }
     }
 
-    fn take(&mut self, part: Part, offset: u64) {
+    fn take(&mut self, part: Part, stored: &Stored, wanted: &Wanted) {
+        let is_hidden = wanted.is_hidden(part, stored);
+        let held = if is_hidden { &mut self.hidden } else { &mut self.held };
         let count = match part.topic {
-            Topic::Exposures => &mut self.held.exposures,
-            Topic::Signals => &mut self.held.signals,
-            Topic::DeadLetters => &mut self.held.dead_letters,
-            _ => {
-                self.first_example = self.first_example.or(Some(offset));
-                &mut self.held.examples
-            }
+            Topic::Exposures => &mut held.exposures,
+            Topic::Signals => &mut held.signals,
+            Topic::DeadLetters => &mut held.dead_letters,
+            _ => &mut held.examples,
         };
         *count += 1;
-        self.offsets.entry(part).or_default().push(offset);
+        if is_hidden {
+            return;
+        }
+        if part.topic == Topic::Examples {
+            self.first_example = self.first_example.or(Some(stored.offset));
+        }
+        self.offsets.entry(part).or_default().push(stored.offset);
+    }
+
+    /// The dead letters found.
+    pub(super) fn letters(&self) -> impl Iterator<Item = LetterId> {
+        let of_letters = self.offsets.iter().filter(|(part, _)| part.topic == Topic::DeadLetters);
+        of_letters
+            .flat_map(|(part, offsets)| offsets.iter().map(|offset| LetterId { shard: part.shard, offset: *offset }))
     }
 }
 
+#[derive(Deserialize)]
+struct Head {
+    exposure_id: String,
+    #[serde(default)]
+    unit_id: Option<String>,
+}
+
 fn is_about(topic: Topic, stored: &Stored, wanted: &mut Wanted) -> bool {
-    #[derive(Deserialize)]
-    struct Head {
-        exposure_id: String,
-        #[serde(default)]
-        unit_id: Option<String>,
-    }
     if topic == Topic::DeadLetters {
         return match serde_json::from_slice::<DeadLetter>(&stored.value) {
             Ok(letter) => {

@@ -26,7 +26,10 @@ struct World {
 impl World {
     fn new() -> Self {
         let clock = clock(1_000);
-        let log: Arc<dyn EventLog> = Arc::new(ShardedLog::new(SHARDS, &clock));
+        Self::on(Arc::new(ShardedLog::new(SHARDS, &clock)), clock)
+    }
+
+    fn on(log: Arc<dyn EventLog>, clock: Arc<ManualClock>) -> Self {
         let store = Arc::new(SqliteStore::in_memory().unwrap());
         let mut world = Self { clock, log, store, attribution: Vec::new() };
         world.restart();
@@ -114,6 +117,35 @@ async fn an_erasure_with_windows_open_leaves_nothing_and_nothing_comes_back() {
     world.copy(&fresh).await;
     assert!(world.agrees(&fresh).await);
     assert_eq!(fresh.scan_exposures(None, 100).await.unwrap(), world.store.scan_exposures(None, 100).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_log_that_cannot_rewrite_hides_what_was_erased_from_every_reader() {
+    let clock = clock(1_000);
+    let mut world = World::on(Arc::new(ShardedLog::keeping(SHARDS, &clock)), clock);
+    world.shown("closed", "ada").await;
+    world.shown("other", "bob").await;
+    world.pass(100).await;
+    world.shown("open", "ada").await;
+    let intake = Intake::open(world.log.clone(), world.clock.clone(), &short()).await.unwrap();
+    intake.envelopes(vec![b"{\"unit_id\": \"ada\", broken".to_vec()]).await.unwrap();
+    world.pass(1).await;
+    let report = erasure::erase(&world.log, &*world.store, &request("ada"), Some(&intake)).await.unwrap();
+    let held = Held { exposures: 2, signals: 2, examples: 1, dead_letters: 1 };
+    assert_eq!((report.log_before, report.log_hidden), (held, held));
+    assert!(report.is_clean() && report.records == 1, "{report:?}");
+    assert!(erasure::verify(&world.log, &*world.store, &request("ada")).await.unwrap().is_clean());
+    world.restart();
+    world.pass(300).await;
+    let letters = Letters::open(world.log.clone()).await.unwrap();
+    assert_eq!(letters.find(|_, _| true).await.unwrap(), []);
+    let fresh: Arc<dyn EventStore> = Arc::new(SqliteStore::in_memory().unwrap());
+    world.copy(&fresh).await;
+    for store in [&world.store, &fresh] {
+        let counts = store.counts().await.unwrap();
+        assert_eq!((counts.exposures, counts.signals, counts.examples), (1, 1, 1), "bob's");
+        assert!(world.agrees(store).await);
+    }
 }
 
 #[tokio::test]

@@ -11,6 +11,8 @@ use plaudit_ingest::log::{BoxFuture, EventLog, MemoryLog, Record, Stored, Topic}
 pub(crate) struct ShardedLog {
     logs: Arc<Vec<MemoryLog>>,
     this: u32,
+    /// Whether content stays, as on a log that cannot rewrite.
+    is_keeping: bool,
     /// Through which shard each example was appended.
     writers: Arc<Mutex<Vec<u32>>>,
 }
@@ -18,7 +20,12 @@ pub(crate) struct ShardedLog {
 impl ShardedLog {
     pub(crate) fn new(shards: u32, clock: &Arc<ManualClock>) -> Self {
         let logs = (0..shards).map(|_| MemoryLog::new(clock.clone()));
-        Self { logs: Arc::new(logs.collect()), this: 0, writers: Arc::default() }
+        Self { logs: Arc::new(logs.collect()), this: 0, is_keeping: false, writers: Arc::default() }
+    }
+
+    /// One that other processes use and that cannot rewrite.
+    pub(crate) fn keeping(shards: u32, clock: &Arc<ManualClock>) -> Self {
+        Self { is_keeping: true, ..Self::new(shards, clock) }
     }
 
     fn of(&self, topic: Topic) -> &MemoryLog {
@@ -34,6 +41,10 @@ impl ShardedLog {
 impl EventLog for ShardedLog {
     fn shards(&self) -> u32 {
         u32::try_from(self.logs.len()).unwrap()
+    }
+
+    fn is_shared(&self) -> bool {
+        self.is_keeping
     }
 
     fn this_shard(&self) -> u32 {
@@ -76,7 +87,10 @@ impl EventLog for ShardedLog {
     }
 
     fn erase(&self, topic: Topic, offsets: Vec<u64>) -> BoxFuture<'_, Result<(), Error>> {
-        self.of(topic).erase(topic, offsets)
+        match self.is_keeping {
+            true => Box::pin(async { Ok(()) }),
+            false => self.of(topic).erase(topic, offsets),
+        }
     }
 
     fn read(&self, topic: Topic, from: u64, max: usize) -> BoxFuture<'_, Result<Vec<Stored>, Error>> {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use plaudit_event::{Envelope, Event};
+use plaudit_ingest::erasure::Erasures;
 use plaudit_ingest::log::Topic;
 use tokio::sync::watch;
 
@@ -20,6 +21,8 @@ const READ_BATCH: usize = 2_000;
 #[derive(Debug, Default)]
 pub(super) struct Follower {
     next: u64,
+    /// What a log that cannot rewrite still has, although it was erased.
+    erased: Erasures,
 }
 
 impl Serving {
@@ -30,12 +33,15 @@ impl Serving {
     pub async fn catch_up(&self) -> Result<usize, Error> {
         let mut follower = self.follower.lock().await;
         let log = &self.parts.log;
+        follower.erased.follow(log).await?;
         let mut total = 0;
         loop {
             let batch = log.read(Topic::Examples, follower.next, READ_BATCH).await?;
             let Some(last) = batch.last() else { break };
             let next = last.offset + 1;
-            for stored in batch.iter().filter(|stored| stored.origin.has_content()) {
+            for stored in
+                batch.iter().filter(|stored| stored.origin.has_content() && !follower.erased.contain(&stored.key))
+            {
                 match Envelope::decode(&stored.value).map(|envelope| envelope.event) {
                     Ok(Event::Example(example)) => {
                         self.book().fold(&example);
