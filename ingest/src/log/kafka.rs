@@ -19,7 +19,8 @@ mod topics;
 mod writer;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, mpsc};
+use std::time::Duration;
 
 use plaudit_event::{Clock, Timestamp};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
@@ -35,6 +36,12 @@ use writer::{Content, Sent, Transactions, Writer, messages};
 
 pub(crate) use client::is_unavailable;
 pub use config::{KafkaConfig, Protocol, Security};
+
+/// How long, and how often, to look whether a transaction can be read: after that its readers see it later.
+const READABLE_PAUSE: Duration = Duration::from_millis(2);
+const READABLE_TRIES: u32 = 1_000;
+/// Longest wait for clients to say goodbye; what is left of them ends with the process.
+const GOODBYE: Duration = Duration::from_secs(3);
 
 /// The log on Kafka, seen from one of its shards.
 pub struct KafkaLog {
@@ -147,10 +154,25 @@ impl KafkaLog {
         if taken.is_err() {
             *slot = None;
         }
-        taken.map_err(|error| match error {
+        let taken = taken.map_err(|error| match error {
             Error::Fenced { what, .. } => Error::Fenced { what, shard: self.shard },
             other => other,
-        })
+        })?;
+        if let Some(last) = taken.last().map(|last| last.offset) {
+            self.until_readable(topic, last).await?;
+        }
+        Ok(taken)
+    }
+
+    /// The brokers tell readers of a transaction a moment after they have told its writer.
+    async fn until_readable(&self, topic: Topic, last: u64) -> Result<(), Error> {
+        for _ in 0..READABLE_TRIES {
+            if self.tail(topic).await? > last {
+                break;
+            }
+            tokio::time::sleep(READABLE_PAUSE).await;
+        }
+        Ok(())
     }
 
     fn slot(&self, topic: Topic) -> &tokio::sync::Mutex<Option<Arc<Transactions>>> {
@@ -264,6 +286,28 @@ impl Cluster {
         let owned = joined.owned();
         *member = Some(joined);
         Ok(owned)
+    }
+}
+
+impl Drop for Cluster {
+    /// Closing a consumer waits for brokers that may be away.
+    fn drop(&mut self) {
+        let member = lock(&self.member).take();
+        let groups = std::mem::take(&mut *lock(&self.groups));
+        let readers = self.readers.take_all();
+        within_goodbye(move || drop((member, groups, readers)));
+    }
+}
+
+/// Runs `work` on a thread of its own and waits for it, but not for long.
+fn within_goodbye(work: impl FnOnce() + Send + 'static) {
+    let (done, is_done) = mpsc::channel::<()>();
+    let started = std::thread::Builder::new().name("kafka-goodbye".into()).spawn(move || {
+        work();
+        drop(done);
+    });
+    if started.is_ok() && is_done.recv_timeout(GOODBYE) == Err(mpsc::RecvTimeoutError::Timeout) {
+        tracing::warn!("kafka clients did not close in time; the group notices when the session ends");
     }
 }
 

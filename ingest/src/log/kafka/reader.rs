@@ -88,6 +88,11 @@ impl Readers {
         self.pool.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
+    /// All clients and readers, to be dropped.
+    pub(super) fn take_all(&self) -> impl Send + 'static {
+        std::mem::take(&mut *self.pool())
+    }
+
     /// A client to ask about partitions.
     fn client(&self) -> Result<Arc<Client>, Error> {
         let mut pool = self.pool();
