@@ -89,7 +89,7 @@ fn a_bad_line_of_a_file_meets_its_fate_and_stops_nothing() {
         }
     }
     std::fs::write(&file, lines).unwrap();
-    let said = succeed(&["replay", text(&file), "--config", text(&config), "--data", text(&data), "--json"]);
+    let said = succeed(&["import", text(&file), "--config", text(&config), "--data", text(&data), "--json"]);
     let tally: Value = serde_json::from_str(&said).unwrap();
     let names = ["received", "accepted", "duplicate", "rejected", "quarantined", "sampled"];
     assert_eq!(names.map(|name| tally[name].as_u64().unwrap()), counts);
