@@ -57,6 +57,22 @@ fn an_invalid_configuration_is_told_completely() {
 }
 
 #[test]
+fn the_configuration_for_several_machines_is_valid_and_shows_every_key_of_their_backends() {
+    let shipped = root("deploy/cluster.toml");
+    succeed(&["config", "check", "--config", text(&shipped)]);
+    let written = std::fs::read_to_string(&shipped).unwrap();
+    let embedded = std::fs::read_to_string(root("deploy/embedded.toml")).unwrap();
+    for section in ["[ingest.kafka]", "[ingest.kafka.security]", "[ingest.clickhouse]", "[ingest.clickhouse.retention]"]
+    {
+        let (_, keys) = embedded.split_once(&format!("{section}\n")).unwrap();
+        let keys = keys.split("\n[").next().unwrap();
+        for key in keys.lines().filter_map(|line| line.split_once(" = ")).map(|(key, _)| key) {
+            assert!(written.contains(&format!("\n{key} = ")), "deploy/cluster.toml lacks `{key}` of {section}");
+        }
+    }
+}
+
+#[test]
 fn the_shipped_configuration_shows_every_default() {
     let shipped = root("deploy/embedded.toml");
     assert_eq!(succeed(&["config", "print", "--config", text(&shipped)]), succeed(&["config", "print"]));
