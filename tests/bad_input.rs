@@ -1,4 +1,5 @@
 //! Bad events meet what `docs/events.md` says: over HTTP, and in files.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "support/bad_events.rs"]
 #[expect(dead_code, reason = "what becomes of records past intake is tested where the log is")]
