@@ -1,5 +1,4 @@
 //! Erasure: nothing of a unit is left in log and store, and nothing comes back.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "support/command.rs"]
 mod command;
