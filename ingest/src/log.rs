@@ -153,7 +153,7 @@ impl Origin {
 pub struct Stored {
     /// Its place in the shard of its topic: rising, with gaps where the log keeps records of its own.
     pub offset: u64,
-    /// When the log took it, by the clock of the log. Within a shard a [`Cursor`] makes it never
+    /// When the log took it, by the clock of the log. Within a shard a reading cursor makes it never
     /// decrease; on one machine it never does, over all topics.
     pub appended: Timestamp,
     /// Decides the shard.
