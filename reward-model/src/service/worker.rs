@@ -46,6 +46,13 @@ struct Progress {
     erased: HashSet<u64>,
 }
 
+impl Progress {
+    fn new(trainer: Trainer, position: u64, saved: Option<(u64, String)>) -> Self {
+        let (published, erasures, erased) = (None, 0, HashSet::new());
+        Self { trainer, position, taken: position, saved, published, erasures, erased }
+    }
+}
+
 impl Worker {
     /// Runs until asked to stop. Never unwinds: a panic ends the thread with [`Status::failed`].
     pub(super) fn run(self) {
@@ -106,7 +113,32 @@ impl Worker {
         let Some(tail) = self.until_read(stopping, || self.log.tail(Topic::Examples)).await? else {
             return Ok(None);
         };
-        let mut resumed = None;
+        let Some(mut progress) = self.resume(tail, stopping).await? else {
+            return Ok(None);
+        };
+        // Before anything is shown: what was erased while no one trained must not be seen again.
+        loop {
+            if *stopping.borrow_and_update() {
+                return Ok(None);
+            }
+            let erased = self.erase(&mut progress).await;
+            if self.retried(erased, stopping).await?.is_some() {
+                break;
+            }
+        }
+        if progress.trainer.examples() > 0 {
+            self.publish_if_new(&mut progress);
+        }
+        tracing::info!(
+            position = progress.position,
+            examples = progress.trainer.examples(),
+            "reward model training started"
+        );
+        Ok(Some(progress))
+    }
+
+    /// Where the newest checkpoint of this log of `tail` examples stands, or the beginning; `None` when asked to stop.
+    async fn resume(&self, tail: u64, stopping: &mut watch::Receiver<bool>) -> Result<Option<Progress>, Error> {
         for (path, manifest) in checkpoints::candidates(&self.dir, &self.config, self.seed, tail)? {
             let Some(trainer) = checkpoints::open(&path, &manifest, &self.config, self.seed) else {
                 continue;
@@ -120,39 +152,11 @@ impl Worker {
             // Of a record whose content was erased, only the place is left to recognise a log by.
             let is_erased = before.is_some_and(|record| record.origin == Origin::Erased);
             if is_erased || checkpoints::continues(&trainer, &manifest, before.and_then(decode).as_ref()) {
-                resumed = Some((trainer, manifest));
-                break;
+                let saved = Some((manifest.log_position, manifest.id));
+                return Ok(Some(Progress::new(trainer, manifest.log_position, saved)));
             }
         }
-        let mut progress = match resumed {
-            Some((trainer, manifest)) => Progress {
-                trainer,
-                position: manifest.log_position,
-                taken: manifest.log_position,
-                saved: Some((manifest.log_position, manifest.id)),
-                published: None,
-                erasures: 0,
-                erased: HashSet::new(),
-            },
-            None => Progress {
-                trainer: Trainer::new(self.config.clone(), self.seed)?,
-                position: 0,
-                taken: 0,
-                saved: None,
-                published: None,
-                erasures: 0,
-                erased: HashSet::new(),
-            },
-        };
-        if progress.trainer.examples() > 0 {
-            self.publish_if_new(&mut progress);
-        }
-        tracing::info!(
-            position = progress.position,
-            examples = progress.trainer.examples(),
-            "reward model training started"
-        );
-        Ok(Some(progress))
+        Ok(Some(Progress::new(Trainer::new(self.config.clone(), self.seed)?, 0, None)))
     }
 
     /// The value of `call` once the log answers; `None` when asked to stop before.
