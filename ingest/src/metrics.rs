@@ -2,6 +2,8 @@
 
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
+use plaudit_event::Timestamp;
+
 use crate::log::{Part, Topic};
 
 /// Transactions of the event log, each synced once.
@@ -26,8 +28,13 @@ pub const SUSPECTS: &str = "plaudit_intake_suspect_units";
 pub const UNREADABLE: &str = "plaudit_log_unreadable_total";
 /// Examples appended; tag `revision` is `first` or `correction`.
 pub const ATTRIBUTION_EXAMPLES: &str = "plaudit_attribution_examples_total";
-/// Exposures whose window is open.
+/// Exposures whose window is open; tag `shard`.
 pub const ATTRIBUTION_OPEN: &str = "plaudit_attribution_open_exposures";
+/// Log time, as Unix seconds, before which attribution has seen everything; tag `shard`. Windows that end before it
+/// have closed.
+pub const ATTRIBUTION_WATERMARK: &str = "plaudit_attribution_watermark_timestamp_seconds";
+/// Offsets of the log that attribution has not seen yet; tags `topic` and `shard`.
+pub const ATTRIBUTION_LAG: &str = "plaudit_attribution_lag_offsets";
 /// Signals that made no label, by tag `reason`: `orphan` (the exposure never came), `late` (after the
 /// correction horizon), `limit` (beyond the limit per exposure), `window` (outside the window of their
 /// kind) or `item` (about an item that was not chosen).
@@ -77,7 +84,17 @@ pub fn describe() {
     );
     describe_gauge!(STORE_LAG, Unit::Count, "offsets of the log that the store has not copied yet, by topic and shard");
     describe_gauge!(SUSPECTS, Unit::Count, "units whose signals are quarantined on suspicion");
-    describe_gauge!(ATTRIBUTION_OPEN, Unit::Count, "exposures whose window is open");
+    describe_gauge!(ATTRIBUTION_OPEN, Unit::Count, "exposures whose window is open, by shard");
+    describe_gauge!(
+        ATTRIBUTION_WATERMARK,
+        Unit::Seconds,
+        "log time before which attribution has seen everything, by shard"
+    );
+    describe_gauge!(
+        ATTRIBUTION_LAG,
+        Unit::Count,
+        "offsets of the log that attribution has not seen yet, by topic and shard"
+    );
 }
 
 /// Counts one transaction of the log.
@@ -123,8 +140,17 @@ pub(crate) fn examples(num_first: u64, num_corrections: u64) {
     counter!(ATTRIBUTION_EXAMPLES, "revision" => "correction").increment(num_corrections);
 }
 
-pub(crate) fn open_exposures(count: u64) {
-    gauge!(ATTRIBUTION_OPEN).set(to_f64(count));
+pub(crate) fn open_exposures(shard: u32, count: u64) {
+    gauge!(ATTRIBUTION_OPEN, "shard" => shard.to_string()).set(to_f64(count));
+}
+
+#[expect(clippy::cast_precision_loss, reason = "metrics are read by eye")]
+pub(crate) fn watermark(shard: u32, at: Timestamp) {
+    gauge!(ATTRIBUTION_WATERMARK, "shard" => shard.to_string()).set(at.as_millis() as f64 / 1_000.0);
+}
+
+pub(crate) fn attribution_lag(part: Part, offsets: u64) {
+    gauge!(ATTRIBUTION_LAG, "topic" => part.topic.as_str(), "shard" => part.shard.to_string()).set(to_f64(offsets));
 }
 
 pub(crate) fn unused_signals(reason: &'static str, count: u64) {

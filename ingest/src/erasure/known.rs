@@ -19,15 +19,16 @@ pub struct Erasures {
 }
 
 impl Erasures {
-    /// Reads what is new in `log`.
+    /// Reads what is new in `log`; whether that was any erasure.
     ///
     /// # Errors
     /// Fails when the log cannot be read.
-    pub async fn follow(&mut self, log: &Arc<dyn EventLog>) -> Result<(), Error> {
+    pub async fn follow(&mut self, log: &Arc<dyn EventLog>) -> Result<bool, Error> {
         let first = log::shard(log, 0);
+        let known = self.exposures.len();
         loop {
             let page = first.read(Topic::Checkpoints, self.next, READ).await?;
-            let Some(last) = page.last() else { return Ok(()) };
+            let Some(last) = page.last() else { return Ok(self.exposures.len() > known) };
             self.next = last.offset + 1;
             for record in page.iter().filter_map(|stored| ErasureRecord::decode(&stored.value)) {
                 self.add(record.exposures.iter().filter_map(|print| Fingerprint::from_hex(print)));

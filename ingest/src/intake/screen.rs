@@ -44,7 +44,8 @@ impl Screen {
     }
 
     /// Takes note of erasures since it was called last: what is about the exposures erased counts no more.
-    pub(crate) async fn follow(&mut self, log: &Arc<dyn EventLog>) -> Result<(), Error> {
+    /// Whether there were any.
+    pub(crate) async fn follow(&mut self, log: &Arc<dyn EventLog>) -> Result<bool, Error> {
         self.erased.follow(log).await
     }
 

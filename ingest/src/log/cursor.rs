@@ -39,6 +39,11 @@ impl Cursor {
         }
     }
 
+    /// How many offsets before `tail` have not been popped.
+    pub(crate) const fn lag(&self, tail: u64) -> u64 {
+        tail.saturating_sub(self.next)
+    }
+
     /// The offset of the record that was peeked at.
     pub(crate) fn next_offset(&self) -> Option<u64> {
         self.buffer.front().map(|stored| stored.offset)

@@ -9,26 +9,30 @@
 //! they are corrected, with the revision after the one that was written.
 
 mod earlier;
+mod pages;
 mod progress;
+mod report;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use plaudit_event::{Exposure, Signal, Timestamp};
 use tokio::sync::watch;
 
 use super::CatchUp;
-use crate::attribution::{Emission, ExposureHead, Joiner, JoinerStats, Phase, lookback_ms};
+use crate::attribution::{Emission, ExposureHead, Joiner, JoinerStats, lookback_ms};
 use crate::intake::{Screen, Screened};
-use crate::log::{Cursor, EventLog, Part, Stored, Topic, data, is_exposure_next};
+use crate::log::{Cursor, EventLog, Part, Topic, data, is_exposure_next};
 use crate::{Config, Error, metrics};
 use earlier::Earlier;
+use pages::Pages;
 use progress::{Progress, Standing, record};
 
 /// Records read at a time.
 const READ: usize = 256;
 /// Examples appended at a time.
 const APPEND: usize = 256;
+/// Records after which a long catching up says how far it has come.
+const REPORT: u64 = 64 * READ as u64;
 
 /// What one `catch_up` did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -61,8 +65,8 @@ struct State {
     signals: Cursor,
     shard: u32,
     screen: Screen,
-    /// Exposures read a second time, at their close.
-    closing: VecDeque<Stored>,
+    /// Exposures read a second time, at their close and when they are corrected.
+    shown: Pages,
     reported: JoinerStats,
 }
 
@@ -84,10 +88,14 @@ impl AttributionService {
             Some(state) => state,
             None => self.restore().await?,
         };
-        state.screen.follow(&self.log).await?;
+        if state.screen.follow(&self.log).await? {
+            // What was erased is not kept here either.
+            state.shown.clear();
+        }
         // On an error the state is dropped: whether the append was written is for the log to say.
         let done = state.catch_up(&*self.log, horizon).await?;
         state.report(done);
+        state.report_standing(&*self.log, horizon).await?;
         self.state = Some(state);
         Ok(done)
     }
@@ -135,7 +143,7 @@ impl AttributionService {
             signals: Cursor::new(Topic::Signals, signals, READ),
             shard: self.log.this_shard(),
             screen: Screen::new(&self.config, self.log.shards()),
-            closing: VecDeque::new(),
+            shown: Pages::new(Topic::Exposures),
             reported: JoinerStats::default(),
         })
     }
@@ -166,11 +174,13 @@ impl State {
                 // Decoding is work for the processor: let others have it too.
                 tokio::task::yield_now().await;
             }
+            if done.records % REPORT == 0 {
+                let at = exposure.into_iter().chain(signal).min().unwrap_or(horizon);
+                self.report_standing(log, at).await?;
+            }
         }
         self.joiner.advance(horizon, &mut emissions);
         self.write(log, &mut emissions, &mut done).await?;
-        // What was read ahead may be erased before it is needed.
-        self.closing.clear();
         self.earlier.forget(horizon);
         Ok(done)
     }
@@ -236,21 +246,12 @@ impl State {
         Ok(())
     }
 
-    /// Reads the exposure of `emission` again. Closes come in the order of the topic, so they are
-    /// read ahead; corrections are anywhere.
+    /// Reads the exposure of `emission` again.
     async fn exposure(&mut self, log: &dyn EventLog, emission: &Emission) -> Result<Option<Exposure>, Error> {
         let offset = emission.exposure_offset;
-        let stored = if emission.order.phase == Phase::Close {
-            while self.closing.pop_front_if(|s| s.offset < offset).is_some() {}
-            if self.closing.front().is_none_or(|s| s.offset != offset) {
-                self.closing = log.read(Topic::Exposures, offset, READ).await?.into();
-            }
-            self.closing.pop_front()
-        } else {
-            log.read(Topic::Exposures, offset, 1).await?.pop()
-        };
+        let stored = self.shown.get(log, offset).await?;
         let part = Part { topic: Topic::Exposures, shard: self.shard };
-        match stored.filter(|stored| stored.offset == offset).map(|stored| self.screen.look(stored, part)) {
+        match stored.map(|stored| self.screen.look(stored, part)) {
             Some(Screened::Counts(stored)) => {
                 if let Ok(exposure) = data::<Exposure>(&stored) {
                     return Ok(Some(exposure));
@@ -263,17 +264,5 @@ impl State {
         tracing::error!(topic = %Topic::Exposures, offset, "record cannot be read");
         metrics::unreadable(Topic::Exposures, "attribution");
         Ok(None)
-    }
-
-    fn report(&mut self, done: Attributed) {
-        let stats = self.joiner.stats();
-        let before = std::mem::replace(&mut self.reported, stats);
-        metrics::examples(done.examples, done.corrections);
-        metrics::open_exposures(stats.open);
-        metrics::unused_signals("orphan", stats.orphans - before.orphans);
-        metrics::unused_signals("late", stats.late - before.late);
-        metrics::unused_signals("limit", stats.over_limit - before.over_limit);
-        metrics::unused_signals("window", stats.outside_window - before.outside_window);
-        metrics::unused_signals("item", stats.other_item - before.other_item);
     }
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Mutex, watch};
 
@@ -24,6 +24,10 @@ const GROUP: &str = "store";
 
 /// The topics that the store holds. Dead letters come last, since the others make some.
 const TOPICS: [Topic; 4] = [Topic::Exposures, Topic::Signals, Topic::Examples, Topic::DeadLetters];
+
+/// How long the position of the store may stay behind ticks, which have nothing to copy: each write of it costs a server
+/// more than the ticks do.
+const TICKS: Duration = Duration::from_secs(1);
 
 /// What one `catch_up` did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -42,10 +46,32 @@ pub struct StoreSink {
     log: Arc<dyn EventLog>,
     shard: u32,
     store: Arc<dyn EventStore>,
-    screen: Mutex<Screen>,
+    state: Mutex<State>,
     poll: Duration,
     /// Whether the log was seen to be the one that the store was copied from.
     is_known: AtomicBool,
+}
+
+struct State {
+    screen: Screen,
+    ticks: BTreeMap<Topic, Ticks>,
+}
+
+/// Ticks that were read and not told to the store.
+#[derive(Clone, Copy)]
+struct Ticks {
+    /// The position of the store, and since when it has it.
+    position: u64,
+    since: Instant,
+    /// Where the ticks end.
+    next: u64,
+}
+
+/// Records that were read together.
+struct Read {
+    num_records: u64,
+    is_ticks: bool,
+    batch: Batch,
 }
 
 impl StoreSink {
@@ -53,8 +79,9 @@ impl StoreSink {
     /// split.
     #[must_use]
     pub fn new(log: Arc<dyn EventLog>, store: Arc<dyn EventStore>, config: &Config) -> Self {
-        let (shard, screen) = (log.this_shard(), Mutex::new(Screen::new(config, log.shards())));
-        Self { log, shard, store, screen, poll: config.poll, is_known: AtomicBool::new(false) }
+        let state = State { screen: Screen::new(config, log.shards()), ticks: BTreeMap::new() };
+        let (shard, state) = (log.this_shard(), Mutex::new(state));
+        Self { log, shard, store, state, poll: config.poll, is_known: AtomicBool::new(false) }
     }
 
     /// Copies everything that is in the log now.
@@ -68,40 +95,57 @@ impl StoreSink {
             self.recognise(&positions).await?;
             self.is_known.store(true, Ordering::Relaxed);
         }
-        let mut screen = self.screen.lock().await;
-        screen.check()?;
-        screen.follow(&self.log).await?;
+        let mut state = self.state.lock().await;
+        state.screen.check()?;
+        state.screen.follow(&self.log).await?;
         let mut done = Sinked::default();
         for topic in TOPICS {
             if self.shard > 0 && !topic.is_sharded() {
                 continue;
             }
             let part = Part { topic, shard: self.shard };
-            let tail = self.log.tail(topic).await?;
-            let mut next = positions.get(&part).copied().unwrap_or(0);
-            let mut ahead = self.stretch(&screen, part, next..tail).await?;
-            while let Some((num_records, batch)) = ahead {
-                next = batch.next;
-                // What follows is read while the store works.
-                let (applied, following) =
-                    tokio::join!(self.store.apply(batch), self.stretch(&screen, part, next..tail));
-                let num_new = applied?;
-                if self.log.is_shared() {
-                    self.log.commit(GROUP, topic, next).await?;
-                }
-                metrics::store_rows(topic, num_new);
-                done.records += num_records;
-                done.rows += num_new;
-                ahead = following?;
-            }
-            metrics::store_lag(part, tail.saturating_sub(next));
+            let position = positions.get(&part).copied().unwrap_or(0);
+            self.copy(&mut state, part, position, &mut done).await?;
         }
         Ok(done)
     }
 
-    /// The next records of `part` from the start of `offsets` on, unless that is empty: how many they are, and what
-    /// they say.
-    async fn stretch(&self, screen: &Screen, part: Part, offsets: Range<u64>) -> Result<Option<(u64, Batch)>, Error> {
+    /// Copies what is in `part` now and not in the store, which has come to `position`.
+    async fn copy(&self, state: &mut State, part: Part, mut position: u64, done: &mut Sinked) -> Result<(), Error> {
+        let tail = self.log.tail(part.topic).await?;
+        let ticks = state.ticks.get(&part.topic).copied().filter(|ticks| ticks.position == position);
+        let may_wait = ticks.is_some_and(|ticks| ticks.since.elapsed() < TICKS);
+        let mut since = ticks.map_or_else(Instant::now, |ticks| ticks.since);
+        let mut next = ticks.map_or(position, |ticks| ticks.next);
+        let (screen, before) = (&state.screen, position);
+        let mut ahead = self.read(screen, part, next..tail).await?;
+        while let Some(Read { num_records, is_ticks, mut batch }) = ahead {
+            next = batch.next;
+            let following = self.read(screen, part, next..tail);
+            if is_ticks && may_wait {
+                ahead = following.await?;
+                continue;
+            }
+            batch.from = position;
+            // What follows is read while the store works.
+            let (applied, following) = tokio::join!(self.store.apply(batch), following);
+            let num_new = applied?;
+            (position, since) = (next, Instant::now());
+            metrics::store_rows(part.topic, num_new);
+            done.records += num_records;
+            done.rows += num_new;
+            ahead = following?;
+        }
+        if position > before && self.log.is_shared() {
+            self.log.commit(GROUP, part.topic, position).await?;
+        }
+        state.ticks.insert(part.topic, Ticks { position, since, next });
+        metrics::store_lag(part, tail.saturating_sub(next));
+        Ok(())
+    }
+
+    /// The next records of `part` from the start of `offsets` on, unless that is empty, and what they say.
+    async fn read(&self, screen: &Screen, part: Part, offsets: Range<u64>) -> Result<Option<Read>, Error> {
         let from = offsets.start;
         if offsets.is_empty() {
             return Ok(None);
@@ -109,8 +153,10 @@ impl StoreSink {
         let records = self.log.read(part.topic, from, self.store.batch_records()).await?;
         let Some(last) = records.last() else { return Ok(None) };
         let (num_records, next, mark) = (records.len() as u64, last.offset + 1, Some(Mark::of(last)));
+        let is_ticks = records.iter().all(|record| record.origin == Origin::Tick);
         let rows = decode(part.topic, &self.screened(screen, part, records).await?);
-        Ok(Some((num_records, Batch { shard: self.shard, from, next, mark, rows })))
+        let batch = Batch { shard: self.shard, from, next, mark, rows };
+        Ok(Some(Read { num_records, is_ticks, batch }))
     }
 
     /// Those of `records` that count. What must be appended for the others is durable before the position

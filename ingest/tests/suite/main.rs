@@ -14,5 +14,6 @@ mod repair;
 mod service;
 mod sharded;
 mod spool;
+mod standing;
 mod support;
 mod suspects;

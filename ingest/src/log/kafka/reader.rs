@@ -25,6 +25,8 @@ use crate::Error;
 const LANES: usize = 4;
 /// Longest wait for one message.
 const POLL: Duration = Duration::from_millis(100);
+/// Longest wait for a further message that is known to be there: who reads many at once has less to do for each.
+const GATHER: Duration = Duration::from_millis(10);
 /// Waits until a partition counts as unreachable.
 const POLLS: u32 = 100;
 /// Pause and number of tries while a partition is being assigned.
@@ -47,6 +49,9 @@ pub(super) struct Readers {
 
 #[derive(Default)]
 struct Pool {
+    /// Asks about partitions and reads none: an answer would wait behind that to a fetch, which comes when there is
+    /// something to fetch.
+    asking: Option<Arc<Client>>,
     lanes: Vec<Lane>,
     /// The readers that nobody uses, oldest use first.
     idle: Vec<Reader>,
@@ -94,27 +99,29 @@ impl Readers {
     }
 
     /// A client to ask about partitions.
-    fn client(&self) -> Result<Arc<Client>, Error> {
+    fn asking(&self) -> Result<Arc<Client>, Error> {
         let mut pool = self.pool();
-        if pool.lanes.is_empty() {
-            pool.lanes.push(self.lane()?);
+        if let Some(client) = &pool.asking {
+            return Ok(Arc::clone(client));
         }
-        Ok(Arc::clone(&pool.lanes[0].client))
+        let client = self.client()?;
+        pool.asking = Some(Arc::clone(&client));
+        Ok(client)
     }
 
-    fn lane(&self) -> Result<Lane, Error> {
-        let client: Client = self.config.create_with_context(Context::new("reader")).map_err(kafka_error("open"))?;
-        Ok(Lane { client: Arc::new(client), assigned: BTreeSet::new() })
+    fn client(&self) -> Result<Arc<Client>, Error> {
+        let client = self.config.create_with_context(Context::new("reader"));
+        client.map(Arc::new).map_err(kafka_error("open"))
     }
 
     /// The offset after everything that can be read now. Blocks.
     pub(super) fn tail(&self, partition: &Partition) -> Result<u64, Error> {
-        tail(&*self.client()?, partition)
+        tail(&*self.asking()?, partition)
     }
 
     /// The first offset whose record was appended at or after `from`; the tail when there is none. Blocks.
     pub(super) fn seek(&self, partition: &Partition, from: Timestamp) -> Result<u64, Error> {
-        let client = self.client()?;
+        let client = self.asking()?;
         let mut asked = TopicPartitionList::new();
         let time = Offset::Offset(from.as_millis().max(0));
         asked.add_partition_offset(&partition.0, partition.1, time).map_err(kafka_error("seek in"))?;
@@ -127,7 +134,7 @@ impl Readers {
 
     /// At most `max` records from `from` on. Blocks.
     pub(super) fn read(&self, partition: &Partition, from: u64, max: usize) -> Result<Vec<Stored>, Error> {
-        let client = self.client()?;
+        let client = self.asking()?;
         let end = tail(&client, partition)?;
         if from >= end || max == 0 {
             return Ok(Vec::new());
@@ -158,7 +165,7 @@ impl Readers {
         let lane = match free {
             Some(lane) => lane,
             None => {
-                pool.lanes.push(self.lane()?);
+                pool.lanes.push(Lane { client: self.client()?, assigned: BTreeSet::new() });
                 pool.lanes.len() - 1
             }
         };
@@ -248,7 +255,11 @@ impl Reader {
         while read.len() < max && bytes < READ_BYTES {
             // Events of the client; messages come through the queue alone.
             drop(self.client.poll(Duration::ZERO));
-            let wait = if read.is_empty() { POLL } else { Duration::ZERO };
+            let wait = match read.is_empty() {
+                true => POLL,
+                false if self.next < end => GATHER,
+                false => Duration::ZERO,
+            };
             match self.queue.poll(wait) {
                 Some(Ok(message)) => {
                     let stored = stored(&message);
@@ -262,8 +273,10 @@ impl Reader {
                     self.ended = Some(end);
                     break;
                 }
-                Some(Err(KafkaError::PartitionEOF(_))) | None if !read.is_empty() => break,
-                Some(Err(KafkaError::PartitionEOF(_))) | None => {
+                // What has come since is behind it.
+                Some(Err(KafkaError::PartitionEOF(_))) => {}
+                None if !read.is_empty() => break,
+                None => {
                     if !is_fresh {
                         self.seek(from)?;
                         is_fresh = true;

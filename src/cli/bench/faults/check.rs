@@ -71,15 +71,19 @@ pub(super) async fn check(
     Ok(found)
 }
 
-/// Whether every exposure is closed and, of one store, whether it has all that the log has: what takes its time.
-pub(super) async fn is_settled(
+/// What takes its time and is not there yet: exposures to be closed, and rows of the one store that all share.
+pub(super) async fn lacking(
     log: &Arc<dyn EventLog>,
     stores: &[Arc<dyn EventStore>],
     ledger: &Ledger,
-) -> anyhow::Result<bool> {
-    let (found, _) = compare(log, stores, ledger).await?;
-    let is_stored = stores.is_empty() || found.lost_store + found.store_differs == 0;
-    Ok(found.lost_log + found.closed_wrong == 0 && is_stored)
+) -> anyhow::Result<Vec<String>> {
+    let (mut found, _) = compare(log, stores, ledger).await?;
+    if stores.is_empty() {
+        (found.lost_store, found.store_differs) = (0, 0);
+    }
+    // Labels may change as long as corrections come.
+    found.labels_wrong = 0;
+    Ok(found.problems())
 }
 
 /// All but the attribution made again.

@@ -9,7 +9,7 @@ use plaudit_event::{Clock as _, Seed};
 use plaudit_ingest::log::{self, EventLog};
 use plaudit_ingest::store::{self, EventStore};
 
-use super::check::{Findings, check, is_settled};
+use super::check::{Findings, check, lacking};
 use super::disk::SmallDisk;
 use super::ledger::Ledger;
 use super::load::Load;
@@ -73,7 +73,7 @@ impl Bench {
         let done = stage.play(row).await;
         let ledger = load.finish().await?;
         let done = done?;
-        progress("  settling and comparing");
+        progress("  settling");
         let counted = received_equals_outcomes(&site).await;
         let findings = self.settle(mode, &mut site, &ledger).await?;
         Ok(report(mode, row, done, ledger, findings, (counted, &site, start)))
@@ -113,11 +113,18 @@ impl Bench {
             let log = open_log(&config).await?;
             let stores = if has_one_store { vec![open_store(&config)?] } else { Vec::new() };
             let deadline = Instant::now() + SETTLE;
-            while !is_settled(&log, &stores, ledger).await? && Instant::now() < deadline {
+            loop {
+                let lacking = lacking(&log, &stores, ledger).await?;
+                if lacking.is_empty() || Instant::now() > deadline {
+                    break;
+                }
+                progress(&format!("  not yet: {}", lacking.join(", ")));
                 site.rest(Duration::from_secs(1)).await?;
             }
+            progress("  stopping");
         }
         site.stop_all().await?;
+        progress("  comparing");
         let config = site.config(0)?;
         let log = open_log(&config).await?;
         let mut stores = Vec::new();
