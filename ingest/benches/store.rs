@@ -1,47 +1,34 @@
 //! Rows per second from the log into a store, and what the way there costs.
 //!
-//! `PLAUDIT_TEST_CLICKHOUSE=clickhouse://127.0.0.1:28123/bench cargo bench -p plaudit-ingest --bench store`
+//! `PLAUDIT_TEST_KAFKA=kafka://127.0.0.1:29092 PLAUDIT_TEST_CLICKHOUSE=clickhouse://127.0.0.1:28123/bench
+//! cargo bench -p plaudit-ingest --bench store`
 //!
-//! `bare` are inserts of the very rows that the sink has written, read back beforehand, in blocks of the same size
-//! into a table of the same definition, one after the other: the most that any writer can reach.
+//! `bare` is an rdkafka consumer that feeds inserts of the `clickhouse` crate, in blocks of the same size into a table
+//! of the same definition, and does nothing else: it looks nothing up, remembers no position, and would store again
+//! what it reads again. Once it makes each row from its message, as any writer must; once it takes for each message a
+//! row that was made before, which no writer can.
 #![expect(clippy::print_stdout, reason = "a benchmark reports to the terminal")]
+
+#[path = "support/bare.rs"]
+mod bare;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use clickhouse::{Client, Row};
+use bare::{Broker, Stored};
+use clickhouse::Client;
 use plaudit_event::{
     Assignment, Context, Envelope, Event, ExperimentId, Exposure, ExposureId, Impression, LayerId, ManualClock,
     PolicyId, Seed, Surface, Timestamp, UnitId, VariantId,
 };
 use plaudit_ingest::Config;
-use plaudit_ingest::log::{EventLog, MemoryLog, Record, SqliteLog, Topic};
+use plaudit_ingest::log::{EventLog, Record, SqliteLog, Topic};
 use plaudit_ingest::service::StoreSink;
 use plaudit_ingest::store::{ClickHouseStore, EventStore, Place, SqliteStore};
-use serde::{Deserialize, Serialize};
 
 const NOW: i64 = 1_700_000_000_000;
 const ROWS: usize = 100_000;
 const ROUNDS: usize = 3;
-
-/// A row of table `exposures`.
-#[derive(Row, Serialize, Deserialize)]
-struct Stored {
-    exposure_id: String,
-    content: [u8; 16],
-    place: u64,
-    version: u64,
-    unit_id: String,
-    session_id: String,
-    surface: String,
-    policy_id: String,
-    propensity: Option<f64>,
-    layers: Vec<String>,
-    experiments: Vec<String>,
-    variants: Vec<String>,
-    ts: i64,
-    body: String,
-}
 
 fn exposure(number: usize) -> Exposure {
     let words: String = (0..40).map(|word| format!("{:x} ", (number * 31 + word * 7919) % 4093)).collect();
@@ -118,26 +105,12 @@ impl Server {
     }
 
     async fn run(&self, sql: &str) {
-        self.client.query(sql).execute().await.expect(sql);
+        bare::run(&self.client, sql).await;
     }
 
     async fn rows(&self) -> Vec<Stored> {
         let rows = self.client.query("SELECT ?fields FROM exposures ORDER BY place").fetch_all().await;
         rows.expect("what was stored can be read")
-    }
-
-    async fn bare(&self, rows: &[Stored], block: usize) -> Duration {
-        self.run("DROP TABLE IF EXISTS bare SYNC").await;
-        self.run("CREATE TABLE bare AS exposures").await;
-        let started = Instant::now();
-        for rows in rows.chunks(block) {
-            let mut insert = self.client.insert::<Stored>("bare").await.expect("the table is there");
-            for row in rows {
-                insert.write(row).await.expect("the row fits");
-            }
-            insert.end().await.expect("the server takes it");
-        }
-        started.elapsed()
     }
 }
 
@@ -198,9 +171,8 @@ async fn ask(name: &str, store: &dyn EventStore) {
 async fn measure() {
     let dir = tempfile::tempdir().expect("a directory");
     let clock = Arc::new(ManualClock::new(Timestamp::from_millis(NOW)));
-    let memory: Arc<dyn EventLog> = Arc::new(MemoryLog::new(clock.clone()));
-    let sqlite: Arc<dyn EventLog> = Arc::new(SqliteLog::open(&dir.path().join("log.db"), clock).expect("a log"));
-    fill(&*memory).await;
+    let sqlite: Arc<dyn EventLog> =
+        Arc::new(SqliteLog::open(&dir.path().join("log.db"), clock.clone()).expect("a log"));
     fill(&*sqlite).await;
     println!("{ROWS} exposures, median of {ROUNDS}      rows/s  slowest … fastest  to bare");
     let mut reads = Vec::new();
@@ -216,26 +188,30 @@ async fn measure() {
     }
     report("log SQLite, decoded, no store", &mut reads, None);
     report("log SQLite → store SQLite", &mut files, None);
-    let Some(server) = Server::of_environment() else {
-        println!("SKIPPED ClickHouse: PLAUDIT_TEST_CLICKHOUSE is not set");
+    let (Some(server), Some(broker)) = (Server::of_environment(), Broker::of_environment()) else {
+        println!("SKIPPED Kafka and ClickHouse: PLAUDIT_TEST_KAFKA and PLAUDIT_TEST_CLICKHOUSE are not both set");
         return;
     };
+    let kafka = broker.log(clock).await;
+    fill(&*kafka).await;
     let block = server.store().batch_records();
-    let (mut from_memory, mut from_file, mut bare) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut from_kafka, mut from_file, mut bare, mut made) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        from_memory.push(sink(&memory, server.store()).await);
-        if from_memory.len() == 1 {
+        from_kafka.push(sink(&kafka, server.store()).await);
+        if from_kafka.len() == 1 {
             ask("ClickHouse", &*server.store()).await;
         }
         let rows = server.rows().await;
-        bare.push(server.bare(&rows, block).await);
+        bare.push(bare::copy(&server.client, &broker, &rows, block, false).await);
+        made.push(bare::copy(&server.client, &broker, &rows, block, true).await);
         let database = server.client.database().expect("a database").to_owned();
         server.run(&format!("DROP DATABASE {database} SYNC")).await;
         from_file.push(sink(&sqlite, server.store()).await);
         server.run(&format!("DROP DATABASE {database} SYNC")).await;
     }
-    let bare = report(&format!("bare inserts of {block}"), &mut bare, None);
-    report("log in memory → store ClickHouse", &mut from_memory, Some(bare));
+    let bare = report(&format!("bare, blocks of {block}"), &mut bare, None);
+    report("bare, rows made before", &mut made, Some(bare));
+    report("log Kafka → store ClickHouse", &mut from_kafka, Some(bare));
     report("log SQLite → store ClickHouse", &mut from_file, Some(bare));
 }
 

@@ -1,0 +1,212 @@
+//! Dead letters, replay, verification, rebuilding and erasure through the binary, on Kafka and ClickHouse.
+
+#[path = "support/command.rs"]
+mod command;
+#[path = "support/events.rs"]
+mod events;
+#[path = "support/failure.rs"]
+mod failure;
+#[path = "support/server.rs"]
+mod server;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use command::{run, succeed};
+use events::{exposure, signal, write};
+use failure::{fail, text};
+use serde_json::{Value, json};
+use server::Server;
+
+/// Longest wait for something that comes by itself.
+const PATIENCE: Duration = Duration::from_secs(120);
+const UNITS: u64 = 7;
+const EXPOSURES: u64 = 70;
+
+#[expect(clippy::disallowed_methods, reason = "tests learn from the environment where the servers are")]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn millis() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis().try_into().expect("before the end")
+}
+
+/// A cluster of one process, with topics and a database of its own.
+struct Site {
+    dir: tempfile::TempDir,
+    config: PathBuf,
+    data: PathBuf,
+}
+
+impl Site {
+    /// `quality` are more lines of `[ingest]`.
+    fn new(name: &str, more: &str) -> Option<Self> {
+        let (kafka, clickhouse) = (variable("PLAUDIT_TEST_KAFKA"), variable("PLAUDIT_TEST_CLICKHOUSE"));
+        let (Some(kafka), Some(clickhouse)) = (kafka, clickhouse) else {
+            println!("SKIPPED: PLAUDIT_TEST_KAFKA and PLAUDIT_TEST_CLICKHOUSE are not both set");
+            return None;
+        };
+        let own = format!("{name}_{}_{}", std::process::id(), millis());
+        let (server, _) = clickhouse.rsplit_once('/').expect("a location with a database");
+        let dir = tempfile::tempdir().expect("a directory");
+        let (config, data) = (dir.path().join("plaudit.toml"), dir.path().join("data"));
+        let settings = format!(
+            "event_log = '{kafka}'\nevent_store = '{server}/{own}'\n[learn]\nenabled = false\n\
+             [ingest]\nwindow = '2s'\ngrace = '100ms'\ncorrection_horizon = '1m'\npoll = '50ms'\n\
+             [ingest.kafka]\nprefix = '{own}.'\nshards = 2\ntick = '100ms'\n{more}"
+        );
+        std::fs::write(&config, settings).expect("a writable directory");
+        Some(Self { dir, config, data })
+    }
+
+    fn start(&self) -> Server {
+        Server::start(&self.config, &self.data)
+    }
+
+    fn arguments<'a>(&'a self, command: &[&'a str]) -> Vec<&'a str> {
+        [command, &["--config", text(&self.config), "--data", text(&self.data)]].concat()
+    }
+
+    fn say(&self, command: &[&str]) -> String {
+        succeed(&self.arguments(command))
+    }
+
+    fn ask(&self, command: &[&str]) -> Value {
+        let printed = self.say(&[command, &["--json"]].concat());
+        serde_json::from_str(&printed).expect("JSON")
+    }
+
+    fn count(&self, rows: &str) -> usize {
+        self.say(&["export", rows]).lines().count()
+    }
+
+    /// Waits until the store has `count` of these rows.
+    fn until(&self, rows: &str, count: usize) {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let found = self.count(rows);
+            if found == count {
+                return;
+            }
+            assert!(Instant::now() < end, "{found} {rows}, not {count}");
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
+    /// Imports exposures of [`UNITS`] units, every third loved, and two events that are refused.
+    fn fill(&self) {
+        let now = millis();
+        let mut events: Vec<Value> = Vec::new();
+        for number in 0..EXPOSURES {
+            let id = format!("e{number}");
+            events.push(exposure(&id, &format!("u{}", number % UNITS), now));
+            if number % 3 == 0 {
+                events.push(signal(&format!("s{number}"), &id, "love", now));
+            }
+        }
+        events.push(signal("odd", "e3", "adore", now));
+        events.push(signal("other", "e4", "adore", now));
+        let tally = self.import("events.jsonl", &events);
+        assert_eq!((&tally["accepted"], &tally["rejected"]), (&94.into(), &2.into()), "{tally}");
+    }
+
+    fn import(&self, name: &str, events: &[Value]) -> Value {
+        let file = write(&self.dir.path().join(name), events);
+        self.ask(&["import", text(&file)])
+    }
+
+    fn agrees(&self) {
+        let report = self.ask(&["store", "verify"]);
+        assert_eq!(report["agrees"], true, "{report}");
+    }
+}
+
+fn letters(site: &Site) -> Vec<String> {
+    let listed = site.ask(&["dlq", "list"]);
+    let letters = listed["letters"].as_array().expect("a list").iter();
+    letters.map(|letter| letter["id"].as_str().expect("an id").to_owned()).collect()
+}
+
+#[test]
+fn letters_are_mended_a_stretch_is_replayed_and_the_store_is_made_again() {
+    let Some(site) = Site::new("repair", "") else { return };
+    let server = site.start();
+    site.fill();
+    site.until("examples", 70);
+    let found = letters(&site);
+    assert_eq!(found.len(), 2, "{found:?}");
+    let mended = &found[0];
+    site.say(&["dlq", "fix", mended, "--set", "data.kind=copy"]);
+    assert_eq!(site.ask(&["dlq", "replay", mended])["accepted"], 1);
+    assert_eq!(letters(&site), found[1..], "it is resolved");
+    site.until("signals", 25);
+    server.stop();
+    let out = site.dir.path().join("examples.jsonl");
+    let replayed = site.ask(&["replay", "--from", "1h ago", "--out", text(&out)]);
+    assert_eq!((&replayed["exposures"], &replayed["different"]), (&70.into(), &0.into()), "{replayed}");
+    site.agrees();
+    let before = ["exposures", "signals", "examples"].map(|rows| sorted(&site.say(&["export", rows])));
+    site.say(&["store", "rebuild"]);
+    site.agrees();
+    let after = ["exposures", "signals", "examples"].map(|rows| sorted(&site.say(&["export", rows])));
+    assert_eq!(before, after);
+}
+
+fn sorted(lines: &str) -> Vec<&str> {
+    let mut lines: Vec<&str> = lines.lines().collect();
+    lines.sort_unstable();
+    lines
+}
+
+#[test]
+fn what_was_erased_on_a_running_server_does_not_come_back_with_the_store() {
+    erased("erase", "", "u3");
+}
+
+#[test]
+fn a_unit_is_erased_by_its_own_name_where_names_are_hashed() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let salt = salt_file(dir.path());
+    erased("hashed", &format!("[ingest.quality.hashing]\nenabled = true\nsalt_file = '{}'\n", text(&salt)), "u3");
+}
+
+fn salt_file(dir: &Path) -> PathBuf {
+    let path = dir.join("salt");
+    std::fs::write(&path, "0123456789abcdef0123456789abcdef").expect("a writable directory");
+    path
+}
+
+/// Erases `unit` while a server runs, and makes the store again.
+fn erased(name: &str, more: &str, unit: &str) {
+    let Some(site) = Site::new(name, more) else { return };
+    let server = site.start();
+    site.fill();
+    site.until("examples", 70);
+    site.until("signals", 24);
+    assert_eq!(run(&site.arguments(&["erase", "--unit", unit, "--verify"])).status.code(), Some(1));
+    let report = site.ask(&["erase", "--unit", unit]);
+    assert_eq!(report["store_before"], json!({"exposures": 10, "signals": 4, "examples": 10, "dead_letters": 0}));
+    let nothing = json!({"exposures": 0, "signals": 0, "examples": 0, "dead_letters": 0});
+    assert_eq!(report["store_after"], nothing, "{report}");
+    // Sent again by a product that has not heard: refused.
+    let now = millis();
+    let tally = site.import("late.jsonl", &[exposure("e3", unit, now), signal("late", "e10", "love", now)]);
+    assert_eq!(tally["reasons"], json!({"erased": 2}), "{tally}");
+    server.stop();
+    assert_eq!(site.count("exposures"), 60);
+
+    // The log cannot rewrite: what it holds of the unit until its retention ends counts for nobody.
+    site.say(&["store", "rebuild"]);
+    for (rows, count) in [("exposures", 60), ("signals", 20), ("examples", 60)] {
+        assert_eq!(site.count(rows), count, "{rows}");
+    }
+    site.agrees();
+    let server = site.start();
+    let back = site.import("back.jsonl", &[exposure("back", unit, millis())]);
+    assert_eq!(back["accepted"], 1, "who comes back is new");
+    site.until("examples", 61);
+    server.stop();
+    assert_eq!(site.count("exposures"), 61);
+    fail(&site.arguments(&["erase", "--unit", "no body"]), 1, &["`--unit` must be"]);
+}
