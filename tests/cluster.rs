@@ -9,19 +9,20 @@ mod failure;
 #[path = "support/server.rs"]
 mod server;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use command::{run, succeed};
-use events::{exposure, signal, write};
+use events::{START, exposure, signal, traffic, write};
 use failure::{fail, text};
 use serde_json::{Value, json};
 use server::Server;
 
 /// Longest wait for something that comes by itself.
 const PATIENCE: Duration = Duration::from_secs(120);
-const UNITS: u64 = 7;
 const EXPOSURES: u64 = 70;
+/// Who is erased.
+const UNIT: &str = "u3";
 
 #[expect(clippy::disallowed_methods, reason = "tests learn from the environment where the servers are")]
 fn variable(name: &str) -> Option<String> {
@@ -40,7 +41,7 @@ struct Site {
 }
 
 impl Site {
-    /// `quality` are more lines of `[ingest]`.
+    /// `more` are further lines of the configuration.
     fn new(name: &str, more: &str) -> Option<Self> {
         let (kafka, clickhouse) = (variable("PLAUDIT_TEST_KAFKA"), variable("PLAUDIT_TEST_CLICKHOUSE"));
         let (Some(kafka), Some(clickhouse)) = (kafka, clickhouse) else {
@@ -94,17 +95,10 @@ impl Site {
         }
     }
 
-    /// Imports exposures of [`UNITS`] units, every third loved, and two events that are refused.
+    /// Imports exposures of seven units, every third loved, and two events that are refused.
     fn fill(&self) {
-        let now = millis();
-        let mut events: Vec<Value> = Vec::new();
-        for number in 0..EXPOSURES {
-            let id = format!("e{number}");
-            events.push(exposure(&id, &format!("u{}", number % UNITS), now));
-            if number % 3 == 0 {
-                events.push(signal(&format!("s{number}"), &id, "love", now));
-            }
-        }
+        let mut events = traffic(EXPOSURES);
+        let now = START + 1_000 * EXPOSURES;
         events.push(signal("odd", "e3", "adore", now));
         events.push(signal("other", "e4", "adore", now));
         let tally = self.import("events.jsonl", &events);
@@ -114,6 +108,14 @@ impl Site {
     fn import(&self, name: &str, events: &[Value]) -> Value {
         let file = write(&self.dir.path().join(name), events);
         self.ask(&["import", text(&file)])
+    }
+
+    /// All rows, in an order that does not depend on shards.
+    fn everything(&self) -> Vec<String> {
+        let of = |rows| self.say(&["export", rows]).lines().map(str::to_owned).collect::<Vec<_>>();
+        let mut lines = ["exposures", "signals", "examples"].map(of).concat();
+        lines.sort_unstable();
+        lines
     }
 
     fn agrees(&self) {
@@ -146,52 +148,48 @@ fn letters_are_mended_a_stretch_is_replayed_and_the_store_is_made_again() {
     let replayed = site.ask(&["replay", "--from", "1h ago", "--out", text(&out)]);
     assert_eq!((&replayed["exposures"], &replayed["different"]), (&70.into(), &0.into()), "{replayed}");
     site.agrees();
-    let before = ["exposures", "signals", "examples"].map(|rows| sorted(&site.say(&["export", rows])));
+    let before = site.everything();
     site.say(&["store", "rebuild"]);
     site.agrees();
-    let after = ["exposures", "signals", "examples"].map(|rows| sorted(&site.say(&["export", rows])));
-    assert_eq!(before, after);
-}
-
-fn sorted(lines: &str) -> Vec<&str> {
-    let mut lines: Vec<&str> = lines.lines().collect();
-    lines.sort_unstable();
-    lines
+    assert_eq!(before, site.everything());
 }
 
 #[test]
 fn what_was_erased_on_a_running_server_does_not_come_back_with_the_store() {
-    erased("erase", "", "u3");
+    let Some(site) = Site::new("erase", "") else { return };
+    let by_http = |server: &Server| {
+        let url = format!("{}/admin/v1/units/{UNIT}?reason=asked", server.url);
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        let asked = async { reqwest::Client::new().delete(url).send().await?.json().await };
+        runtime.block_on(asked).expect("a report")
+    };
+    erased(&site, by_http);
 }
 
 #[test]
 fn a_unit_is_erased_by_its_own_name_where_names_are_hashed() {
     let dir = tempfile::tempdir().expect("a directory");
-    let salt = salt_file(dir.path());
-    erased("hashed", &format!("[ingest.quality.hashing]\nenabled = true\nsalt_file = '{}'\n", text(&salt)), "u3");
+    let salt = dir.path().join("salt");
+    std::fs::write(&salt, "0123456789abcdef0123456789abcdef").expect("a writable directory");
+    let hashing = format!("[ingest.quality.hashing]\nenabled = true\nsalt_file = '{}'\n", text(&salt));
+    let Some(site) = Site::new("hashed", &hashing) else { return };
+    erased(&site, |_| site.ask(&["erase", "--unit", UNIT]));
 }
 
-fn salt_file(dir: &Path) -> PathBuf {
-    let path = dir.join("salt");
-    std::fs::write(&path, "0123456789abcdef0123456789abcdef").expect("a writable directory");
-    path
-}
-
-/// Erases `unit` while a server runs, and makes the store again.
-fn erased(name: &str, more: &str, unit: &str) {
-    let Some(site) = Site::new(name, more) else { return };
+/// Erases the unit with `erase` while a server runs, and makes the store again.
+fn erased(site: &Site, erase: impl Fn(&Server) -> Value) {
     let server = site.start();
     site.fill();
     site.until("examples", 70);
     site.until("signals", 24);
-    assert_eq!(run(&site.arguments(&["erase", "--unit", unit, "--verify"])).status.code(), Some(1));
-    let report = site.ask(&["erase", "--unit", unit]);
+    assert_eq!(run(&site.arguments(&["erase", "--unit", UNIT, "--verify"])).status.code(), Some(1));
+    let report = erase(&server);
     assert_eq!(report["store_before"], json!({"exposures": 10, "signals": 4, "examples": 10, "dead_letters": 0}));
     let nothing = json!({"exposures": 0, "signals": 0, "examples": 0, "dead_letters": 0});
     assert_eq!(report["store_after"], nothing, "{report}");
     // Sent again by a product that has not heard: refused.
     let now = millis();
-    let tally = site.import("late.jsonl", &[exposure("e3", unit, now), signal("late", "e10", "love", now)]);
+    let tally = site.import("late.jsonl", &[exposure("e3", UNIT, now), signal("late", "e10", "love", now)]);
     assert_eq!(tally["reasons"], json!({"erased": 2}), "{tally}");
     server.stop();
     assert_eq!(site.count("exposures"), 60);
@@ -203,7 +201,7 @@ fn erased(name: &str, more: &str, unit: &str) {
     }
     site.agrees();
     let server = site.start();
-    let back = site.import("back.jsonl", &[exposure("back", unit, millis())]);
+    let back = site.import("back.jsonl", &[exposure("back", UNIT, millis())]);
     assert_eq!(back["accepted"], 1, "who comes back is new");
     site.until("examples", 61);
     server.stop();

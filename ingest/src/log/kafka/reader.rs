@@ -24,11 +24,11 @@ use crate::Error;
 /// Clients that are made before readers are moved from one place to another.
 const LANES: usize = 4;
 /// Longest wait for one message.
-const POLL: Duration = Duration::from_millis(100);
+const POLL: Duration = Duration::from_millis(40);
 /// Longest wait for a further message that is known to be there: who reads many at once has less to do for each.
 const GATHER: Duration = Duration::from_millis(10);
 /// Waits until a partition counts as unreachable.
-const POLLS: u32 = 100;
+const POLLS: u32 = 250;
 /// Pause and number of tries while a partition is being assigned.
 const ASSIGN_PAUSE: Duration = Duration::from_millis(10);
 const ASSIGN_TRIES: u32 = 500;
@@ -82,7 +82,9 @@ impl Readers {
             .set("enable.partition.eof", "true")
             .set("isolation.level", "read_committed")
             .set("auto.offset.reset", "earliest")
-            .set("fetch.wait.max.ms", "100")
+            // Whoever goes elsewhere in a partition waits for the answer to the fetch under way.
+            .set("fetch.wait.max.ms", "25")
+            .set("fetch.queue.backoff.ms", "25")
             .set("fetch.error.backoff.ms", "50")
             .set("queued.max.messages.kbytes", ((2 * READ_BYTES) >> 10).to_string())
             .set("fetch.message.max.bytes", READ_BYTES.to_string());
@@ -216,6 +218,8 @@ pub(super) fn has_no_leader(error: &KafkaError) -> bool {
 impl Reader {
     fn open(lane: usize, client: Arc<Client>, partition: &Partition, from: u64) -> Result<Self, Error> {
         let (topic, number) = partition;
+        // Of a topic that it has not heard of, a client learns the leader a second later by itself.
+        client.fetch_metadata(Some(topic), ANSWER).map_err(kafka_error("read"))?;
         let mut list = TopicPartitionList::new();
         let offset = Offset::Offset(i64::try_from(from).unwrap_or(i64::MAX));
         list.add_partition_offset(topic, *number, offset).map_err(kafka_error("read"))?;
