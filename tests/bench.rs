@@ -7,7 +7,8 @@ use std::io::Write as _;
 use std::path::Path;
 
 use command::{run, succeed};
-use plaudit_datasets::upworthy::{Split, synthetic};
+use plaudit_datasets::Split;
+use plaudit_datasets::upworthy::{self, synthetic};
 use plaudit_event::Seed;
 use serde_json::Value;
 
@@ -80,7 +81,7 @@ fn sample_ratios_that_tell_nothing_fail_the_run() {
 
 fn flip_suspicion(data: &Path) {
     for split in [Split::Train, Split::Test] {
-        let path = split.path(data);
+        let path = upworthy::path(data, split);
         let mut lines = String::new();
         let file = std::fs::File::open(&path).expect("written before");
         std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(file), &mut lines).expect("UTF-8");

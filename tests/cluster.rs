@@ -10,7 +10,7 @@ mod failure;
 mod server;
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use command::{run, succeed};
 use events::{START, exposure, signal, traffic, write};
@@ -21,16 +21,15 @@ use server::Server;
 /// Longest wait for something that comes by itself.
 const PATIENCE: Duration = Duration::from_secs(120);
 const EXPOSURES: u64 = 70;
+/// When all was shown and said.
+const LATER: u64 = START + 1_000 * EXPOSURES;
+const SKIPPED: &str = "SKIPPED: PLAUDIT_TEST_KAFKA and PLAUDIT_TEST_CLICKHOUSE are not both set";
 /// Who is erased.
 const UNIT: &str = "u3";
 
 #[expect(clippy::disallowed_methods, reason = "tests learn from the environment where the servers are")]
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
-}
-
-fn millis() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis().try_into().expect("before the end")
 }
 
 /// A cluster of one process, with topics and a database of its own.
@@ -41,16 +40,14 @@ struct Site {
 }
 
 impl Site {
-    /// `more` are further lines of the configuration.
+    /// `more` are further lines of the configuration; nothing without servers.
     fn new(name: &str, more: &str) -> Option<Self> {
-        let (kafka, clickhouse) = (variable("PLAUDIT_TEST_KAFKA"), variable("PLAUDIT_TEST_CLICKHOUSE"));
-        let (Some(kafka), Some(clickhouse)) = (kafka, clickhouse) else {
-            println!("SKIPPED: PLAUDIT_TEST_KAFKA and PLAUDIT_TEST_CLICKHOUSE are not both set");
-            return None;
-        };
-        let own = format!("{name}_{}_{}", std::process::id(), millis());
-        let (server, _) = clickhouse.rsplit_once('/').expect("a location with a database");
+        let (kafka, clickhouse) = (variable("PLAUDIT_TEST_KAFKA")?, variable("PLAUDIT_TEST_CLICKHOUSE")?);
         let dir = tempfile::tempdir().expect("a directory");
+        // As random as the name of the directory.
+        let random = text(dir.path()).rsplit('.').next().expect("a name");
+        let own = format!("{name}_{random}");
+        let (server, _) = clickhouse.rsplit_once('/').expect("a location with a database");
         let (config, data) = (dir.path().join("plaudit.toml"), dir.path().join("data"));
         let settings = format!(
             "event_log = '{kafka}'\nevent_store = '{server}/{own}'\n[learn]\nenabled = false\n\
@@ -98,9 +95,8 @@ impl Site {
     /// Imports exposures of seven units, every third loved, and two events that are refused.
     fn fill(&self) {
         let mut events = traffic(EXPOSURES);
-        let now = START + 1_000 * EXPOSURES;
-        events.push(signal("odd", "e3", "adore", now));
-        events.push(signal("other", "e4", "adore", now));
+        events.push(signal("odd", "e3", "adore", LATER));
+        events.push(signal("other", "e4", "adore", LATER));
         let tally = self.import("events.jsonl", &events);
         assert_eq!((&tally["accepted"], &tally["rejected"]), (&94.into(), &2.into()), "{tally}");
     }
@@ -132,7 +128,10 @@ fn letters(site: &Site) -> Vec<String> {
 
 #[test]
 fn letters_are_mended_a_stretch_is_replayed_and_the_store_is_made_again() {
-    let Some(site) = Site::new("repair", "") else { return };
+    let Some(site) = Site::new("repair", "") else {
+        println!("{SKIPPED}");
+        return;
+    };
     let server = site.start();
     site.fill();
     site.until("examples", 70);
@@ -156,7 +155,10 @@ fn letters_are_mended_a_stretch_is_replayed_and_the_store_is_made_again() {
 
 #[test]
 fn what_was_erased_on_a_running_server_does_not_come_back_with_the_store() {
-    let Some(site) = Site::new("erase", "") else { return };
+    let Some(site) = Site::new("erase", "") else {
+        println!("{SKIPPED}");
+        return;
+    };
     let by_http = |server: &Server| {
         let url = format!("{}/admin/v1/units/{UNIT}?reason=asked", server.url);
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
@@ -172,7 +174,10 @@ fn a_unit_is_erased_by_its_own_name_where_names_are_hashed() {
     let salt = dir.path().join("salt");
     std::fs::write(&salt, "0123456789abcdef0123456789abcdef").expect("a writable directory");
     let hashing = format!("[ingest.quality.hashing]\nenabled = true\nsalt_file = '{}'\n", text(&salt));
-    let Some(site) = Site::new("hashed", &hashing) else { return };
+    let Some(site) = Site::new("hashed", &hashing) else {
+        println!("{SKIPPED}");
+        return;
+    };
     erased(&site, |_| site.ask(&["erase", "--unit", UNIT]));
 }
 
@@ -188,8 +193,7 @@ fn erased(site: &Site, erase: impl Fn(&Server) -> Value) {
     let nothing = json!({"exposures": 0, "signals": 0, "examples": 0, "dead_letters": 0});
     assert_eq!(report["store_after"], nothing, "{report}");
     // Sent again by a product that has not heard: refused.
-    let now = millis();
-    let tally = site.import("late.jsonl", &[exposure("e3", UNIT, now), signal("late", "e10", "love", now)]);
+    let tally = site.import("late.jsonl", &[exposure("e3", UNIT, LATER), signal("late", "e10", "love", LATER)]);
     assert_eq!(tally["reasons"], json!({"erased": 2}), "{tally}");
     server.stop();
     assert_eq!(site.count("exposures"), 60);
@@ -201,7 +205,7 @@ fn erased(site: &Site, erase: impl Fn(&Server) -> Value) {
     }
     site.agrees();
     let server = site.start();
-    let back = site.import("back.jsonl", &[exposure("back", UNIT, millis())]);
+    let back = site.import("back.jsonl", &[exposure("back", UNIT, LATER)]);
     assert_eq!(back["accepted"], 1, "who comes back is new");
     site.until("examples", 61);
     server.stop();

@@ -9,12 +9,12 @@ use std::path::Path;
 use command::{run, succeed};
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use plaudit_datasets::convai::Split;
+use plaudit_datasets::{Split, convai};
 use serde_json::{Value, json};
 
 /// Dialogs of `users` in which polite answers get thumbs up and rude ones thumbs down.
 fn write(data: &Path, split: Split, users: std::ops::Range<u32>) {
-    let path = split.path(data);
+    let path = convai::path(data, split);
     std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
     let mut gzip = GzEncoder::new(std::fs::File::create(path).expect("made"), Compression::fast());
     for user in users {

@@ -4,6 +4,7 @@
 //! `cargo bench -p plaudit-serving --bench serve`; every answer comes after the events are durable. The load comes from a second process (this program again, with `client` as its first argument), so that
 //! the CPU time of this process is that of the server alone.
 #![expect(clippy::print_stdout, reason = "a benchmark reports on standard output")]
+#![expect(clippy::disallowed_methods, reason = "where the broker is comes from outside")]
 
 use std::path::Path;
 use std::process::Command;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use plaudit_datasets::convai::{ConvAi, Split};
+use plaudit_datasets::Split;
+use plaudit_datasets::convai::ConvAi;
 use plaudit_event::{Clock, Envelope, Event, Example, ManualClock, Objective, Seed};
 use plaudit_ingest::log::{EventLog, MemoryLog, Topic};
 use plaudit_ingest::service::AttributionService;

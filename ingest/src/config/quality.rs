@@ -133,7 +133,8 @@ impl Hashing {
 mod tests {
     use crate::{Config, Problem};
 
-    fn problems(text: &str) -> Vec<String> {
+    /// What is wrong with a configuration of `[ingest]`.
+    pub(super) fn problems(text: &str) -> Vec<String> {
         let config: Config = toml::from_str(text).unwrap();
         config.validate().iter().map(Problem::to_string).collect()
     }

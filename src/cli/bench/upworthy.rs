@@ -12,7 +12,8 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
-use plaudit_datasets::upworthy::{Split, Upworthy};
+use plaudit_datasets::Split;
+use plaudit_datasets::upworthy::Upworthy;
 use plaudit_event::Seed;
 use plaudit_ingest::store::EventStore;
 use tempfile::TempDir;

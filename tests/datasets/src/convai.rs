@@ -20,7 +20,7 @@ use serde::Deserialize;
 use serde_json::Map;
 
 use crate::files::read_rows;
-use crate::{Error, time};
+use crate::{Error, Split, time};
 
 /// Shortest time between two turns of a dialog.
 pub const MIN_GAP_MS: i64 = 2_000;
@@ -30,25 +30,10 @@ pub const THUMB_DELAY_MS: i64 = 1_000;
 /// thousand turns, whose events would grow with the square of that.
 pub const MAX_CONTEXT_TURNS: usize = 40;
 
-/// Which users.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Split {
-    /// To learn from.
-    Train,
-    /// To be judged on; no user is in both.
-    Test,
-}
-
-impl Split {
-    /// Where the dialogs of this split lie under `data`, the directory of all data sets.
-    #[must_use]
-    pub fn path(self, data: &Path) -> PathBuf {
-        let name = match self {
-            Self::Train => "dialogs.train.jsonl.gz",
-            Self::Test => "dialogs.test.jsonl.gz",
-        };
-        data.join("convai").join(name)
-    }
+/// Where the dialogs of `split` lie under `data`, the directory of all data sets. No user is in both splits.
+#[must_use]
+pub fn path(data: &Path, split: Split) -> PathBuf {
+    data.join("convai").join(format!("dialogs.{}.jsonl.gz", split.as_str()))
 }
 
 #[derive(Debug, Deserialize)]
@@ -103,7 +88,7 @@ impl ConvAi {
     /// # Errors
     /// Fails when the file is absent or malformed, naming it and the line.
     pub fn open(data: &Path, split: Split) -> Result<Self, Error> {
-        let path = split.path(data);
+        let path = path(data, split);
         let rows: Vec<(usize, RawDialog)> = read_rows(&path)?;
         let mut dialogs = Vec::with_capacity(rows.len());
         for (line, raw) in rows {

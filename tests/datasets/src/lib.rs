@@ -10,3 +10,23 @@ mod time;
 pub mod upworthy;
 
 pub use error::Error;
+
+/// Which part of a data set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Split {
+    /// To learn from.
+    Train,
+    /// To be judged on.
+    Test,
+}
+
+impl Split {
+    /// Its name in those of files.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Test => "test",
+        }
+    }
+}

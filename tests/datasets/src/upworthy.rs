@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 
 use plaudit_event::{ExperimentId, ExposureId, Seed, Timestamp};
 
-use crate::Error;
+use crate::{Error, Split};
 
 pub use expand::Events;
 
@@ -39,25 +39,10 @@ pub const LAYER: &str = "headline";
 /// What every exposure id begins with.
 const PREFIX: &str = "upworthy";
 
-/// Which tests.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Split {
-    /// To learn from.
-    Train,
-    /// To be judged on; no test is in both.
-    Test,
-}
-
-impl Split {
-    /// Where the tests of this split lie under `data`, the directory of all data sets.
-    #[must_use]
-    pub fn path(self, data: &Path) -> PathBuf {
-        let name = match self {
-            Self::Train => "tests.train.jsonl.gz",
-            Self::Test => "tests.test.jsonl.gz",
-        };
-        data.join("upworthy").join(name)
-    }
+/// Where the tests of `split` lie under `data`, the directory of all data sets. No test is in both splits.
+#[must_use]
+pub fn path(data: &Path, split: Split) -> PathBuf {
+    data.join("upworthy").join(format!("tests.{}.jsonl.gz", split.as_str()))
 }
 
 /// One headline of a test.
@@ -111,7 +96,7 @@ impl Upworthy {
     /// # Errors
     /// Fails when the file is absent or malformed, naming it and the line.
     pub fn open(data: &Path, split: Split) -> Result<Self, Error> {
-        let mut tests = read::read(&split.path(data))?;
+        let mut tests = read::read(&path(data, split))?;
         tests.sort_by(|a, b| (a.week, &a.id).cmp(&(b.week, &b.id)));
         Ok(Self { tests })
     }

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use plaudit_datasets::Error;
-use plaudit_datasets::convai::{ConvAi, Counts, MAX_CONTEXT_TURNS, MIN_GAP_MS, Split};
+use plaudit_datasets::Split;
+use plaudit_datasets::convai::{ConvAi, Counts, MAX_CONTEXT_TURNS, MIN_GAP_MS, path};
 use plaudit_event::{Envelope, Event, Exposure, Role, Signal, SignalKind};
 
 const LATER: &str = r#"{"id":"b 2","phase":"p","policy":"Bot 002","user":"User 7","start":"2018-10-29 09:08:40","end":"2018-10-29 09:09:20","rating":5,"turns":[{"role":"user","text":"hello","thumb":null},{"role":"assistant","text":"hi! how are you?","thumb":1},{"role":"user","text":"fine","thumb":null},{"role":"assistant","text":"me too","thumb":0}]}"#;
@@ -15,7 +16,7 @@ const EARLIER: &str = r#"{"id":"a-1","phase":"p","policy":"Bot 001","user":"User
 
 fn write(lines: &[&str]) -> tempfile::TempDir {
     let data = tempfile::tempdir().expect("a directory");
-    let path = Split::Train.path(data.path());
+    let path = path(data.path(), Split::Train);
     std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
     let file = std::fs::File::create(path).expect("made");
     let mut gzip = GzEncoder::new(file, Compression::fast());

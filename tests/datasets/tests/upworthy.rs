@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use plaudit_datasets::Error;
-use plaudit_datasets::upworthy::{CLICK_DELAY_MS, Counts, LAYER, Split, TEST_MS, Upworthy, origin, synthetic};
+use plaudit_datasets::Split;
+use plaudit_datasets::upworthy::{CLICK_DELAY_MS, Counts, LAYER, TEST_MS, Upworthy, origin, path, synthetic};
 use plaudit_event::{Envelope, Event, Exposure, ExposureId, Seed, SignalKind, Surface, Timestamp};
 
 const LATER: &str = r#"{"test": "b2", "week": 201412, "randomisation_suspect": false, "arms": [{"headline": "Two", "lede": null, "excerpt": "\"image\": NaN", "image": NaN, "impressions": 3, "clicks": 1, "winner": true}, {"headline": "Three", "image": "x", "impressions": 2, "clicks": 0}]}"#;
@@ -15,7 +16,7 @@ const EARLIER: &str = r#"{"test": "a-1", "week": 201400, "randomisation_suspect"
 
 fn write(lines: &[&str]) -> tempfile::TempDir {
     let data = tempfile::tempdir().expect("a directory");
-    let path = Split::Train.path(data.path());
+    let path = path(data.path(), Split::Train);
     std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
     let mut gzip = GzEncoder::new(std::fs::File::create(path).expect("made"), Compression::fast());
     for line in lines {

@@ -86,12 +86,7 @@ impl Redaction {
 
 #[cfg(test)]
 mod tests {
-    use crate::{Config, Problem};
-
-    fn problems(text: &str) -> Vec<String> {
-        let config: Config = toml::from_str(text).unwrap();
-        config.validate().iter().map(Problem::to_string).collect()
-    }
+    use super::super::tests::problems;
 
     #[test]
     fn a_pattern_that_cannot_be_used_is_told_with_its_name() {

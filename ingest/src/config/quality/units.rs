@@ -125,12 +125,7 @@ pub(super) fn validate_exposures(max_exposures: usize, problems: &mut Problems) 
 
 #[cfg(test)]
 mod tests {
-    use crate::{Config, Problem};
-
-    fn problems(text: &str) -> Vec<String> {
-        let config: Config = toml::from_str(text).unwrap();
-        config.validate().iter().map(Problem::to_string).collect()
-    }
+    use super::super::tests::problems;
 
     #[test]
     fn every_bound_is_checked_at_its_limit() {

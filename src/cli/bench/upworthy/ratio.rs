@@ -60,7 +60,8 @@ mod tests {
     use std::io::Write as _;
     use std::path::PathBuf;
 
-    use plaudit_datasets::upworthy::{Split, Upworthy, synthetic};
+    use plaudit_datasets::Split;
+    use plaudit_datasets::upworthy::{Upworthy, synthetic};
     use plaudit_event::Seed;
 
     use super::*;

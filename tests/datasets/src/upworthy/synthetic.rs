@@ -9,9 +9,9 @@ use flate2::write::GzEncoder;
 use plaudit_event::Seed;
 use rand::Rng as _;
 
-use super::Split;
 use super::read::{RawArm, RawTest};
 use crate::Error;
+use crate::Split;
 
 /// Impressions of an arm, on average.
 const IMPRESSIONS: u64 = 100;
@@ -24,7 +24,7 @@ const FAULT: u64 = 3;
 /// # Errors
 /// Fails when the file cannot be written.
 pub fn write(data: &Path, split: Split, seed: Seed, tests: u32) -> Result<(), Error> {
-    let path = split.path(data);
+    let path = super::path(data, split);
     let unwritable = |source| Error::Write { path: path.clone(), source };
     std::fs::create_dir_all(path.parent().unwrap_or(data)).map_err(unwritable)?;
     let file = File::create(&path).map_err(unwritable)?;
