@@ -127,7 +127,7 @@ fn letters(site: &Site) -> Vec<String> {
 }
 
 #[test]
-fn letters_are_mended_a_stretch_is_replayed_and_the_store_is_made_again() {
+fn letters_are_mended_a_stretch_is_replayed_and_the_store_is_made_again_on_a_cluster() {
     let Some(site) = Site::new("repair", "") else {
         println!("{SKIPPED}");
         return;
@@ -154,7 +154,7 @@ fn letters_are_mended_a_stretch_is_replayed_and_the_store_is_made_again() {
 }
 
 #[test]
-fn what_was_erased_on_a_running_server_does_not_come_back_with_the_store() {
+fn what_was_erased_on_a_running_cluster_does_not_come_back_with_the_store() {
     let Some(site) = Site::new("erase", "") else {
         println!("{SKIPPED}");
         return;
@@ -169,7 +169,7 @@ fn what_was_erased_on_a_running_server_does_not_come_back_with_the_store() {
 }
 
 #[test]
-fn a_unit_is_erased_by_its_own_name_where_names_are_hashed() {
+fn a_unit_is_erased_by_its_own_name_on_a_cluster_that_hashes_names() {
     let dir = tempfile::tempdir().expect("a directory");
     let salt = dir.path().join("salt");
     std::fs::write(&salt, "0123456789abcdef0123456789abcdef").expect("a writable directory");

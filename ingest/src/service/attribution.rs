@@ -95,9 +95,9 @@ impl AttributionService {
         // On an error the state is dropped: whether the append was written is for the log to say.
         let done = state.catch_up(&*self.log, horizon).await?;
         state.report(done);
-        state.report_standing(&*self.log, horizon).await?;
+        let told = state.report_standing(&*self.log, horizon).await;
         self.state = Some(state);
-        Ok(done)
+        told.map(|()| done)
     }
 
     /// Catches up again and again until `shutdown` says true.
