@@ -89,6 +89,15 @@ impl Mark {
     }
 }
 
+/// How far a part of the log was copied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct End {
+    /// The next offset.
+    pub next: u64,
+    /// The mark that came with the last batch.
+    pub mark: Option<Mark>,
+}
+
 /// A stretch of one shard of a topic: every readable record with offset in `from..next`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Batch {
@@ -160,11 +169,13 @@ pub trait EventStore: Send + Sync {
         BATCH_RECORDS
     }
 
-    /// The next offset of each part of the log; absent is 0.
-    fn positions(&self) -> BoxFuture<'_, Result<BTreeMap<Part, u64>, Error>>;
+    /// How far each part of the log was copied, as of one moment: others may be copying meanwhile.
+    fn ends(&self) -> BoxFuture<'_, Result<BTreeMap<Part, End>, Error>>;
 
-    /// The mark that came with the last batch of each part of the log.
-    fn marks(&self) -> BoxFuture<'_, Result<BTreeMap<Part, Mark>, Error>>;
+    /// The next offset of each part of the log; absent is 0.
+    fn positions(&self) -> BoxFuture<'_, Result<BTreeMap<Part, u64>, Error>> {
+        Box::pin(async move { Ok(self.ends().await?.into_iter().map(|(part, end)| (part, end.next)).collect()) })
+    }
 
     /// How much the store holds.
     fn counts(&self) -> BoxFuture<'_, Result<Counts, Error>>;

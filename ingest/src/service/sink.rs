@@ -90,11 +90,11 @@ impl StoreSink {
     /// Fails when the log cannot be read or the store cannot be written; calling again goes on where
     /// the store stands. Fails for good when the store was copied from another log.
     pub async fn catch_up(&self) -> Result<Sinked, Error> {
-        let positions = self.store.positions().await?;
         if !self.is_known.load(Ordering::Relaxed) {
-            self.recognise(&positions).await?;
+            self.recognise().await?;
             self.is_known.store(true, Ordering::Relaxed);
         }
+        let positions = self.store.positions().await?;
         let mut state = self.state.lock().await;
         state.screen.check()?;
         state.screen.follow(&self.log).await?;
@@ -189,11 +189,10 @@ impl StoreSink {
 
     /// Makes sure that the log holds, before each position, the record that the store copied last: a
     /// log that was deleted or put back alone would be copied from the middle.
-    async fn recognise(&self, positions: &BTreeMap<Part, u64>) -> Result<(), Error> {
-        let marks = self.store.marks().await?;
-        for (&part, &position) in positions {
-            let is_other = part.shard != self.shard;
-            let Some(offset) = position.checked_sub(1).filter(|_| !is_other) else { continue };
+    async fn recognise(&self) -> Result<(), Error> {
+        for (part, end) in self.store.ends().await?.into_iter().filter(|(part, _)| part.shard == self.shard) {
+            let Some(offset) = end.next.checked_sub(1) else { continue };
+            let position = end.next;
             let found = self.log.read(part.topic, offset, 1).await?;
             let Some(found) = found.first().filter(|stored| stored.offset == offset) else {
                 let tail = self.log.tail(part.topic).await?;
@@ -203,7 +202,7 @@ impl StoreSink {
                 }
                 return Err(Error::OtherLog { part, position, tail });
             };
-            let is_same = marks.get(&part).is_none_or(|known| *known == Mark::of(found));
+            let is_same = end.mark.is_none_or(|known| known == Mark::of(found));
             if !is_same && found.origin != Origin::Erased {
                 let tail = self.log.tail(part.topic).await?;
                 return Err(Error::OtherLog { part, position, tail });

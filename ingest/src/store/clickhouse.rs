@@ -18,7 +18,7 @@ use std::ops::Range;
 use plaudit_event::{Context, Example, ExperimentId, Exposure, Seed, Signal, Timestamp, UnitId, VariantId};
 use tokio::sync::Mutex;
 
-use super::{Batch, Conflict, Counts, Erased, EventStore, Lineage, Mark, Place, Scan, UnitMetrics, VariantMinute};
+use super::{Batch, Conflict, Counts, End, Erased, EventStore, Lineage, Place, Scan, UnitMetrics, VariantMinute};
 use crate::Error;
 use crate::config::{ClickHouseConfig, Retention};
 use crate::log::{BoxFuture, Part, Topic};
@@ -89,18 +89,8 @@ impl EventStore for ClickHouseStore {
         self.batch_records
     }
 
-    fn positions(&self) -> BoxFuture<'_, Result<BTreeMap<Part, u64>, Error>> {
-        Box::pin(async move {
-            let ends = apply::ends(self.ready().await?).await?;
-            Ok(ends.into_iter().map(|(part, (next, _))| (part, next)).collect())
-        })
-    }
-
-    fn marks(&self) -> BoxFuture<'_, Result<BTreeMap<Part, Mark>, Error>> {
-        Box::pin(async move {
-            let ends = apply::ends(self.ready().await?).await?;
-            Ok(ends.into_iter().filter_map(|(part, (_, mark))| Some((part, mark?))).collect())
-        })
+    fn ends(&self) -> BoxFuture<'_, Result<BTreeMap<Part, End>, Error>> {
+        Box::pin(async move { apply::ends(self.ready().await?).await })
     }
 
     fn counts(&self) -> BoxFuture<'_, Result<Counts, Error>> {

@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 
 use super::prompts::Pool;
 use super::{
-    Batch, Conflict, Counts, Erased, EventStore, Lineage, Mark, Place, SCAN_ROWS, Scan, UnitMetrics, VariantMinute,
+    Batch, Conflict, Counts, End, Erased, EventStore, Lineage, Place, SCAN_ROWS, Scan, UnitMetrics, VariantMinute,
 };
 use crate::Error;
 use crate::log::{BoxFuture, Part, Topic};
@@ -159,18 +159,8 @@ impl EventStore for SqliteStore {
         self.blocking(move |inner| apply::apply(&mut inner.writer(), &inner.path, &batch))
     }
 
-    fn positions(&self) -> BoxFuture<'_, Result<BTreeMap<Part, u64>, Error>> {
-        self.blocking(|inner| {
-            let ends = inner.read(apply::ends)?;
-            Ok(ends.into_iter().map(|(part, (next, _))| (part, next)).collect())
-        })
-    }
-
-    fn marks(&self) -> BoxFuture<'_, Result<BTreeMap<Part, Mark>, Error>> {
-        self.blocking(|inner| {
-            let ends = inner.read(apply::ends)?;
-            Ok(ends.into_iter().filter_map(|(part, (_, mark))| Some((part, mark?))).collect())
-        })
+    fn ends(&self) -> BoxFuture<'_, Result<BTreeMap<Part, End>, Error>> {
+        self.blocking(|inner| inner.read(apply::ends))
     }
 
     fn counts(&self) -> BoxFuture<'_, Result<Counts, Error>> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use plaudit_event::{Event, Example, Exposure, Signal, Timestamp};
 use serde::Serialize;
 
-use super::{EventStore, Mark, Place};
+use super::{End, EventStore, Mark, Place};
 use crate::erasure::Erasures;
 use crate::fingerprint::Fingerprint;
 use crate::intake::{Screen, Screened};
@@ -82,17 +82,18 @@ pub async fn verify(
     let mut erasures = Erasures::default();
     erasures.follow(log).await?;
     let mut comparison = Comparison::default();
-    let (positions, marks) = (store.positions().await?, store.marks().await?);
+    let ends = store.ends().await?;
     for topic in [Topic::Exposures, Topic::Signals, Topic::Examples, Topic::DeadLetters] {
         let mut known = Known::default();
         for shard in (0..log.shards()).filter(|shard| *shard == 0 || topic.is_sharded()) {
             let part = Part { topic, shard };
             let view = log::shard(log, shard);
-            let position = positions.get(&part).copied().unwrap_or(0);
+            let end = ends.get(&part).copied().unwrap_or(End { next: 0, mark: None });
+            let position = end.next;
             let mut reading = Reading { part, position, screen: &screen, erasures: &erasures, known: &mut known };
             let mut report = reading.all(&*view, &mut progress).await?;
             report.tail = view.tail(topic).await?;
-            report.is_same_log = is_same_log(&*view, part, position, marks.get(&part)).await?;
+            report.is_same_log = is_same_log(&*view, part, end).await?;
             comparison.parts.insert(part, report);
         }
         match topic {
@@ -276,14 +277,14 @@ async fn letters(store: &dyn EventStore, known: Known, comparison: &mut Comparis
     Ok(())
 }
 
-/// Whether the record before `position` is the one that the store copied last.
-async fn is_same_log(log: &dyn EventLog, part: Part, position: u64, mark: Option<&Mark>) -> Result<bool, Error> {
-    let Some(offset) = position.checked_sub(1) else { return Ok(true) };
-    if position > log.tail(part.topic).await? {
+/// Whether the record before `end` is the one that the store copied last.
+async fn is_same_log(log: &dyn EventLog, part: Part, end: End) -> Result<bool, Error> {
+    let Some(offset) = end.next.checked_sub(1) else { return Ok(true) };
+    if end.next > log.tail(part.topic).await? {
         return Ok(false);
     }
     let found = log.read(part.topic, offset, 1).await?.pop().filter(|stored| stored.offset == offset);
     let is_same =
-        |stored: Stored| stored.origin == Origin::Erased || mark.is_none_or(|mark| *mark == Mark::of(&stored));
+        |stored: Stored| stored.origin == Origin::Erased || end.mark.is_none_or(|mark| mark == Mark::of(&stored));
     Ok(found.is_none_or(is_same))
 }

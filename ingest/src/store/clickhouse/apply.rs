@@ -19,7 +19,7 @@ use super::schema::Schema;
 use crate::Error;
 use crate::fingerprint::Fingerprint;
 use crate::log::{Part, Topic};
-use crate::store::{Batch, Mark, Place, Rows, place};
+use crate::store::{Batch, End, Mark, Place, Rows, place};
 
 /// A row of table `positions`.
 #[derive(Debug, Row, Serialize, Deserialize)]
@@ -49,7 +49,7 @@ pub(super) struct Target<'a> {
 }
 
 /// Where every part goes on, and the mark of its last record.
-pub(super) async fn ends(client: &Client) -> Result<BTreeMap<Part, (u64, Option<Mark>)>, Error> {
+pub(super) async fn ends(client: &Client) -> Result<BTreeMap<Part, End>, Error> {
     let query = client.query(
         "SELECT topic, shard, max(p.next) AS next, argMax(p.mark, p.next) AS mark
          FROM positions AS p GROUP BY topic, shard",
@@ -57,7 +57,8 @@ pub(super) async fn ends(client: &Client) -> Result<BTreeMap<Part, (u64, Option<
     let mut ends = BTreeMap::new();
     for row in client.fetch::<Position>("read positions", query).await? {
         if let Some(topic) = Topic::ALL.into_iter().find(|topic| topic.as_str() == row.topic) {
-            ends.insert(Part { topic, shard: row.shard }, (row.next, Mark::from_hex(&row.mark)));
+            let end = End { next: row.next, mark: Mark::from_hex(&row.mark) };
+            ends.insert(Part { topic, shard: row.shard }, end);
         }
     }
     Ok(ends)
@@ -68,7 +69,7 @@ impl Target<'_> {
     pub(super) async fn apply(&self, batch: Batch) -> Result<u64, Error> {
         place::check(&batch)?;
         let part = batch.part();
-        let expected = ends(self.client).await?.get(&part).map_or(0, |end| end.0);
+        let expected = ends(self.client).await?.get(&part).map_or(0, |end| end.next);
         if batch.from > expected {
             return Err(Error::Gap { part, from: batch.from, expected });
         }

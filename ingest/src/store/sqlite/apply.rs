@@ -13,7 +13,7 @@ use crate::Error;
 use crate::fingerprint::Fingerprint;
 use crate::log::{Part, Topic};
 use crate::outcome::DeadLetter;
-use crate::store::{Mark, Place, Rows, name, place};
+use crate::store::{End, Mark, Place, Rows, name, place};
 
 /// The name of a part in table `positions`.
 fn part_name(part: Part) -> String {
@@ -30,7 +30,7 @@ fn part_of(name: &str) -> Option<Part> {
 }
 
 /// Where every part goes on, and the mark of its last record.
-pub(super) fn ends(connection: &Connection) -> rusqlite::Result<BTreeMap<Part, (u64, Option<Mark>)>> {
+pub(super) fn ends(connection: &Connection) -> rusqlite::Result<BTreeMap<Part, End>> {
     let mut statement = connection.prepare_cached("SELECT topic, next, mark FROM positions")?;
     let mut rows = statement.query([])?;
     let mut ends = BTreeMap::new();
@@ -38,7 +38,7 @@ pub(super) fn ends(connection: &Connection) -> rusqlite::Result<BTreeMap<Part, (
         let name: String = row.get(0)?;
         if let Some(part) = part_of(&name) {
             let mark: Option<[u8; 16]> = row.get(2)?;
-            ends.insert(part, (from_sql(row.get(1)?), mark.map(Mark)));
+            ends.insert(part, End { next: from_sql(row.get(1)?), mark: mark.map(Mark) });
         }
     }
     Ok(ends)

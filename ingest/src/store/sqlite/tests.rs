@@ -59,7 +59,7 @@ async fn a_store_of_format_1_is_upgraded() {
     connection.close().unwrap();
     for _ in 0..2 {
         let store = SqliteStore::open(&path).unwrap();
-        assert_eq!(store.positions().await.unwrap(), BTreeMap::from([(Part { topic: Topic::Exposures, shard: 0 }, 7)]));
-        assert_eq!(store.marks().await.unwrap(), BTreeMap::new());
+        let end = End { next: 7, mark: None };
+        assert_eq!(store.ends().await.unwrap(), BTreeMap::from([(Part { topic: Topic::Exposures, shard: 0 }, end)]));
     }
 }
