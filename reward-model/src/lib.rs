@@ -16,6 +16,7 @@
 
 mod calibration;
 mod config;
+mod drift;
 mod encode;
 mod error;
 mod evaluate;
@@ -32,6 +33,7 @@ mod trainer;
 mod unit_cap;
 
 pub use config::{CalibrationConfig, Config, EncoderConfig, EncoderKind, LearnerConfig, ReplayConfig, ServiceConfig};
+pub use drift::{Drift, Statistic};
 pub use error::Error;
 pub use evaluate::{Bootstrap, Estimate, Report, evaluate};
 pub use hash_model::HashModel;

@@ -5,7 +5,7 @@ use std::time::Instant;
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use plaudit_event::Objective;
 
-use crate::{Quality, StepReport};
+use crate::{Drift, Quality, Statistic, StepReport};
 
 /// Examples read by the reward model; tag `use` is `trained`, `capped`, `unlabelled` or `unreadable`.
 pub const EXAMPLES: &str = "plaudit_reward_examples_total";
@@ -30,6 +30,12 @@ pub const ECE: &str = "plaudit_reward_ece_ratio";
 /// Correlation of the newest predictions with the length of the response, by objective.
 pub const LENGTH_CORRELATION: &str = "plaudit_reward_length_correlation_ratio";
 
+/// Changes of a statistic of predictions; tags `objective`, `statistic` (`error`, `prediction`, `label` or `length`) and
+/// `detector` (`adwin` or `page_hinkley`).
+pub const DRIFT_CHANGES: &str = "plaudit_reward_drift_changes_total";
+/// Mean of a statistic of predictions since its last change; tags `objective` and `statistic`.
+pub const DRIFT_MEAN: &str = "plaudit_reward_drift_mean_ratio";
+
 /// Describes every metric of this crate to the installed recorder.
 pub fn describe() {
     let counters = [
@@ -37,6 +43,7 @@ pub fn describe() {
         (CORRECTIONS, "corrections of earlier examples read"),
         (CHECKPOINTS, "reward checkpoints, by result"),
         (LOG_FAILURES, "failed reads of the example topic"),
+        (DRIFT_CHANGES, "changes of a statistic of predictions, by objective, statistic and detector"),
     ];
     for (name, meaning) in counters {
         describe_counter!(name, Unit::Count, meaning);
@@ -49,6 +56,7 @@ pub fn describe() {
         (PRIOR_LOG_LOSS, "log-loss in nats of the base rate on the same examples, by objective"),
         (ECE, "expected calibration error of predictions made before training, by objective"),
         (LENGTH_CORRELATION, "correlation of predictions with response length, by objective"),
+        (DRIFT_MEAN, "mean of a statistic of predictions since its last change, by objective and statistic"),
     ];
     for (name, meaning) in gauges {
         describe_gauge!(name, Unit::Count, meaning);
@@ -101,4 +109,14 @@ pub(crate) fn quality(objective: &Objective, quality: &Quality) {
     if let Some(correlation) = quality.length_correlation {
         set(LENGTH_CORRELATION, correlation);
     }
+}
+
+pub(crate) fn drift(objective: &Objective, statistic: Statistic, drift: &Drift) {
+    let (objective, statistic) = (objective.0.clone(), statistic.as_str());
+    let changes = [("adwin", drift.changes), ("page_hinkley", drift.page_hinkley_changes)];
+    for (detector, changes) in changes {
+        counter!(DRIFT_CHANGES, "objective" => objective.clone(), "statistic" => statistic, "detector" => detector)
+            .absolute(changes);
+    }
+    gauge!(DRIFT_MEAN, "objective" => objective, "statistic" => statistic).set(drift.mean);
 }

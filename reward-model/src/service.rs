@@ -15,7 +15,7 @@ use plaudit_ingest::log::EventLog;
 use serde::Serialize;
 use tokio::sync::watch;
 
-use crate::{Config, Error, Prediction, Quality, RewardModel};
+use crate::{Config, Drift, Error, Prediction, Quality, RewardModel, Statistic};
 use worker::Worker;
 
 /// Where training stands.
@@ -29,6 +29,8 @@ pub struct Status {
     pub love: Option<Quality>,
     /// The same for every objective with predictions.
     pub objectives: std::collections::BTreeMap<Objective, Quality>,
+    /// What the detectors of change say, by objective and statistic.
+    pub drift: std::collections::BTreeMap<Objective, std::collections::BTreeMap<Statistic, Drift>>,
     /// The newest checkpoint.
     pub checkpoint_id: Option<CheckpointId>,
     /// When the window of the newest example that was trained on closed; corrections do not count.

@@ -6,7 +6,7 @@
 mod head;
 pub(crate) mod persist;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use plaudit_event::{Example, Objective, Seed, Stream, Timestamp};
@@ -16,7 +16,7 @@ use crate::encode::{Encoder, hash_text};
 use crate::hash_model::HashModel;
 use crate::linear::Rates;
 use crate::unit_cap::UnitCap;
-use crate::{Config, Error, Prediction, Quality, Row};
+use crate::{Config, Drift, Error, Prediction, Quality, Row, Statistic};
 use head::{Head, Lesson, News};
 
 /// What a call of [`Trainer::step`] did.
@@ -34,6 +34,8 @@ pub struct StepReport {
     pub capped: u64,
     /// Of these, corrections of earlier ones: not predicted again, and trained on, unlabelled or capped like others.
     pub corrections: u64,
+    /// Statistics of predictions that were seen to have changed, over all objectives.
+    pub changes: u64,
 }
 
 impl std::ops::AddAssign for StepReport {
@@ -43,6 +45,7 @@ impl std::ops::AddAssign for StepReport {
         self.unlabelled += other.unlabelled;
         self.capped += other.capped;
         self.corrections += other.corrections;
+        self.changes += other.changes;
     }
 }
 
@@ -160,6 +163,13 @@ impl Trainer {
         self.head(objective)?.window.quality()
     }
 
+    /// What the detectors of change say of `objective`, on every prediction made before its example was trained on and
+    /// the label of then: corrections do not count. Empty for an objective that is not predicted.
+    #[must_use]
+    pub fn drift(&self, objective: &str) -> BTreeMap<Statistic, Drift> {
+        self.head(objective).map(|head| head.drift.told().collect()).unwrap_or_default()
+    }
+
     /// The newest predictions of `objective`, oldest first, with the labels of the newest revisions; those whose label
     /// was taken back are left out.
     #[must_use]
@@ -206,7 +216,7 @@ impl Trainer {
             admitted,
         };
         for (news, head) in news.zip(&mut self.heads) {
-            head.take(&lesson, news, &self.config, self.rates, &mut self.stream);
+            report.changes += head.take(&lesson, news, &self.config, self.rates, &mut self.stream);
         }
         report.capped += u64::from(teaches && !admitted);
         if admitted {

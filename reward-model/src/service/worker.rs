@@ -1,6 +1,7 @@
 //! The body of the training thread.
 
 mod erasure;
+mod publish;
 
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -8,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use plaudit_event::{CheckpointId, Clock, Envelope, Event, Example, Objective, Seed};
+use plaudit_event::{CheckpointId, Clock, Envelope, Event, Example, Seed};
 use plaudit_ingest::ErrorKind;
 use plaudit_ingest::log::{BoxFuture, EventLog, Origin, Stored, Topic};
 use plaudit_nn::describe;
@@ -214,38 +215,12 @@ impl Worker {
                 self.save(progress);
             }
         }
+        if total.changes > 0 {
+            publish::tell_changes(&progress.trainer, records.len() as u64);
+        }
         metrics::step(&total, unreadable);
         metrics::position(progress.position);
         watch.batch_done();
-    }
-
-    fn publish_if_new(&self, progress: &mut Progress) {
-        let trainer = &progress.trainer;
-        if progress.published != Some(trainer.examples()) {
-            let love = trainer.predictions(Objective::LOVE);
-            self.shared.publish(trainer.snapshot(), love);
-            progress.published = Some(trainer.examples());
-        } else if self.status.borrow().position == progress.position {
-            return;
-        }
-        let objectives: std::collections::BTreeMap<_, _> = trainer
-            .objectives()
-            .iter()
-            .filter_map(|objective| Some((objective.clone(), trainer.quality(&objective.0)?)))
-            .collect();
-        for (objective, quality) in &objectives {
-            metrics::quality(objective, quality);
-        }
-        let now = self.clock.now();
-        self.status.send_modify(|status| {
-            status.examples = trainer.examples();
-            status.position = progress.position;
-            status.love = objectives.get(Objective::LOVE).copied();
-            status.objectives = objectives;
-            status.closed_through = trainer.closed_through();
-            status.published = Some(now);
-            status.checkpoint_id = saved_id(progress);
-        });
     }
 
     /// Writes a checkpoint. A failure is reported and survived: the next one may succeed, and the log has it all.

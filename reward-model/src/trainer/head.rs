@@ -8,6 +8,7 @@ use plaudit_nn::loss::sigmoid;
 use crate::Prediction;
 use crate::calibration::Calibrator;
 use crate::config::Config;
+use crate::drift::Monitors;
 use crate::encode::Features;
 use crate::encode::surface::num_words;
 use crate::hash_model::FrozenHead;
@@ -62,6 +63,7 @@ pub(super) struct Head {
     pub(super) calibrator: Calibrator,
     pub(super) replay: Replay,
     pub(super) window: Window,
+    pub(super) drift: Monitors,
 }
 
 impl Head {
@@ -71,6 +73,7 @@ impl Head {
             calibrator: Calibrator::new(&config.calibration),
             replay: Replay::default(),
             window: Window::default(),
+            drift: Monitors::default(),
         }
     }
 
@@ -81,15 +84,24 @@ impl Head {
             .then(|| FrozenHead { network: self.learner.average.clone(), calibrator: self.calibrator.clone() })
     }
 
-    /// Predicts and records, or corrects what is recorded; then learns and replays.
-    pub(super) fn take(&mut self, lesson: &Lesson<'_>, news: News, config: &Config, rates: Rates, stream: &mut Stream) {
+    /// Predicts and records, or corrects what is recorded; then learns and replays. How many statistics are seen to
+    /// have changed.
+    pub(super) fn take(
+        &mut self,
+        lesson: &Lesson<'_>,
+        news: News,
+        config: &Config,
+        rates: Rates,
+        stream: &mut Stream,
+    ) -> u64 {
+        let mut changes = 0;
         match news {
-            News::Nothing => return,
-            News::First(label) => self.predict(lesson, label, config),
+            News::Nothing => return 0,
+            News::First(label) => changes = self.predict(lesson, label, config),
             News::Correction { before, after } => self.correct(lesson, before, after, config),
         }
         let Some(label) = news.label().filter(|_| lesson.admitted) else {
-            return;
+            return changes;
         };
         let memory = Memory {
             exposure: lesson.exposure,
@@ -101,6 +113,7 @@ impl Head {
         self.replay.offer(memory, config.replay.capacity, stream);
         self.rehearse(config, rates, stream);
         self.learner.finish_example(&config.learner);
+        changes
     }
 
     /// Learns from drawn memories.
@@ -115,7 +128,8 @@ impl Head {
         }
     }
 
-    fn predict(&mut self, lesson: &Lesson<'_>, label: Label, config: &Config) {
+    fn predict(&mut self, lesson: &Lesson<'_>, label: Label, config: &Config) -> u64 {
+        let mut changes = 0;
         let z = self.learner.average.logit(&lesson.features);
         if self.replay.has_both_classes() {
             let prediction = Prediction {
@@ -124,11 +138,13 @@ impl Head {
                 label: label.value,
                 words: num_words(&lesson.example.response),
             };
+            changes = self.drift.update(prediction.p, f64::from(prediction.label), prediction.words);
             self.window.push(lesson.exposure, prediction, config.metrics_window);
         }
         if lesson.admitted {
             self.observe(z, label, config);
         }
+        changes
     }
 
     /// Puts the label `after` in the place of `before`, except in the network, which cannot unlearn.

@@ -3,9 +3,10 @@
 //! Numbers go into safetensors, never through decimal text. The table is stored sparsely: only coordinates that have
 //! been touched.
 
+mod quality;
 mod tensors;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use plaudit_event::{ExposureId, Objective, Seed, Timestamp};
 use plaudit_nn::checkpoint::{Checkpoint, Draft};
@@ -16,9 +17,8 @@ use crate::calibration::{Calibrator, STATE_NUMBERS};
 use crate::encode::{ENCODER_VERSION, Encoder};
 use crate::hash_model::{FrozenHead, HashModel};
 use crate::learner::{Learner, Network};
-use crate::prequential::Window;
 use crate::replay::Replay;
-use crate::{Config, Error, Prediction};
+use crate::{Config, Error};
 use tensors::{Reader, Writer};
 
 /// What [`Draft::kind`] says about a reward model.
@@ -67,7 +67,8 @@ impl Trainer {
             write_optimizer(&mut optimizer, objective, &head.learner)?;
             replay.reservoir(&format!("{objective}.positives"), &head.replay.positives)?;
             replay.reservoir(&format!("{objective}.negatives"), &head.replay.negatives)?;
-            write_window(&mut quality, objective, &head.window)?;
+            quality::write_window(&mut quality, objective, &head.window)?;
+            quality::write_drift(&mut quality, objective, &head.drift)?;
             let ids = head.window.places();
             let state = HeadState {
                 learned: head.learner.examples,
@@ -148,7 +149,9 @@ impl Trainer {
                 positives: replay.reservoir(&format!("{objective}.positives"), found.positives_seen)?,
                 negatives: replay.reservoir(&format!("{objective}.negatives"), found.negatives_seen)?,
             };
-            head.window = read_window(&quality, objective, &found.predicted)?;
+            head.window = quality::read_window(&quality, objective, &found.predicted)?;
+            head.drift = quality::read_drift(&quality, objective)?
+                .ok_or_else(|| mismatch("the state of a drift detector is damaged"))?;
         }
         Ok(trainer)
     }
@@ -259,22 +262,4 @@ fn read_optimizer(
         *from.slot(&mut linear.weights, index)? = rates.weight(index as usize, z, n);
     }
     Ok(())
-}
-
-fn write_window(to: &mut Writer, objective: &Objective, window: &Window) -> Result<(), Error> {
-    to.f64s(&format!("{objective}.p"), window.places().map(|p| p.p))?;
-    to.f32s(&format!("{objective}.label"), window.places().map(|p| p.label))?;
-    to.u32s(&format!("{objective}.words"), window.places().map(|p| p.words))
-}
-
-fn read_window(from: &Reader, objective: &Objective, ids: &[ExposureId]) -> Result<Window, Error> {
-    let probabilities = from.f64s(&format!("{objective}.p"))?;
-    let labels = from.f32s(&format!("{objective}.label"))?;
-    let words = from.u32s(&format!("{objective}.words"))?;
-    let columns = probabilities.into_iter().zip(labels).zip(words);
-    let predictions: VecDeque<Prediction> = columns
-        .zip(ids)
-        .map(|(((p, label), words), id)| Prediction { exposure_id: id.clone(), p, label, words })
-        .collect();
-    Ok(Window::of(predictions))
 }

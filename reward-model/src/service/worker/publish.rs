@@ -1,0 +1,56 @@
+//! What others see of the training.
+
+use std::collections::BTreeMap;
+
+use plaudit_event::Objective;
+
+use super::{Progress, Worker, saved_id};
+use crate::{Trainer, metrics};
+
+impl Worker {
+    /// Publishes a scorer if one was learned since, and says where training stands.
+    pub(super) fn publish_if_new(&self, progress: &mut Progress) {
+        let trainer = &progress.trainer;
+        if progress.published != Some(trainer.examples()) {
+            let love = trainer.predictions(Objective::LOVE);
+            self.shared.publish(trainer.snapshot(), love);
+            progress.published = Some(trainer.examples());
+        } else if self.status.borrow().position == progress.position {
+            return;
+        }
+        let objectives: BTreeMap<_, _> = trainer
+            .objectives()
+            .iter()
+            .filter_map(|objective| Some((objective.clone(), trainer.quality(&objective.0)?)))
+            .collect();
+        for (objective, quality) in &objectives {
+            metrics::quality(objective, quality);
+        }
+        let drift: BTreeMap<_, _> =
+            trainer.objectives().iter().map(|objective| (objective.clone(), trainer.drift(&objective.0))).collect();
+        for (objective, drift) in &drift {
+            drift.iter().for_each(|(statistic, drift)| metrics::drift(objective, *statistic, drift));
+        }
+        let now = self.clock.now();
+        self.status.send_modify(|status| {
+            status.examples = trainer.examples();
+            status.position = progress.position;
+            status.love = objectives.get(Objective::LOVE).copied();
+            status.objectives = objectives;
+            status.drift = drift;
+            status.closed_through = trainer.closed_through();
+            status.published = Some(now);
+            status.checkpoint_id = saved_id(progress);
+        });
+    }
+}
+
+/// Reports the statistics that have changed within the newest `count` predictions.
+pub(super) fn tell_changes(trainer: &Trainer, count: u64) {
+    for objective in trainer.objectives() {
+        for (statistic, drift) in trainer.drift(&objective.0).into_iter().filter(|(_, drift)| drift.since < count) {
+            let (statistic, mean) = (statistic.as_str(), drift.mean);
+            tracing::warn!(%objective, statistic, mean, "reward model: the world has changed");
+        }
+    }
+}
