@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use plaudit_event::Objective;
 
 use super::{Progress, Worker, saved_id};
-use crate::{Trainer, metrics};
+use crate::{Drift, Statistic, Trainer, metrics};
 
 impl Worker {
     /// Publishes a scorer if one was learned since, and says where training stands.
@@ -47,10 +47,11 @@ impl Worker {
 
 /// Reports the statistics that have changed within the newest `count` predictions.
 pub(super) fn tell_changes(trainer: &Trainer, count: u64) {
+    let is_new = |(_, drift): &(Statistic, Drift)| drift.changes > 0 && drift.since < count;
     for objective in trainer.objectives() {
-        for (statistic, drift) in trainer.drift(&objective.0).into_iter().filter(|(_, drift)| drift.since < count) {
+        for (statistic, drift) in trainer.drift(&objective.0).into_iter().filter(is_new) {
             let (statistic, mean) = (statistic.as_str(), drift.mean);
-            tracing::warn!(%objective, statistic, mean, "reward model: the world has changed");
+            tracing::info!(%objective, statistic, mean, "a statistic of predictions has changed");
         }
     }
 }
