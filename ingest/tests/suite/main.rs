@@ -4,7 +4,6 @@
 mod attribution;
 mod bad_input;
 mod change;
-mod crash;
 mod histories;
 mod in_flight;
 mod intake;

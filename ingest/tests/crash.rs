@@ -1,21 +1,24 @@
 //! A process that is killed while it takes signals in: what it acknowledged is there.
+//!
+//! This program is both: the test, and, where [`DIRECTORY`] says where to work, the process that it kills. So it has a
+//! `main` of its own.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::print_stdout, reason = "a test without a harness reports itself")]
 
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use plaudit_event::{Envelope, Event};
+use plaudit_event::{Envelope, Event, ManualClock, Timestamp};
 use plaudit_ingest::log::{EventLog, SqliteLog, Topic};
 use plaudit_ingest::{Config, Intake, Outcome};
 use serde_json::{Value, json};
 
-use crate::support::{clock, values};
-
 /// Tells the child where to work.
 const DIRECTORY: &str = "PLAUDIT_TEST_CRASH_DIRECTORY";
-const NOW: i64 = 1_000_000;
+const NOW: Timestamp = Timestamp::from_millis(1_000_000);
 
 fn batch(number: usize) -> Vec<Value> {
     let signal = |i| json!({"signal_id": format!("{number}-{i}"), "exposure_id": "e", "kind": "love", "ts": 5});
@@ -23,34 +26,37 @@ fn batch(number: usize) -> Vec<Value> {
 }
 
 async fn open(directory: &Path) -> (Arc<dyn EventLog>, Intake) {
-    let clock = clock(NOW);
+    let clock = Arc::new(ManualClock::new(NOW));
     let log = SqliteLog::open(&directory.join("log.db"), clock.clone()).unwrap();
     let log: Arc<dyn EventLog> = Arc::new(log);
     let intake = Intake::open(log.clone(), clock, &Config::default()).await;
     (log, intake.unwrap())
 }
 
-/// Run by the test below in a process of its own: sends batches for ever and says which were
-/// acknowledged.
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "the child process of `what_a_killed_process_acknowledged_is_there`"]
-async fn child() {
-    let Some(directory) = std::env::var_os(DIRECTORY) else { return };
-    let (_log, intake) = open(Path::new(&directory)).await;
-    for number in 0.. {
-        intake.signals(batch(number)).await.unwrap();
-        let mut out = std::io::stdout();
-        writeln!(out, "acknowledged {number}").unwrap();
-        out.flush().unwrap();
+fn main() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    match std::env::var_os(DIRECTORY) {
+        Some(directory) => runtime.block_on(child(Path::new(&directory))),
+        None => {
+            runtime.block_on(what_a_killed_process_acknowledged_is_there());
+            println!("test what_a_killed_process_acknowledged_is_there ... ok");
+        }
     }
 }
 
-#[tokio::test]
+/// Sends batches for ever and says which were acknowledged.
+async fn child(directory: &Path) {
+    let (_log, intake) = open(directory).await;
+    for number in 0.. {
+        intake.signals(batch(number)).await.unwrap();
+        println!("acknowledged {number}");
+    }
+}
+
 async fn what_a_killed_process_acknowledged_is_there() {
     let directory = tempfile::tempdir().unwrap();
     for kill_after in [1, 7, 30] {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "crash::child", "--ignored", "--nocapture"])
             .env(DIRECTORY, directory.path())
             .stdout(Stdio::piped())
             .spawn()
@@ -63,7 +69,8 @@ async fn what_a_killed_process_acknowledged_is_there() {
         assert_eq!(acknowledged, kill_after);
 
         let (log, intake) = open(directory.path()).await;
-        let ids: Vec<String> = values(&*log, Topic::Signals).await.iter().map(|text| id_of(text)).collect();
+        let ids: Vec<String> =
+            log.read(Topic::Signals, 0, usize::MAX).await.unwrap().iter().map(|stored| id_of(&stored.value)).collect();
         let distinct: BTreeSet<&String> = ids.iter().collect();
         assert_eq!(distinct.len(), ids.len(), "each once, also after the restarts");
         assert_eq!(ids.len() % 5, 0, "no batch is torn");
@@ -74,8 +81,8 @@ async fn what_a_killed_process_acknowledged_is_there() {
     }
 }
 
-fn id_of(text: &str) -> String {
-    match Envelope::decode(text.as_bytes()).unwrap().event {
+fn id_of(value: &[u8]) -> String {
+    match Envelope::decode(value).unwrap().event {
         Event::Signal(signal) => signal.signal_id.to_string(),
         other => panic!("not a signal: {other:?}"),
     }
