@@ -41,6 +41,7 @@ impl Pages {
         let known = known.and_then(|index| self.pages.remove(index));
         let start = number * PAGE;
         let mut page = known.unwrap_or(Page { number, end: start, records: Vec::new(), bytes: 0 });
+        let before = page.end;
         while page.end <= offset {
             // A full page, or what a log gives of it at once, or what there is so far.
             let read = log.read(self.topic, page.end, (start + PAGE - page.end) as usize).await?;
@@ -48,11 +49,16 @@ impl Pages {
             page.end = last.offset + 1;
             page.records.extend(read.into_iter().filter(|stored| stored.offset < start + PAGE));
         }
-        page.bytes = page.records.iter().map(|stored| stored.value.len()).sum();
+        let is_longer = page.end > before;
+        if is_longer {
+            page.bytes = page.records.iter().map(|stored| stored.value.len()).sum();
+        }
         let found = page.records.binary_search_by_key(&offset, |stored| stored.offset).ok();
         let found = found.map(|index| page.records[index].clone());
         self.pages.push_front(page);
-        self.shrink();
+        if is_longer {
+            self.shrink();
+        }
         Ok(found)
     }
 
