@@ -12,7 +12,7 @@
 //! Rare positives are drawn more often than they occur; the loss is taken at the model's logit plus the logarithm of
 //! that oversampling, `ln(s/(1−s)) − ln(π/(1−π))`, so that the logit itself is the one at the true base rate π (the
 //! prior correction of King & Zeng 2001, applied while training instead of after it). A running recalibration follows
-//! a base rate that moves.
+//! a base rate that moves. Detectors of change watch the error of predictions and what they are made from ([`Drift`]).
 
 mod calibration;
 mod config;

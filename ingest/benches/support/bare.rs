@@ -11,7 +11,7 @@ use rdkafka::message::Message as _;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use serde::{Deserialize, Serialize};
 
-/// A row of table `exposures`.
+/// A row of table `exposures`; that of the store is private, as the bench is a user of the crate.
 #[derive(Row, Clone, Serialize, Deserialize)]
 pub(crate) struct Stored {
     exposure_id: String,
