@@ -24,6 +24,8 @@ pub struct Config {
     pub replay: ReplayConfig,
     /// How predictions are kept calibrated.
     pub calibration: CalibrationConfig,
+    /// What examples are told apart by when quality and memory are looked at in parts.
+    pub segments: SegmentConfig,
     /// Most examples of one unit per day that are trained on, corrections among them, at least 1. Of the others, new
     /// ones are only predicted, and corrections only remove what they correct. Bounds what one adversarial user can do.
     pub max_examples_per_unit_day: u32,
@@ -42,6 +44,7 @@ impl Default for Config {
             learner: LearnerConfig::default(),
             replay: ReplayConfig::default(),
             calibration: CalibrationConfig::default(),
+            segments: SegmentConfig::default(),
             max_examples_per_unit_day: 200,
             metrics_window: 10_000,
             service: ServiceConfig::default(),
@@ -108,18 +111,56 @@ pub struct LearnerConfig {
     pub average_decay: f64,
     /// Longest memory of the weight average in examples, 32 to 1e9.
     pub average_horizon: f64,
+    /// What the sums of squared gradients are multiplied with when the error of predictions is seen to have grown, so
+    /// that steps become large again: above 0 and at most 1, where 1 is off.
+    pub rewarm: f64,
+    /// Further models, each of which learns every example twice or not at all; how far their logits lie apart is the
+    /// uncertainty of a score. 0 to 32; 0 is off, 1 tells nothing.
+    pub ensemble: usize,
 }
 
 impl Default for LearnerConfig {
     fn default() -> Self {
-        Self { alpha: 2.0, beta: 1.0, l1: 0.0, l2: 20.0, average_decay: 8.0, average_horizon: 2_000.0 }
+        Self {
+            alpha: 2.0,
+            beta: 1.0,
+            l1: 0.0,
+            l2: 20.0,
+            average_decay: 8.0,
+            average_horizon: 2_000.0,
+            rewarm: 1.0,
+            ensemble: 4,
+        }
     }
+}
+
+/// Which past examples are kept and how they are learned again (*Continual learning survey*, arXiv 2302.00487).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReplayStrategy {
+    /// Nothing is learned again.
+    None,
+    /// The newest examples of each class.
+    Recent,
+    /// A uniform sample of each class (Vitter 1985).
+    Reservoir,
+    /// A sample of each class that holds as many examples of every segment as there is room for (Chrysakis & Moens,
+    /// ICML 2020, algorithm 1).
+    Stratified,
+    /// A uniform sample of each class, and with each example the logit of when it was new, which its logit is drawn
+    /// back to (DER++, Buzzega et al., NeurIPS 2020, equation 6).
+    Logits,
 }
 
 /// Replay of past examples.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ReplayConfig {
+    /// What is kept, and how it is learned again.
+    pub strategy: ReplayStrategy,
+    /// How strongly a drawn row is held at its stored logit under the strategy `logits`: the weight α of half the
+    /// squared distance, 0 to 10.
+    pub logit_weight: f64,
     /// Most examples kept per objective and class, a uniform sample of all seen.
     pub capacity: usize,
     /// Past examples trained on after each new one, per objective.
@@ -131,7 +172,29 @@ pub struct ReplayConfig {
 
 impl Default for ReplayConfig {
     fn default() -> Self {
-        Self { capacity: 8_192, per_example: 2, positive_share: 0.1 }
+        Self {
+            strategy: ReplayStrategy::Reservoir,
+            logit_weight: 0.1,
+            capacity: 8_192,
+            per_example: 2,
+            positive_share: 0.1,
+        }
+    }
+}
+
+/// What examples are told apart by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SegmentConfig {
+    /// `surface`, or the name of an attribute of exposures; examples without it are in the segment of no name.
+    pub by: String,
+    /// Most segments told apart, 1 to 1024; examples of further ones are in `other`.
+    pub most: usize,
+}
+
+impl Default for SegmentConfig {
+    fn default() -> Self {
+        Self { by: "surface".to_owned(), most: 64 }
     }
 }
 
@@ -213,6 +276,13 @@ impl Config {
         if !(1 << 10..=1 << 24).contains(&buckets) {
             add("encoder.buckets", format!("must be 1024 to 16777216, got {buckets}"));
         }
+        let (most, members) = (self.segments.most, self.learner.ensemble);
+        if !(1..=1_024).contains(&most) {
+            add("segments.most", format!("must be 1 to 1024, got {most}"));
+        }
+        if members > 32 {
+            add("learner.ensemble", format!("must be 0 to 32, got {members}"));
+        }
         for (key, value) in self.counts() {
             if value == 0 {
                 add(key, "must be at least 1, got 0".to_owned());
@@ -238,7 +308,7 @@ impl Config {
         ]
     }
 
-    fn numbers(&self) -> [(&'static str, f64, RangeInclusive<f64>, &'static str); 13] {
+    fn numbers(&self) -> [(&'static str, f64, RangeInclusive<f64>, &'static str); 15] {
         let (learner, calibration) = (&self.learner, &self.calibration);
         // Training computes in single precision, where smaller numbers become 0 and the largest ones infinite.
         let above_zero = (1e-6..=1e6, "1e-6 to 1e6");
@@ -261,6 +331,8 @@ impl Config {
             number("calibration.bend_drift", calibration.bend_drift, &not_negative),
             number("calibration.bend_prior", calibration.bend_prior, &not_negative),
             number("replay.positive_share", self.replay.positive_share, &share),
+            number("replay.logit_weight", self.replay.logit_weight, &(0.0..=10.0, "0 to 10")),
+            number("learner.rewarm", learner.rewarm, &(1e-6..=1.0, "above 0 and at most 1")),
         ]
     }
 

@@ -96,17 +96,33 @@ impl Monitor {
     }
 }
 
+/// What one prediction made the detectors say.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Changes {
+    /// Statistics that have changed.
+    pub(crate) count: u64,
+    /// Whether the error is one of them, and has grown.
+    pub(crate) is_error_larger: bool,
+}
+
 /// The statistics of one objective.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Monitors([Monitor; Statistic::ALL.len()]);
 
 impl Monitors {
-    /// Takes a prediction `p`, what came of it, and the length of what it was about; how many statistics have changed.
-    pub(crate) fn update(&mut self, p: f64, label: f64, words: u32) -> u64 {
+    /// Takes a prediction `p`, what came of it, and the length of what it was about.
+    pub(crate) fn update(&mut self, p: f64, label: f64, words: u32) -> Changes {
         let words = f64::from(words);
         let values = [(p - label).powi(2), p, label, words / (words + HALF_WORDS)];
-        let monitors = self.0.iter_mut().zip(values);
-        monitors.map(|(monitor, value)| u64::from(monitor.update(value))).sum()
+        let mut changes = Changes::default();
+        for ((statistic, monitor), value) in Statistic::ALL.into_iter().zip(&mut self.0).zip(values) {
+            let before = monitor.adwin.mean();
+            if monitor.update(value) {
+                changes.count += 1;
+                changes.is_error_larger |= statistic == Statistic::Error && monitor.adwin.mean() > before;
+            }
+        }
+        changes
     }
 
     pub(crate) fn told(&self) -> impl Iterator<Item = (Statistic, Drift)> {

@@ -15,7 +15,8 @@ use plaudit_event::Role;
 use crate::Row;
 use crate::config::EncoderConfig;
 use surface::DENSE;
-use text::{Kind, Token, hash_bytes, mix, pair, tokens};
+pub(crate) use text::mix;
+use text::{Kind, Token, hash_bytes, pair, tokens};
 
 /// Changes whenever the same text would give other features.
 pub(crate) const ENCODER_VERSION: u32 = 1;

@@ -13,12 +13,24 @@ use crate::{Error, RewardModel, Row, Scores};
 #[derive(Debug, Clone)]
 pub(crate) struct FrozenHead {
     pub(crate) network: Network,
+    /// The models whose disagreement is the uncertainty.
+    pub(crate) members: Vec<Network>,
     pub(crate) calibrator: Calibrator,
 }
 
 impl FrozenHead {
     fn logit(&self, features: &Features) -> f64 {
         self.calibrator.apply(self.network.logit(features))
+    }
+
+    /// Standard deviation of the members' calibrated logits; `None` for fewer than two.
+    fn spread(&self, features: &Features) -> Option<f64> {
+        let logits = self.members.iter().map(|member| self.calibrator.apply(member.logit(features)));
+        let logits: Vec<f64> = logits.collect();
+        let n = logits.len() as f64;
+        let mean = logits.iter().sum::<f64>() / n;
+        let squares: f64 = logits.iter().map(|z| (z - mean).powi(2)).sum();
+        (logits.len() > 1).then(|| (squares / (n - 1.0)).sqrt())
     }
 }
 
@@ -54,7 +66,9 @@ impl HashModel {
         let features = self.encoder.encode(row);
         let logit = |head: &Option<FrozenHead>| head.as_ref().map(|head| head.logit(&features));
         let logits = self.heads.iter().map(logit).collect();
-        Scores::new(Arc::clone(&self.objectives), logits)
+        let spread = |head: &Option<FrozenHead>| head.as_ref().and_then(|head| head.spread(&features));
+        let spreads = self.heads.iter().map(spread).collect();
+        Scores::new(Arc::clone(&self.objectives), logits).with_spreads(spreads)
     }
 }
 

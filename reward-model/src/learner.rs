@@ -35,11 +35,18 @@ pub(crate) struct Learner {
     pub(crate) average: Network,
     /// How many examples were learned.
     pub(crate) examples: u64,
+    /// Steps of the average since it began.
+    pub(crate) averaged: u64,
 }
 
 impl Learner {
     pub(crate) fn new(buckets: usize) -> Self {
-        Self { linear: Linear::new(buckets), average: Network { weights: vec![0.0; buckets] }, examples: 0 }
+        Self {
+            linear: Linear::new(buckets),
+            average: Network { weights: vec![0.0; buckets] },
+            examples: 0,
+            averaged: 0,
+        }
     }
 
     /// The logit of the weights in training, for the gradient.
@@ -50,6 +57,13 @@ impl Learner {
     /// One step against the gradient `slope · x`.
     pub(crate) fn update(&mut self, features: &Features, slope: f64, rates: Rates) {
         self.linear.update(features, slope as f32, rates);
+    }
+
+    /// Makes steps large again: the sums of squared gradients are multiplied with `factor`, the weights stay, and the
+    /// average begins anew.
+    pub(crate) fn rewarm(&mut self, factor: f64, rates: Rates) {
+        self.linear.rewarm(factor as f32, rates);
+        self.averaged = 0;
     }
 
     /// To be called once per example, after its updates.
@@ -63,7 +77,8 @@ impl Learner {
             return;
         }
         let eta = config.average_decay;
-        let steps = (self.examples / AVERAGE_EVERY) as f64;
+        self.averaged += 1;
+        let steps = self.averaged as f64;
         let slowest = AVERAGE_EVERY as f64 / config.average_horizon;
         let rate = ((eta + 1.0) / (steps + eta)).max(slowest).min(1.0) as f32;
         let pairs = self.average.weights.iter_mut().zip(&self.linear.weights);

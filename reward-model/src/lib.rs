@@ -28,11 +28,15 @@ mod model;
 mod prequential;
 pub mod quality;
 mod replay;
+mod segments;
 mod service;
 mod trainer;
 mod unit_cap;
 
-pub use config::{CalibrationConfig, Config, EncoderConfig, EncoderKind, LearnerConfig, ReplayConfig, ServiceConfig};
+pub use config::{
+    CalibrationConfig, Config, EncoderConfig, EncoderKind, LearnerConfig, ReplayConfig, ReplayStrategy, SegmentConfig,
+    ServiceConfig,
+};
 pub use drift::{Drift, Statistic};
 pub use error::Error;
 pub use evaluate::{Bootstrap, Estimate, Report, evaluate};

@@ -34,12 +34,21 @@ impl Rates {
 
     /// The weight that follows from z and n of coordinate `index`.
     pub(crate) fn weight(&self, index: usize, z: f32, n: f32) -> f32 {
-        let intercept = index == 0;
-        let (l1, l2) = if intercept { (0.0, 0.0) } else { (self.l1, self.l2) };
+        let (l1, _) = self.penalties(index);
         if z.abs() <= l1 {
             return 0.0;
         }
-        -(z - l1.copysign(z)) / ((self.beta + n.sqrt()) / self.alpha + l2)
+        -(z - l1.copysign(z)) / self.stiffness(index, n)
+    }
+
+    /// What the pull beyond λ₁ is divided by to give the weight.
+    fn stiffness(&self, index: usize, n: f32) -> f32 {
+        (self.beta + n.sqrt()) / self.alpha + self.penalties(index).1
+    }
+
+    /// λ₁ and λ₂ of coordinate `index`: none for the intercept.
+    fn penalties(&self, index: usize) -> (f32, f32) {
+        if index == 0 { (0.0, 0.0) } else { (self.l1, self.l2) }
     }
 }
 
@@ -60,6 +69,24 @@ impl Linear {
             self.squares[index] = grown;
             self.weights[index] = rates.weight(index, z, grown);
         });
+    }
+}
+
+impl Linear {
+    /// Multiplies the sums of squares with `factor` and moves the pulls so that the weights stay.
+    pub(crate) fn rewarm(&mut self, factor: f32, rates: Rates) {
+        let sums = self.pulls.iter_mut().zip(&mut self.squares);
+        for (index, ((z, n), weight)) in sums.zip(&mut self.weights).enumerate() {
+            let before = rates.stiffness(index, *n);
+            *n *= factor;
+            if *weight != 0.0 {
+                let (l1, _) = rates.penalties(index);
+                let beyond = *z - l1.copysign(*z);
+                *z = beyond * (rates.stiffness(index, *n) / before) + l1.copysign(*z);
+            }
+            // Exactly what a checkpoint makes of the two sums.
+            *weight = rates.weight(index, *z, *n);
+        }
     }
 }
 

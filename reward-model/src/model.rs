@@ -21,21 +21,38 @@ pub struct Row<'a> {
 pub struct Scores {
     objectives: Arc<[Objective]>,
     logits: Vec<Option<f64>>,
+    spreads: Vec<Option<f64>>,
 }
 
 impl Scores {
     /// Scores with one logit per objective, in the order of `objectives`; `None` where nothing was learned yet.
     #[must_use]
     pub fn new(objectives: Arc<[Objective]>, logits: Vec<Option<f64>>) -> Self {
-        Self { objectives, logits }
+        Self { objectives, logits, spreads: Vec::new() }
+    }
+
+    /// With the standard deviation of each logit over an ensemble, in the order of the objectives.
+    #[must_use]
+    pub fn with_spreads(self, spreads: Vec<Option<f64>>) -> Self {
+        Self { spreads, ..self }
     }
 
     /// Logit of the probability of `objective`, at the true base rate; `None` for an unknown objective, and for one
     /// without a single label of each class so far.
     #[must_use]
     pub fn logit(&self, objective: &str) -> Option<f64> {
-        let at = self.objectives.iter().position(|o| o.0 == objective)?;
-        self.logits.get(at).copied().flatten()
+        self.logits.get(self.place(objective)?).copied().flatten()
+    }
+
+    /// Standard deviation of the logit of `objective` over an ensemble of heads: how unsure the model is; `None` where
+    /// there is no ensemble.
+    #[must_use]
+    pub fn spread(&self, objective: &str) -> Option<f64> {
+        self.spreads.get(self.place(objective)?).copied().flatten()
+    }
+
+    fn place(&self, objective: &str) -> Option<usize> {
+        self.objectives.iter().position(|o| o.0 == objective)
     }
 
     /// The probability of `objective`; `None` as for [`Scores::logit`].

@@ -1,12 +1,13 @@
 //! Test, then train: the newest predictions, each made before its example was trained on.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use plaudit_event::ExposureId;
 use serde::Serialize;
 
 use crate::Quality;
 use crate::encode::hash_text;
+use crate::segments::Segment;
 
 /// One prediction and what came of it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -19,6 +20,9 @@ pub struct Prediction {
     pub label: f32,
     /// Length of the response.
     pub words: u32,
+    /// Number of its segment.
+    #[serde(skip)]
+    pub(crate) segment: Segment,
 }
 
 /// The newest predictions of one objective.
@@ -81,18 +85,32 @@ impl Window {
     }
 
     /// The predictions with a label, oldest first.
-    pub(crate) fn labelled(&self) -> impl Iterator<Item = &Prediction> {
+    pub(crate) fn labelled(&self) -> impl Iterator<Item = &Prediction> + Clone {
         self.predictions.iter().filter(|prediction| !prediction.label.is_nan())
     }
 
     pub(crate) fn quality(&self) -> Option<Quality> {
-        let column = |read: fn(&Prediction) -> f64| -> Vec<f64> { self.labelled().map(read).collect() };
-        Quality::measure(
-            &column(|prediction| prediction.p),
-            &column(|prediction| f64::from(prediction.label)),
-            &column(|prediction| f64::from(prediction.words)),
-        )
+        measure(self.labelled())
     }
+
+    /// Quality by segment.
+    pub(crate) fn quality_by_segment(&self) -> BTreeMap<Segment, Quality> {
+        let mut parts: BTreeMap<Segment, Vec<&Prediction>> = BTreeMap::new();
+        for prediction in self.labelled() {
+            parts.entry(prediction.segment).or_default().push(prediction);
+        }
+        let measured = |(segment, part): (Segment, Vec<&Prediction>)| Some((segment, measure(part.into_iter())?));
+        parts.into_iter().filter_map(measured).collect()
+    }
+}
+
+fn measure<'a>(predictions: impl Iterator<Item = &'a Prediction> + Clone) -> Option<Quality> {
+    let column = |read: fn(&Prediction) -> f64| -> Vec<f64> { predictions.clone().map(read).collect() };
+    Quality::measure(
+        &column(|prediction| prediction.p),
+        &column(|prediction| f64::from(prediction.label)),
+        &column(|prediction| f64::from(prediction.words)),
+    )
 }
 
 #[cfg(test)]
@@ -104,7 +122,7 @@ mod tests {
     fn prediction(number: u32) -> (u64, Prediction) {
         let exposure_id = ExposureId::new(format!("e{number}")).unwrap();
         let hash = hash_text(exposure_id.as_str());
-        (hash, Prediction { exposure_id, p: 0.5, label: 0.0, words: number })
+        (hash, Prediction { exposure_id, p: 0.5, label: 0.0, words: number, segment: 0 })
     }
 
     fn filled(n: u32) -> Window {

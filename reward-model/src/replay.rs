@@ -1,40 +1,91 @@
-//! The memory of past examples: per objective and class a uniform sample of everything seen.
+//! The memory of past examples: per objective and class a bounded selection of everything seen.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use plaudit_event::Stream;
 use plaudit_nn::loss::logit;
 use rand::Rng;
 
+use crate::config::{ReplayConfig, ReplayStrategy};
 use crate::encode::Features;
+use crate::segments::Segment;
 
 /// One remembered example.
 #[derive(Debug, Clone)]
 pub(crate) struct Memory {
     /// Hash of the exposure's id, to find it when a correction comes.
     pub(crate) exposure: u64,
+    /// Hash of the unit's id.
+    pub(crate) unit: u64,
+    pub(crate) segment: Segment,
     pub(crate) features: Arc<Features>,
     pub(crate) label: f32,
     pub(crate) weight: f32,
+    /// The logit of the weights in training when it was new.
+    pub(crate) logit: f32,
 }
 
-/// A uniform sample of bounded size of all examples offered (Vitter 1985, algorithm R).
+/// The remembered examples of one class.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Reservoir {
-    pub(crate) items: Vec<Memory>,
-    pub(crate) seen: u64,
+pub(crate) struct Class {
+    pub(crate) items: VecDeque<Memory>,
+    /// Examples offered and not taken back, by segment.
+    pub(crate) seen: BTreeMap<Segment, u64>,
 }
 
-impl Reservoir {
-    fn offer(&mut self, memory: Memory, capacity: usize, stream: &mut Stream) {
-        self.seen += 1;
-        if self.items.len() < capacity {
-            self.items.push(memory);
+impl Class {
+    pub(crate) fn seen(&self) -> u64 {
+        self.seen.values().sum()
+    }
+
+    fn offer(&mut self, memory: Memory, config: &ReplayConfig, stream: &mut Stream) {
+        let segment = memory.segment;
+        *self.seen.entry(segment).or_default() += 1;
+        if config.strategy == ReplayStrategy::None {
             return;
         }
-        let place = stream.random_range(0..self.seen);
-        if let Some(slot) = usize::try_from(place).ok().and_then(|at| self.items.get_mut(at)) {
+        if self.items.len() < config.capacity {
+            self.items.push_back(memory);
+            return;
+        }
+        match config.strategy {
+            ReplayStrategy::None => {}
+            ReplayStrategy::Recent => {
+                self.items.pop_front();
+                self.items.push_back(memory);
+            }
+            ReplayStrategy::Reservoir | ReplayStrategy::Logits => {
+                let place = stream.random_range(0..self.seen());
+                self.replace(usize::try_from(place).ok(), memory);
+            }
+            ReplayStrategy::Stratified => self.offer_to_segment(memory, stream),
+        }
+    }
+
+    /// Takes the place of a row of the segment with the most rows, or, where that is its own, of one of its own as in a
+    /// uniform sample of the segment.
+    fn offer_to_segment(&mut self, memory: Memory, stream: &mut Stream) {
+        let mut held: BTreeMap<Segment, u64> = BTreeMap::new();
+        for item in &self.items {
+            *held.entry(item.segment).or_default() += 1;
+        }
+        let own = held.get(&memory.segment).copied().unwrap_or(0);
+        let largest = held.iter().max_by_key(|(segment, count)| (**count, std::cmp::Reverse(**segment)));
+        let Some((largest, most)) = largest.map(|(segment, count)| (*segment, *count)) else { return };
+        let (segment, place) = if own < most {
+            (largest, stream.random_range(0..most))
+        } else {
+            let seen = self.seen.get(&memory.segment).copied().unwrap_or(1);
+            (memory.segment, stream.random_range(0..seen))
+        };
+        let mut members = self.items.iter().enumerate().filter(|(_, item)| item.segment == segment);
+        let slot = usize::try_from(place).ok().and_then(|place| members.nth(place)).map(|(at, _)| at);
+        self.replace(slot, memory);
+    }
+
+    fn replace(&mut self, place: Option<usize>, memory: Memory) {
+        if let Some(slot) = place.and_then(|at| self.items.get_mut(at)) {
             *slot = memory;
         }
     }
@@ -43,33 +94,42 @@ impl Reservoir {
     ///
     /// That an example gave way is told from there having been any for which there was no room: after an overflow an
     /// example that was never offered counts as one that gave way.
-    fn forget(&mut self, exposure: u64) -> bool {
-        if let Some(at) = self.items.iter().position(|item| item.exposure == exposure) {
-            self.items.swap_remove(at);
-        } else if self.seen <= self.items.len() as u64 {
-            return false;
+    fn forget(&mut self, exposure: u64, segment: Segment) -> bool {
+        let found = self.items.iter().position(|item| item.exposure == exposure);
+        let segment = match found {
+            Some(at) => self.items.remove(at).map_or(segment, |item| item.segment),
+            None if self.seen() <= self.items.len() as u64 => return false,
+            None => segment,
+        };
+        if let Some(count) = self.seen.get_mut(&segment) {
+            *count = count.saturating_sub(1);
         }
-        self.seen -= 1;
         true
     }
-}
 
-impl Reservoir {
-    /// Removes the rows of these exposures; returns how many there were. Those that gave way to others left nothing.
-    fn erase(&mut self, exposures: &HashSet<u64>) -> u64 {
-        let before = self.items.len();
-        self.items.retain(|item| !exposures.contains(&item.exposure));
-        let removed = (before - self.items.len()) as u64;
-        self.seen -= removed;
+    /// Removes the rows that `is_gone` names; returns how many there were. Those that gave way to others left nothing.
+    fn retain(&mut self, is_gone: impl Fn(&Memory) -> bool) -> u64 {
+        let mut removed = 0;
+        for item in self.items.iter().filter(|item| is_gone(item)) {
+            removed += 1;
+            if let Some(count) = self.seen.get_mut(&item.segment) {
+                *count = count.saturating_sub(1);
+            }
+        }
+        self.items.retain(|item| !is_gone(item));
         removed
+    }
+
+    fn held(&self, segment: Segment) -> usize {
+        self.items.iter().filter(|item| item.segment == segment).count()
     }
 }
 
-/// The reservoirs of one objective.
+/// The remembered examples of one objective.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Replay {
-    pub(crate) positives: Reservoir,
-    pub(crate) negatives: Reservoir,
+    pub(crate) positives: Class,
+    pub(crate) negatives: Class,
 }
 
 /// A row drawn from the memory.
@@ -83,24 +143,25 @@ pub(crate) struct Draw<'a> {
 impl Replay {
     /// Whether an example of each class has been seen and not been taken back.
     pub(crate) fn has_both_classes(&self) -> bool {
-        self.positives.seen > 0 && self.negatives.seen > 0
+        self.positives.seen() > 0 && self.negatives.seen() > 0
     }
 
-    pub(crate) fn offer(&mut self, memory: Memory, capacity: usize, stream: &mut Stream) {
-        self.class(memory.label).offer(memory, capacity, stream);
+    pub(crate) fn offer(&mut self, memory: Memory, config: &ReplayConfig, stream: &mut Stream) {
+        self.class(memory.label).offer(memory, config, stream);
     }
 
-    /// Forgets an example that was offered with `label`; `false` when it was not.
-    pub(crate) fn forget(&mut self, exposure: u64, label: f32) -> bool {
-        self.class(label).forget(exposure)
+    /// Forgets an example of `segment` that was offered with `label`; `false` when it was not.
+    pub(crate) fn forget(&mut self, exposure: u64, segment: Segment, label: f32) -> bool {
+        self.class(label).forget(exposure, segment)
     }
 
     /// Removes every row of these exposures; returns how many there were.
     pub(crate) fn erase(&mut self, exposures: &HashSet<u64>) -> u64 {
-        self.positives.erase(exposures) + self.negatives.erase(exposures)
+        let is_gone = |item: &Memory| exposures.contains(&item.exposure);
+        self.positives.retain(is_gone) + self.negatives.retain(is_gone)
     }
 
-    fn class(&mut self, label: f32) -> &mut Reservoir {
+    fn class(&mut self, label: f32) -> &mut Class {
         if label >= 0.5 { &mut self.positives } else { &mut self.negatives }
     }
 
@@ -116,19 +177,31 @@ impl Replay {
     }
 
     fn natural_share(&self) -> f64 {
-        let positives = self.positives.seen as f64;
-        positives / (positives + self.negatives.seen as f64).max(1.0)
+        let positives = self.positives.seen() as f64;
+        positives / (positives + self.negatives.seen() as f64).max(1.0)
     }
 
     /// Draws a row, a positive with probability `share`; `None` while no row of one class is remembered.
-    pub(crate) fn draw(&self, share: f64, stream: &mut Stream) -> Option<Draw<'_>> {
+    pub(crate) fn draw(&self, share: f64, strategy: ReplayStrategy, stream: &mut Stream) -> Option<Draw<'_>> {
         if self.positives.items.is_empty() || self.negatives.items.is_empty() {
             return None;
         }
         let class = if stream.random::<f64>() < share { &self.positives } else { &self.negatives };
-        let at = stream.random_range(0..class.items.len());
-        let shift = logit(share) - logit(self.natural_share());
-        Some(Draw { memory: &class.items[at], shift })
+        let memory = &class.items[stream.random_range(0..class.items.len())];
+        let own = (strategy == ReplayStrategy::Stratified).then(|| self.segment_shift(memory.segment)).flatten();
+        let shift = logit(share) - logit(self.natural_share()) + own.unwrap_or(0.0);
+        Some(Draw { memory, shift })
+    }
+
+    /// How much more often positives of `segment` are held, against its negatives, than the segment's share of what was
+    /// seen says; `None` where a class of it is not held.
+    fn segment_shift(&self, segment: Segment) -> Option<f64> {
+        let odds = |class: &Class| {
+            let held = class.held(segment) as f64 / class.items.len() as f64;
+            let seen = class.seen.get(&segment).copied().unwrap_or(0) as f64 / class.seen().max(1) as f64;
+            (held > 0.0 && seen > 0.0).then(|| (held / seen).ln())
+        };
+        Some(odds(&self.positives)? - odds(&self.negatives)?)
     }
 }
 
@@ -140,9 +213,13 @@ mod tests {
     use crate::encode::GROUPS;
     use crate::encode::surface::DENSE;
 
+    fn room(capacity: usize) -> ReplayConfig {
+        ReplayConfig { strategy: ReplayStrategy::Reservoir, capacity, ..ReplayConfig::default() }
+    }
+
     fn memory(exposure: u64, label: f32) -> Memory {
         let features = Features { indices: Box::default(), ends: [0; GROUPS], dense: [0.0; DENSE] };
-        Memory { exposure, features: Arc::new(features), label, weight: 1.0 }
+        Memory { exposure, unit: exposure, segment: 0, features: Arc::new(features), label, weight: 1.0, logit: 0.0 }
     }
 
     #[test]
@@ -150,12 +227,12 @@ mod tests {
         let mut stream = Seed::new(1).stream("replay");
         let mut replay = Replay::default();
         for exposure in 0..10 {
-            replay.offer(memory(exposure, f32::from(exposure % 2 == 0)), 100, &mut stream);
+            replay.offer(memory(exposure, f32::from(exposure % 2 == 0)), &room(100), &mut stream);
         }
         let erased = HashSet::from([0, 1, 2, 99]);
         assert_eq!(replay.erase(&erased), 3);
         assert_eq!(replay.erase(&erased), 0);
-        assert_eq!((replay.positives.seen, replay.negatives.seen), (3, 4));
+        assert_eq!((replay.positives.seen(), replay.negatives.seen()), (3, 4));
         let left = replay.positives.items.iter().chain(&replay.negatives.items);
         assert!(left.into_iter().all(|item| !erased.contains(&item.exposure)));
     }
@@ -166,7 +243,7 @@ mod tests {
         let mut replay = Replay::default();
         for i in 0..10_000 {
             let label = f32::from(u8::from(i % 20 == 0));
-            replay.offer(memory(i, label), 400, &mut stream);
+            replay.offer(memory(i, label), &room(400), &mut stream);
         }
         (replay, stream)
     }
@@ -190,7 +267,7 @@ mod tests {
         let draws = 20_000;
         let mut positives = 0;
         for _ in 0..draws {
-            let draw = replay.draw(share, &mut stream).unwrap();
+            let draw = replay.draw(share, ReplayStrategy::Reservoir, &mut stream).unwrap();
             positives += u32::from(draw.memory.label >= 0.5);
             let expected = (0.125_f64 / 0.875).ln() - (0.05_f64 / 0.95).ln();
             assert!((draw.shift - expected).abs() < 1e-9);
@@ -204,24 +281,24 @@ mod tests {
         let mut stream = Seed::new(1).stream("replay");
         let mut replay = Replay::default();
         for i in 0..100 {
-            replay.offer(memory(i, f32::from(u8::from(i % 5 < 3))), 400, &mut stream);
+            replay.offer(memory(i, f32::from(u8::from(i % 5 < 3))), &room(400), &mut stream);
         }
         let share = replay.drawn_share(0.1, 2);
         assert!((share - 0.6).abs() < 1e-9);
-        assert!(replay.draw(share, &mut stream).unwrap().shift.abs() < 1e-9);
+        assert!(replay.draw(share, ReplayStrategy::Reservoir, &mut stream).unwrap().shift.abs() < 1e-9);
     }
 
     #[test]
     fn nothing_is_drawn_before_both_classes_are_known_nor_after_one_was_forgotten() {
         let mut stream = Seed::new(1).stream("replay");
         let mut replay = Replay::default();
-        replay.offer(memory(1, 1.0), 4, &mut stream);
-        assert!(replay.draw(0.1, &mut stream).is_none());
-        replay.offer(memory(2, 0.0), 4, &mut stream);
-        assert!(replay.draw(0.1, &mut stream).is_some());
+        replay.offer(memory(1, 1.0), &room(4), &mut stream);
+        assert!(replay.draw(0.1, ReplayStrategy::Reservoir, &mut stream).is_none());
+        replay.offer(memory(2, 0.0), &room(4), &mut stream);
+        assert!(replay.draw(0.1, ReplayStrategy::Reservoir, &mut stream).is_some());
         assert!(replay.has_both_classes());
-        assert!(replay.forget(1, 1.0) && !replay.forget(1, 1.0));
-        assert!(!replay.has_both_classes() && replay.draw(0.1, &mut stream).is_none());
+        assert!(replay.forget(1, 0, 1.0) && !replay.forget(1, 0, 1.0));
+        assert!(!replay.has_both_classes() && replay.draw(0.1, ReplayStrategy::Reservoir, &mut stream).is_none());
     }
 
     #[test]
@@ -230,11 +307,11 @@ mod tests {
         let remembered = |replay: &Replay, i| replay.negatives.items.iter().any(|item| item.exposure == i);
         let gone = (1..).find(|i| !remembered(&replay, *i)).unwrap();
         let kept = (1..).find(|i| remembered(&replay, *i)).unwrap();
-        assert!(replay.forget(gone, 0.0));
-        assert_eq!((replay.negatives.seen, replay.negatives.items.len()), (9_499, 400));
-        assert!(replay.forget(kept, 0.0));
-        assert_eq!((replay.negatives.seen, replay.negatives.items.len()), (9_498, 399));
-        assert_eq!(replay.positives.seen, 500, "the other class is not looked at");
+        assert!(replay.forget(gone, 0, 0.0));
+        assert_eq!((replay.negatives.seen(), replay.negatives.items.len()), (9_499, 400));
+        assert!(replay.forget(kept, 0, 0.0));
+        assert_eq!((replay.negatives.seen(), replay.negatives.items.len()), (9_498, 399));
+        assert_eq!(replay.positives.seen(), 500, "the other class is not looked at");
     }
 
     #[test]
@@ -242,9 +319,9 @@ mod tests {
         let mut stream = Seed::new(1).stream("replay");
         let mut replay = Replay::default();
         for i in 0..10 {
-            replay.offer(memory(i, 0.0), 10, &mut stream);
+            replay.offer(memory(i, 0.0), &room(10), &mut stream);
         }
-        assert!(!replay.forget(77, 0.0));
-        assert_eq!(replay.negatives.seen, 10);
+        assert!(!replay.forget(77, 0, 0.0));
+        assert_eq!(replay.negatives.seen(), 10);
     }
 }

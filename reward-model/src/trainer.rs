@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::encode::{Encoder, hash_text};
 use crate::hash_model::HashModel;
 use crate::linear::Rates;
+use crate::segments::{Segment, Segments};
 use crate::unit_cap::UnitCap;
 use crate::{Config, Drift, Error, Prediction, Quality, Row, Statistic};
 use head::{Head, Lesson, News};
@@ -58,6 +59,7 @@ pub struct Trainer {
     encoder: Encoder,
     heads: Vec<Head>,
     stream: Stream,
+    segments: Segments,
     units: UnitCap,
     examples: u64,
     last: Option<Taken>,
@@ -102,6 +104,7 @@ impl Trainer {
             encoder: Encoder::new(&config.encoder),
             heads: heads.collect(),
             stream: seed.stream("reward/replay"),
+            segments: Segments::new(&config.segments),
             units: UnitCap::default(),
             examples: 0,
             last: None,
@@ -163,6 +166,16 @@ impl Trainer {
         self.head(objective)?.window.quality()
     }
 
+    /// [`Trainer::quality`] of each segment on its own, by name.
+    #[must_use]
+    pub fn quality_by_segment(&self, objective: &str) -> BTreeMap<String, Quality> {
+        let parts = self.head(objective).map(|head| head.window.quality_by_segment()).unwrap_or_default();
+        let named = |(segment, quality): (Segment, Quality)| {
+            (self.segments.names().get(usize::from(segment)).cloned().unwrap_or_default(), quality)
+        };
+        parts.into_iter().map(named).collect()
+    }
+
     /// What the detectors of change say of `objective`, on every prediction made before its example was trained on and
     /// the label of then: corrections do not count. Empty for an objective that is not predicted.
     #[must_use]
@@ -212,6 +225,8 @@ impl Trainer {
         let lesson = Lesson {
             example,
             exposure: hash_text(example.exposure_id.as_str()),
+            unit,
+            segment: self.segments.of(example),
             features: Arc::new(self.encoder.encode(&row)),
             admitted,
         };

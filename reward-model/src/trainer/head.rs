@@ -7,20 +7,24 @@ use plaudit_nn::loss::sigmoid;
 
 use crate::Prediction;
 use crate::calibration::Calibrator;
-use crate::config::Config;
-use crate::drift::Monitors;
+use crate::config::{Config, ReplayStrategy};
+use crate::drift::{Changes, Monitors};
 use crate::encode::Features;
+use crate::encode::mix;
 use crate::encode::surface::num_words;
 use crate::hash_model::FrozenHead;
 use crate::learner::Learner;
 use crate::linear::Rates;
 use crate::prequential::Window;
 use crate::replay::{Memory, Replay};
+use crate::segments::Segment;
 
 /// An example on its way through the heads.
 pub(super) struct Lesson<'a> {
     pub(super) example: &'a Example,
     pub(super) exposure: u64,
+    pub(super) unit: u64,
+    pub(super) segment: Segment,
     pub(super) features: Arc<Features>,
     /// Within the bound of its unit: to be trained on.
     pub(super) admitted: bool,
@@ -60,6 +64,8 @@ impl News {
 #[derive(Debug, Clone)]
 pub(super) struct Head {
     pub(super) learner: Learner,
+    /// The ensemble: learners that each leave out half of the examples and learn the others twice.
+    pub(super) members: Vec<Learner>,
     pub(super) calibrator: Calibrator,
     pub(super) replay: Replay,
     pub(super) window: Window,
@@ -68,8 +74,10 @@ pub(super) struct Head {
 
 impl Head {
     pub(super) fn new(config: &Config) -> Self {
+        let buckets = config.encoder.buckets as usize;
         Self {
-            learner: Learner::new(config.encoder.buckets as usize),
+            learner: Learner::new(buckets),
+            members: vec![Learner::new(buckets); config.learner.ensemble],
             calibrator: Calibrator::new(&config.calibration),
             replay: Replay::default(),
             window: Window::default(),
@@ -79,9 +87,11 @@ impl Head {
 
     /// The scoring half; `None` until a label of each class has been seen.
     pub(super) fn frozen(&self) -> Option<FrozenHead> {
-        self.replay
-            .has_both_classes()
-            .then(|| FrozenHead { network: self.learner.average.clone(), calibrator: self.calibrator.clone() })
+        self.replay.has_both_classes().then(|| FrozenHead {
+            network: self.learner.average.clone(),
+            members: self.members.iter().map(|member| member.average.clone()).collect(),
+            calibrator: self.calibrator.clone(),
+        })
     }
 
     /// Predicts and records, or corrects what is recorded; then learns and replays. How many statistics are seen to
@@ -94,42 +104,54 @@ impl Head {
         rates: Rates,
         stream: &mut Stream,
     ) -> u64 {
-        let mut changes = 0;
+        let mut changes = Changes::default();
         match news {
             News::Nothing => return 0,
             News::First(label) => changes = self.predict(lesson, label, config),
             News::Correction { before, after } => self.correct(lesson, before, after, config),
         }
+        if changes.is_error_larger && config.learner.rewarm < 1.0 {
+            self.learners().for_each(|learner| learner.rewarm(config.learner.rewarm, rates));
+        }
         let Some(label) = news.label().filter(|_| lesson.admitted) else {
-            return changes;
+            return changes.count;
         };
         let memory = Memory {
             exposure: lesson.exposure,
+            unit: lesson.unit,
+            segment: lesson.segment,
             features: Arc::clone(&lesson.features),
             label: label.value,
             weight: label.weight,
+            logit: self.learner.training_logit(&lesson.features) as f32,
         };
-        learn(&mut self.learner, &memory, 0.0, rates);
-        self.replay.offer(memory, config.replay.capacity, stream);
+        let pass = Pass { rates, shift: 0.0, hold: 0.0 };
+        learn_all(&mut self.learner, &mut self.members, &memory, pass);
+        self.replay.offer(memory, &config.replay, stream);
         self.rehearse(config, rates, stream);
-        self.learner.finish_example(&config.learner);
-        changes
+        self.learners().for_each(|learner| learner.finish_example(&config.learner));
+        changes.count
+    }
+
+    fn learners(&mut self) -> impl Iterator<Item = &mut Learner> {
+        std::iter::once(&mut self.learner).chain(&mut self.members)
     }
 
     /// Learns from drawn memories.
     fn rehearse(&mut self, config: &Config, rates: Rates, stream: &mut Stream) {
-        let draws = config.replay.per_example;
+        let (draws, strategy) = (config.replay.per_example, config.replay.strategy);
         let share = self.replay.drawn_share(config.replay.positive_share, draws);
+        let hold = if strategy == ReplayStrategy::Logits { config.replay.logit_weight } else { 0.0 };
         for _ in 0..draws {
-            let Some(draw) = self.replay.draw(share, stream) else {
+            let Some(draw) = self.replay.draw(share, strategy, stream) else {
                 return;
             };
-            learn(&mut self.learner, draw.memory, draw.shift, rates);
+            learn_all(&mut self.learner, &mut self.members, draw.memory, Pass { rates, shift: draw.shift, hold });
         }
     }
 
-    fn predict(&mut self, lesson: &Lesson<'_>, label: Label, config: &Config) -> u64 {
-        let mut changes = 0;
+    fn predict(&mut self, lesson: &Lesson<'_>, label: Label, config: &Config) -> Changes {
+        let mut changes = Changes::default();
         let z = self.learner.average.logit(&lesson.features);
         if self.replay.has_both_classes() {
             let prediction = Prediction {
@@ -137,6 +159,7 @@ impl Head {
                 p: sigmoid(self.calibrator.apply(z)),
                 label: label.value,
                 words: num_words(&lesson.example.response),
+                segment: lesson.segment,
             };
             changes = self.drift.update(prediction.p, f64::from(prediction.label), prediction.words);
             self.window.push(lesson.exposure, prediction, config.metrics_window);
@@ -150,7 +173,7 @@ impl Head {
     /// Puts the label `after` in the place of `before`, except in the network, which cannot unlearn.
     fn correct(&mut self, lesson: &Lesson<'_>, before: Option<Label>, after: Option<Label>, config: &Config) {
         self.window.relabel(lesson.exposure, after.map(|label| label.value));
-        let learned = before.filter(|label| self.replay.forget(lesson.exposure, label.value));
+        let learned = before.filter(|label| self.replay.forget(lesson.exposure, lesson.segment, label.value));
         let Some(label) = after.filter(|_| lesson.admitted) else {
             return;
         };
@@ -170,9 +193,31 @@ impl Head {
     }
 }
 
-/// One step on the loss of `memory`, taken at the logit plus `shift`.
-fn learn(learner: &mut Learner, memory: &Memory, shift: f64, rates: Rates) {
-    let z = learner.training_logit(&memory.features) + shift;
-    let slope = (sigmoid(z) - f64::from(memory.label)) * f64::from(memory.weight);
-    learner.update(&memory.features, slope, rates);
+/// How a row is learned.
+#[derive(Debug, Clone, Copy)]
+struct Pass {
+    rates: Rates,
+    /// Added to the logit that the loss is taken at.
+    shift: f64,
+    /// Weight of half the squared distance from the stored logit.
+    hold: f64,
+}
+
+/// One step on `memory`, of the members of the ensemble those that have it.
+fn learn_all(learner: &mut Learner, members: &mut [Learner], memory: &Memory, pass: Pass) {
+    learn(learner, memory, 1.0, pass);
+    // The same members whenever the row is drawn again (double-or-nothing bootstrap, Owen & Eckles 2012).
+    let lots = mix(memory.exposure);
+    for (number, member) in members.iter_mut().enumerate() {
+        if lots >> number & 1 == 1 {
+            learn(member, memory, 2.0, pass);
+        }
+    }
+}
+
+fn learn(learner: &mut Learner, memory: &Memory, times: f64, pass: Pass) {
+    let z = learner.training_logit(&memory.features);
+    let error = sigmoid(z + pass.shift) - f64::from(memory.label);
+    let slope = error * f64::from(memory.weight) + pass.hold * (z - f64::from(memory.logit));
+    learner.update(&memory.features, times * slope, pass.rates);
 }

@@ -12,12 +12,13 @@ use plaudit_event::{ExposureId, Objective, Seed, Timestamp};
 use plaudit_nn::checkpoint::{Checkpoint, Draft};
 use serde::{Deserialize, Serialize};
 
-use super::{Head, Taken, Trainer};
+use super::{Taken, Trainer};
 use crate::calibration::{Calibrator, STATE_NUMBERS};
 use crate::encode::{ENCODER_VERSION, Encoder};
 use crate::hash_model::{FrozenHead, HashModel};
 use crate::learner::{Learner, Network};
 use crate::replay::Replay;
+use crate::segments::Segments;
 use crate::{Config, Error};
 use tensors::{Reader, Writer};
 
@@ -41,12 +42,15 @@ struct State {
     /// Position of the replay stream, a number beyond 64 bits.
     stream_position: String,
     unit_day: i64,
+    /// Names of the segments, by number.
+    segments: Vec<String>,
     heads: BTreeMap<Objective, HeadState>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 struct HeadState {
     learned: u64,
+    averaged: u64,
     positives_seen: u64,
     negatives_seen: u64,
     predicted: Vec<ExposureId>,
@@ -63,17 +67,21 @@ impl Trainer {
         let (mut replay, mut quality) = (Writer::default(), Writer::default());
         let mut heads = BTreeMap::new();
         for (objective, head) in self.objectives.iter().zip(&self.heads) {
-            write_model(&mut model, objective, head)?;
-            write_optimizer(&mut optimizer, objective, &head.learner)?;
-            replay.reservoir(&format!("{objective}.positives"), &head.replay.positives)?;
-            replay.reservoir(&format!("{objective}.negatives"), &head.replay.negatives)?;
+            for (name, learner) in named(objective, &head.learner, &head.members) {
+                write_weights(&mut model, &name, &learner.average.weights)?;
+                write_optimizer(&mut optimizer, &name, learner)?;
+            }
+            model.f64s(&format!("{objective}.calibration"), head.calibrator.to_array().into_iter())?;
+            replay.class(&format!("{objective}.positives"), &head.replay.positives)?;
+            replay.class(&format!("{objective}.negatives"), &head.replay.negatives)?;
             quality::write_window(&mut quality, objective, &head.window)?;
             quality::write_drift(&mut quality, objective, &head.drift)?;
             let ids = head.window.places();
             let state = HeadState {
                 learned: head.learner.examples,
-                positives_seen: head.replay.positives.seen,
-                negatives_seen: head.replay.negatives.seen,
+                averaged: head.learner.averaged,
+                positives_seen: head.replay.positives.seen(),
+                negatives_seen: head.replay.negatives.seen(),
                 predicted: ids.map(|p| p.exposure_id.clone()).collect(),
             };
             heads.insert(objective.clone(), state);
@@ -87,6 +95,7 @@ impl Trainer {
             closed_through: self.closed_through,
             stream_position: self.stream.get_word_pos().to_string(),
             unit_day: self.units.day,
+            segments: self.segments.names().to_vec(),
             heads,
         };
         let files = [
@@ -129,6 +138,7 @@ impl Trainer {
         trainer.last = state.last;
         trainer.closed_through = state.closed_through;
         trainer.units.day = state.unit_day;
+        trainer.segments = Segments::with_names(&trainer.config.segments, state.segments);
 
         let model = Reader::open(checkpoint, MODEL)?;
         let optimizer = Reader::open(checkpoint, OPTIMIZER)?;
@@ -140,14 +150,17 @@ impl Trainer {
         for (objective, head) in trainer.objectives.iter().zip(&mut trainer.heads) {
             let found = state.heads.get(objective);
             let found = found.ok_or_else(|| mismatch("a head is missing"))?;
-            let frozen = read_model(&model, objective, head.learner.average.weights.len())?;
-            head.calibrator = frozen.calibrator;
-            head.learner.average = frozen.network;
-            head.learner.examples = found.learned;
-            read_optimizer(&optimizer, objective, &mut head.learner, trainer.rates)?;
+            head.calibrator = read_calibrator(&model, objective)?;
+            let members = head.members.iter_mut().enumerate();
+            let members = members.map(|(number, member)| (member_name(objective, number), member));
+            for (name, learner) in std::iter::once((objective.0.clone(), &mut head.learner)).chain(members) {
+                learner.average = read_weights(&model, &name, learner.average.weights.len())?;
+                (learner.examples, learner.averaged) = (found.learned, found.averaged);
+                read_optimizer(&optimizer, &name, learner, trainer.rates)?;
+            }
             head.replay = Replay {
-                positives: replay.reservoir(&format!("{objective}.positives"), found.positives_seen)?,
-                negatives: replay.reservoir(&format!("{objective}.negatives"), found.negatives_seen)?,
+                positives: replay.class(&format!("{objective}.positives"))?,
+                negatives: replay.class(&format!("{objective}.negatives"))?,
             };
             head.window = quality::read_window(&quality, objective, &found.predicted)?;
             head.drift = quality::read_drift(&quality, objective)?
@@ -176,7 +189,7 @@ impl HashModel {
         for objective in &config.objectives {
             let seen = state.heads.get(objective);
             let known = seen.is_some_and(|s| s.positives_seen > 0 && s.negatives_seen > 0);
-            let head = known.then(|| read_model(&model, objective, buckets));
+            let head = known.then(|| read_model(&model, objective, buckets, config.learner.ensemble));
             heads.push(head.transpose()?);
         }
         let encoder = Encoder::new(&config.encoder);
@@ -207,29 +220,55 @@ fn parse<T: serde::de::DeserializeOwned>(checkpoint: &Checkpoint, name: &str) ->
     })
 }
 
-fn write_model(to: &mut Writer, objective: &Objective, head: &Head) -> Result<(), Error> {
-    let weights = &head.learner.average.weights;
+/// Name of member `number` of the ensemble of `objective` in files.
+fn member_name(objective: &Objective, number: usize) -> String {
+    format!("{objective}.member.{number}")
+}
+
+/// The learners of a head under their names in files.
+fn named<'a>(
+    objective: &'a Objective,
+    learner: &'a Learner,
+    members: &'a [Learner],
+) -> impl Iterator<Item = (String, &'a Learner)> {
+    let members = members.iter().enumerate().map(|(number, member)| (member_name(objective, number), member));
+    std::iter::once((objective.0.clone(), learner)).chain(members)
+}
+
+fn write_weights(to: &mut Writer, name: &str, weights: &[f32]) -> Result<(), Error> {
     let kept = |(index, weight): (usize, &f32)| (*weight != 0.0).then_some(index as u32);
     let indices: Vec<u32> = weights.iter().enumerate().filter_map(kept).collect();
     let values = indices.iter().map(|index| weights[*index as usize]);
-    to.f32s(&format!("{objective}.weight"), values)?;
-    to.u32s(&format!("{objective}.index"), indices.iter().copied())?;
-    to.f64s(&format!("{objective}.calibration"), head.calibrator.to_array().into_iter())
+    to.f32s(&format!("{name}.weight"), values)?;
+    to.u32s(&format!("{name}.index"), indices.iter().copied())
 }
 
-fn read_model(from: &Reader, objective: &Objective, buckets: usize) -> Result<FrozenHead, Error> {
+fn read_weights(from: &Reader, name: &str, buckets: usize) -> Result<Network, Error> {
     let mut weights = vec![0.0; buckets];
-    let values = from.f32s(&format!("{objective}.weight"))?;
-    let indices = from.u32s(&format!("{objective}.index"))?;
+    let values = from.f32s(&format!("{name}.weight"))?;
+    let indices = from.u32s(&format!("{name}.index"))?;
     for (index, value) in indices.into_iter().zip(values) {
         *from.slot(&mut weights, index)? = value;
     }
-    let numbers = from.f64s(&format!("{objective}.calibration"))?;
-    let numbers: [f64; STATE_NUMBERS] = from.exact(numbers)?;
-    Ok(FrozenHead { network: Network { weights }, calibrator: Calibrator::from_array(numbers) })
+    Ok(Network { weights })
 }
 
-fn write_optimizer(to: &mut Writer, objective: &Objective, learner: &Learner) -> Result<(), Error> {
+fn read_calibrator(from: &Reader, objective: &Objective) -> Result<Calibrator, Error> {
+    let numbers = from.f64s(&format!("{objective}.calibration"))?;
+    let numbers: [f64; STATE_NUMBERS] = from.exact(numbers)?;
+    Ok(Calibrator::from_array(numbers))
+}
+
+fn read_model(from: &Reader, objective: &Objective, buckets: usize, members: usize) -> Result<FrozenHead, Error> {
+    let members = (0..members).map(|number| read_weights(from, &member_name(objective, number), buckets));
+    Ok(FrozenHead {
+        network: read_weights(from, &objective.0, buckets)?,
+        members: members.collect::<Result<_, _>>()?,
+        calibrator: read_calibrator(from, objective)?,
+    })
+}
+
+fn write_optimizer(to: &mut Writer, name: &str, learner: &Learner) -> Result<(), Error> {
     let linear = &learner.linear;
     // A gradient so small that its square vanishes still moves the pull.
     let kept = |index: &u32| {
@@ -240,21 +279,16 @@ fn write_optimizer(to: &mut Writer, objective: &Objective, learner: &Learner) ->
     let touched: Vec<u32> = all.filter(kept).collect();
     let pulls = touched.iter().map(|index| linear.pulls[*index as usize]);
     let squares = touched.iter().map(|index| linear.squares[*index as usize]);
-    to.f32s(&format!("{objective}.pull"), pulls)?;
-    to.f32s(&format!("{objective}.square"), squares)?;
-    to.u32s(&format!("{objective}.index"), touched.iter().copied())
+    to.f32s(&format!("{name}.pull"), pulls)?;
+    to.f32s(&format!("{name}.square"), squares)?;
+    to.u32s(&format!("{name}.index"), touched.iter().copied())
 }
 
-fn read_optimizer(
-    from: &Reader,
-    objective: &Objective,
-    learner: &mut Learner,
-    rates: crate::linear::Rates,
-) -> Result<(), Error> {
+fn read_optimizer(from: &Reader, name: &str, learner: &mut Learner, rates: crate::linear::Rates) -> Result<(), Error> {
     let linear = &mut learner.linear;
-    let pulls = from.f32s(&format!("{objective}.pull"))?;
-    let squares = from.f32s(&format!("{objective}.square"))?;
-    let indices = from.u32s(&format!("{objective}.index"))?;
+    let pulls = from.f32s(&format!("{name}.pull"))?;
+    let squares = from.f32s(&format!("{name}.square"))?;
+    let indices = from.u32s(&format!("{name}.index"))?;
     for ((index, z), n) in indices.into_iter().zip(pulls).zip(squares) {
         *from.slot(&mut linear.pulls, index)? = z;
         *from.slot(&mut linear.squares, index)? = n;

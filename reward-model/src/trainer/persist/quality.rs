@@ -12,17 +12,19 @@ use crate::{Error, Prediction, Statistic};
 pub(super) fn write_window(to: &mut Writer, objective: &Objective, window: &Window) -> Result<(), Error> {
     to.f64s(&format!("{objective}.p"), window.places().map(|p| p.p))?;
     to.f32s(&format!("{objective}.label"), window.places().map(|p| p.label))?;
-    to.u32s(&format!("{objective}.words"), window.places().map(|p| p.words))
+    to.u32s(&format!("{objective}.words"), window.places().map(|p| p.words))?;
+    to.u32s(&format!("{objective}.segment"), window.places().map(|p| u32::from(p.segment)))
 }
 
 pub(super) fn read_window(from: &Reader, objective: &Objective, ids: &[ExposureId]) -> Result<Window, Error> {
     let probabilities = from.f64s(&format!("{objective}.p"))?;
     let labels = from.f32s(&format!("{objective}.label"))?;
     let words = from.u32s(&format!("{objective}.words"))?;
-    let columns = probabilities.into_iter().zip(labels).zip(words);
+    let segments = from.segments(&format!("{objective}.segment"))?;
+    let columns = probabilities.into_iter().zip(labels).zip(words.into_iter().zip(segments));
     let predictions: VecDeque<Prediction> = columns
         .zip(ids)
-        .map(|(((p, label), words), id)| Prediction { exposure_id: id.clone(), p, label, words })
+        .map(|(((p, label), (words, segment)), id)| Prediction { exposure_id: id.clone(), p, label, words, segment })
         .collect();
     Ok(Window::of(predictions))
 }

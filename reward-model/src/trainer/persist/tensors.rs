@@ -1,5 +1,6 @@
 //! Columns of numbers as named tensors of a safetensors file.
 
+use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,7 +11,8 @@ use plaudit_nn::{Error as NnError, Params};
 use crate::Error;
 use crate::encode::surface::DENSE;
 use crate::encode::{Features, GROUPS};
-use crate::replay::{Memory, Reservoir};
+use crate::replay::{Class, Memory};
+use crate::segments::Segment;
 
 /// Collects columns. An empty column is left out: the format's readers disagree about tensors without elements.
 #[derive(Default)]
@@ -46,9 +48,14 @@ impl Writer {
         self.column(name, values.map(u64::cast_signed).collect())
     }
 
-    pub(super) fn reservoir(&mut self, name: &str, reservoir: &Reservoir) -> Result<(), Error> {
-        let items = &reservoir.items;
+    pub(super) fn class(&mut self, name: &str, class: &Class) -> Result<(), Error> {
+        let items = &class.items;
+        self.u32s(&format!("{name}.seen.segment"), class.seen.keys().map(|segment| u32::from(*segment)))?;
+        self.u64s(&format!("{name}.seen.count"), class.seen.values().copied())?;
         self.u64s(&format!("{name}.exposure"), items.iter().map(|m| m.exposure))?;
+        self.u64s(&format!("{name}.unit"), items.iter().map(|m| m.unit))?;
+        self.u32s(&format!("{name}.segment"), items.iter().map(|m| u32::from(m.segment)))?;
+        self.f32s(&format!("{name}.logit"), items.iter().map(|m| m.logit))?;
         self.f32s(&format!("{name}.label"), items.iter().map(|m| m.label))?;
         self.f32s(&format!("{name}.weight"), items.iter().map(|m| m.weight))?;
         let ends = items.iter().flat_map(|m| m.features.ends);
@@ -114,7 +121,17 @@ impl Reader {
         values.try_into().map_err(|_| self.damaged("a column has the wrong length"))
     }
 
-    pub(super) fn reservoir(&self, name: &str, seen: u64) -> Result<Reservoir, Error> {
+    pub(super) fn segments(&self, name: &str) -> Result<Vec<Segment>, Error> {
+        let numbers = self.u32s(name)?.into_iter().map(Segment::try_from);
+        numbers.collect::<Result<_, _>>().map_err(|_| self.damaged("a segment number is too large"))
+    }
+
+    pub(super) fn class(&self, name: &str) -> Result<Class, Error> {
+        let seen = self.segments(&format!("{name}.seen.segment"))?;
+        let seen = seen.into_iter().zip(self.u64s(&format!("{name}.seen.count"))?).collect();
+        let units = self.u64s(&format!("{name}.unit"))?;
+        let segments = self.segments(&format!("{name}.segment"))?;
+        let logits = self.f32s(&format!("{name}.logit"))?;
         let exposures = self.u64s(&format!("{name}.exposure"))?;
         let labels = self.f32s(&format!("{name}.label"))?;
         let weights = self.f32s(&format!("{name}.weight"))?;
@@ -122,10 +139,11 @@ impl Reader {
         let dense = self.f32s(&format!("{name}.dense"))?;
         let indices = self.u32s(&format!("{name}.index"))?;
         let n = exposures.len();
-        if labels.len() != n || weights.len() != n || ends.len() != n * GROUPS || dense.len() != n * DENSE {
+        let lengths = [labels.len(), weights.len(), units.len(), segments.len(), logits.len()];
+        if lengths.iter().any(|length| *length != n) || ends.len() != n * GROUPS || dense.len() != n * DENSE {
             return Err(self.damaged("a column has the wrong length"));
         }
-        let mut items = Vec::with_capacity(n);
+        let mut items = VecDeque::with_capacity(n);
         let mut rest = indices.as_slice();
         let shapes = ends.chunks_exact(GROUPS).zip(dense.chunks_exact(DENSE));
         for (row, (ends, dense)) in shapes.enumerate() {
@@ -138,14 +156,17 @@ impl Reader {
             }
             let features =
                 Features { indices: own.into(), ends, dense: dense.try_into().expect("chunks of that length") };
-            items.push(Memory {
+            items.push_back(Memory {
                 exposure: exposures[row],
+                unit: units[row],
+                segment: segments[row],
+                logit: logits[row],
                 features: Arc::new(features),
                 label: labels[row],
                 weight: weights[row],
             });
         }
-        Ok(Reservoir { items, seen })
+        Ok(Class { items, seen })
     }
 
     fn damaged(&self, reason: &str) -> Error {
