@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::encode::ENCODER_VERSION;
+use crate::factors::MOST_FACTORS;
 
 /// Settings of the reward model and its service.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -111,6 +112,12 @@ pub struct LearnerConfig {
     pub average_decay: f64,
     /// Longest memory of the weight average in examples, 32 to 1e9.
     pub average_horizon: f64,
+    /// Numbers per word in the bilinear term that crosses request and response, 0 to 64; 0 is off.
+    pub factors: usize,
+    /// Learning rate α of that term, 1e-6 to 1e6.
+    pub factor_alpha: f64,
+    /// L2 penalty λ₂ of that term, 0 to 1e6: holds its numbers at their initial values.
+    pub factor_l2: f64,
     /// What the sums of squared gradients are multiplied with when the error of predictions is seen to have grown, so
     /// that steps become large again: above 0 and at most 1, where 1 is off.
     pub rewarm: f64,
@@ -128,6 +135,9 @@ impl Default for LearnerConfig {
             l2: 20.0,
             average_decay: 8.0,
             average_horizon: 2_000.0,
+            factors: 8,
+            factor_alpha: 0.5,
+            factor_l2: 20.0,
             rewarm: 1.0,
             ensemble: 4,
         }
@@ -173,8 +183,8 @@ pub struct ReplayConfig {
 impl Default for ReplayConfig {
     fn default() -> Self {
         Self {
-            strategy: ReplayStrategy::Reservoir,
-            logit_weight: 0.1,
+            strategy: ReplayStrategy::Logits,
+            logit_weight: 0.2,
             capacity: 8_192,
             per_example: 2,
             positive_share: 0.1,
@@ -283,6 +293,10 @@ impl Config {
         if members > 32 {
             add("learner.ensemble", format!("must be 0 to 32, got {members}"));
         }
+        let factors = self.learner.factors;
+        if factors > MOST_FACTORS {
+            add("learner.factors", format!("must be 0 to {MOST_FACTORS}, got {factors}"));
+        }
         for (key, value) in self.counts() {
             if value == 0 {
                 add(key, "must be at least 1, got 0".to_owned());
@@ -308,7 +322,7 @@ impl Config {
         ]
     }
 
-    fn numbers(&self) -> [(&'static str, f64, RangeInclusive<f64>, &'static str); 15] {
+    fn numbers(&self) -> [(&'static str, f64, RangeInclusive<f64>, &'static str); 17] {
         let (learner, calibration) = (&self.learner, &self.calibration);
         // Training computes in single precision, where smaller numbers become 0 and the largest ones infinite.
         let above_zero = (1e-6..=1e6, "1e-6 to 1e6");
@@ -322,6 +336,8 @@ impl Config {
             number("learner.beta", learner.beta, &above_zero),
             number("learner.l1", learner.l1, &not_negative),
             number("learner.l2", learner.l2, &not_negative),
+            number("learner.factor_alpha", learner.factor_alpha, &above_zero),
+            number("learner.factor_l2", learner.factor_l2, &not_negative),
             number("learner.average_decay", learner.average_decay, &not_negative),
             number("learner.average_horizon", learner.average_horizon, &horizon),
             number("calibration.offset_prior", calibration.offset_prior, &above_zero),

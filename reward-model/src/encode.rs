@@ -23,7 +23,7 @@ pub(crate) const ENCODER_VERSION: u32 = 1;
 
 /// The groups of hashed features, in their order in [`Features`].
 #[derive(Debug, Clone, Copy)]
-enum Group {
+pub(crate) enum Group {
     ResponseWords,
     ResponsePairs,
     ResponseEdges,
@@ -77,6 +77,13 @@ pub(crate) struct Features {
 }
 
 impl Features {
+    /// Numbers of the features of `group`.
+    pub(crate) fn group(&self, group: Group) -> &[u32] {
+        let at = group as usize;
+        let from = if at == 0 { 0 } else { self.ends[at - 1] };
+        &self.indices[from as usize..self.ends[at] as usize]
+    }
+
     /// Calls `visit` with the number and the value of every feature that is not 0.
     pub(crate) fn for_each(&self, mut visit: impl FnMut(usize, f32)) {
         for (index, value) in self.dense.iter().enumerate() {

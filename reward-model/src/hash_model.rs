@@ -6,6 +6,7 @@ use plaudit_event::Objective;
 
 use crate::calibration::Calibrator;
 use crate::encode::{Encoder, Features};
+use crate::factors::Vectors;
 use crate::learner::Network;
 use crate::{Error, RewardModel, Row, Scores};
 
@@ -13,6 +14,7 @@ use crate::{Error, RewardModel, Row, Scores};
 #[derive(Debug, Clone)]
 pub(crate) struct FrozenHead {
     pub(crate) network: Network,
+    pub(crate) factors: Vectors,
     /// The models whose disagreement is the uncertainty.
     pub(crate) members: Vec<Network>,
     pub(crate) calibrator: Calibrator,
@@ -20,12 +22,13 @@ pub(crate) struct FrozenHead {
 
 impl FrozenHead {
     fn logit(&self, features: &Features) -> f64 {
-        self.calibrator.apply(self.network.logit(features))
+        self.calibrator.apply(self.network.logit(features) + self.factors.forward(features).0)
     }
 
     /// Standard deviation of the members' calibrated logits; `None` for fewer than two.
     fn spread(&self, features: &Features) -> Option<f64> {
-        let logits = self.members.iter().map(|member| self.calibrator.apply(member.logit(features)));
+        let crossed = self.factors.forward(features).0;
+        let logits = self.members.iter().map(|member| self.calibrator.apply(member.logit(features) + crossed));
         let logits: Vec<f64> = logits.collect();
         let n = logits.len() as f64;
         let mean = logits.iter().sum::<f64>() / n;

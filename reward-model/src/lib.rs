@@ -20,6 +20,7 @@ mod drift;
 mod encode;
 mod error;
 mod evaluate;
+mod factors;
 mod hash_model;
 mod learner;
 mod linear;

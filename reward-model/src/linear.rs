@@ -28,6 +28,12 @@ pub(crate) struct Rates {
 }
 
 impl Rates {
+    /// Those of the bilinear term.
+    pub(crate) fn of_factors(config: &LearnerConfig) -> Self {
+        let (alpha, l2) = (config.factor_alpha as f32, config.factor_l2 as f32);
+        Self { alpha, l2, l1: 0.0, beta: config.beta as f32 }
+    }
+
     pub(crate) fn new(config: &LearnerConfig) -> Self {
         Self { alpha: config.alpha as f32, beta: config.beta as f32, l1: config.l1 as f32, l2: config.l2 as f32 }
     }
@@ -39,6 +45,21 @@ impl Rates {
             return 0.0;
         }
         -(z - l1.copysign(z)) / self.stiffness(index, n)
+    }
+
+    /// How much a step from n to `grown` squared gradients moves the centre of the proximal term.
+    pub(crate) fn sigma(self, n: f32, grown: f32) -> f32 {
+        (grown.sqrt() - n.sqrt()) / self.alpha
+    }
+
+    /// The pull that gives coordinate `index` the same weight when its squares go from n to `changed`.
+    pub(crate) fn rewarmed(&self, index: usize, z: f32, n: f32, changed: f32) -> f32 {
+        let (l1, _) = self.penalties(index);
+        if z.abs() <= l1 {
+            return z;
+        }
+        let edge = l1.copysign(z);
+        (z - edge) * (self.stiffness(index, changed) / self.stiffness(index, n)) + edge
     }
 
     /// What the pull beyond λ₁ is divided by to give the weight.
@@ -63,7 +84,7 @@ impl Linear {
             let g = slope * value;
             let n = self.squares[index];
             let grown = n + g * g;
-            let sigma = (grown.sqrt() - n.sqrt()) / rates.alpha;
+            let sigma = rates.sigma(n, grown);
             let z = self.pulls[index] + g - sigma * self.weights[index];
             self.pulls[index] = z;
             self.squares[index] = grown;
@@ -77,13 +98,8 @@ impl Linear {
     pub(crate) fn rewarm(&mut self, factor: f32, rates: Rates) {
         let sums = self.pulls.iter_mut().zip(&mut self.squares);
         for (index, ((z, n), weight)) in sums.zip(&mut self.weights).enumerate() {
-            let before = rates.stiffness(index, *n);
+            *z = rates.rewarmed(index, *z, *n, *n * factor);
             *n *= factor;
-            if *weight != 0.0 {
-                let (l1, _) = rates.penalties(index);
-                let beyond = *z - l1.copysign(*z);
-                *z = beyond * (rates.stiffness(index, *n) / before) + l1.copysign(*z);
-            }
             // Exactly what a checkpoint makes of the two sums.
             *weight = rates.weight(index, *z, *n);
         }

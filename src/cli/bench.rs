@@ -1,5 +1,6 @@
 //! `plaudit bench`: throughput on public data, and what is left after faults, with the counts proven.
 
+mod continual;
 mod disk;
 mod faults;
 mod meter;
@@ -18,6 +19,9 @@ pub(crate) enum Bench {
     /// Break things under load (processes, broker, store, disk, the order of events) and prove that nothing acknowledged
     /// is lost and nothing is there twice. Fails when a row does not pass.
     Faults(faults::Arguments),
+    /// Train P[love] on five simulated domains that contradict each other, one after the other, and measure how much of
+    /// each is forgotten under every replay strategy.
+    Continual(continual::Arguments),
 }
 
 /// Runs it and prints the figures.
@@ -25,5 +29,6 @@ pub(crate) async fn run(bench: &Bench) -> anyhow::Result<()> {
     match bench {
         Bench::Upworthy(arguments) => upworthy::run(arguments).await,
         Bench::Faults(arguments) => faults::run(arguments).await,
+        Bench::Continual(arguments) => continual::run(arguments),
     }
 }

@@ -12,6 +12,7 @@ use crate::drift::{Changes, Monitors};
 use crate::encode::Features;
 use crate::encode::mix;
 use crate::encode::surface::num_words;
+use crate::factors::Factors;
 use crate::hash_model::FrozenHead;
 use crate::learner::Learner;
 use crate::linear::Rates;
@@ -66,6 +67,8 @@ pub(super) struct Head {
     pub(super) learner: Learner,
     /// The ensemble: learners that each leave out half of the examples and learn the others twice.
     pub(super) members: Vec<Learner>,
+    /// What all learners of the head have in common.
+    pub(super) factors: Factors,
     pub(super) calibrator: Calibrator,
     pub(super) replay: Replay,
     pub(super) window: Window,
@@ -77,6 +80,7 @@ impl Head {
         let buckets = config.encoder.buckets as usize;
         Self {
             learner: Learner::new(buckets),
+            factors: Factors::new(buckets, config.learner.factors),
             members: vec![Learner::new(buckets); config.learner.ensemble],
             calibrator: Calibrator::new(&config.calibration),
             replay: Replay::default(),
@@ -89,6 +93,7 @@ impl Head {
     pub(super) fn frozen(&self) -> Option<FrozenHead> {
         self.replay.has_both_classes().then(|| FrozenHead {
             network: self.learner.average.clone(),
+            factors: self.factors.vectors.clone(),
             members: self.members.iter().map(|member| member.average.clone()).collect(),
             calibrator: self.calibrator.clone(),
         })
@@ -112,6 +117,7 @@ impl Head {
         }
         if changes.is_error_larger && config.learner.rewarm < 1.0 {
             self.learners().for_each(|learner| learner.rewarm(config.learner.rewarm, rates));
+            self.factors.rewarm(config.learner.rewarm as f32, Rates::of_factors(&config.learner));
         }
         let Some(label) = news.label().filter(|_| lesson.admitted) else {
             return changes.count;
@@ -123,14 +129,20 @@ impl Head {
             features: Arc::clone(&lesson.features),
             label: label.value,
             weight: label.weight,
-            logit: self.learner.training_logit(&lesson.features) as f32,
+            logit: (self.learner.training_logit(&lesson.features) + self.factors.vectors.forward(&lesson.features).0)
+                as f32,
         };
-        let pass = Pass { rates, shift: 0.0, hold: 0.0 };
-        learn_all(&mut self.learner, &mut self.members, &memory, pass);
+        let pass = Pass { rates, factor_rates: Rates::of_factors(&config.learner), shift: 0.0, hold: 0.0 };
+        learn(&mut self.learner, &mut self.members, &mut self.factors, &memory, pass);
         self.replay.offer(memory, &config.replay, stream);
         self.rehearse(config, rates, stream);
         self.learners().for_each(|learner| learner.finish_example(&config.learner));
         changes.count
+    }
+
+    /// The logit of the weights that predict, before calibration.
+    fn logit(&self, features: &Features) -> f64 {
+        self.learner.average.logit(features) + self.factors.vectors.forward(features).0
     }
 
     fn learners(&mut self) -> impl Iterator<Item = &mut Learner> {
@@ -146,13 +158,14 @@ impl Head {
             let Some(draw) = self.replay.draw(share, strategy, stream) else {
                 return;
             };
-            learn_all(&mut self.learner, &mut self.members, draw.memory, Pass { rates, shift: draw.shift, hold });
+            let pass = Pass { rates, factor_rates: Rates::of_factors(&config.learner), shift: draw.shift, hold };
+            learn(&mut self.learner, &mut self.members, &mut self.factors, draw.memory, pass);
         }
     }
 
     fn predict(&mut self, lesson: &Lesson<'_>, label: Label, config: &Config) -> Changes {
         let mut changes = Changes::default();
-        let z = self.learner.average.logit(&lesson.features);
+        let z = self.logit(&lesson.features);
         if self.replay.has_both_classes() {
             let prediction = Prediction {
                 exposure_id: lesson.example.exposure_id.clone(),
@@ -177,7 +190,7 @@ impl Head {
         let Some(label) = after.filter(|_| lesson.admitted) else {
             return;
         };
-        let z = self.learner.average.logit(&lesson.features);
+        let z = self.logit(&lesson.features);
         match learned {
             Some(before) => {
                 let change = f64::from(label.value) - f64::from(before.value);
@@ -197,27 +210,34 @@ impl Head {
 #[derive(Debug, Clone, Copy)]
 struct Pass {
     rates: Rates,
+    factor_rates: Rates,
     /// Added to the logit that the loss is taken at.
     shift: f64,
     /// Weight of half the squared distance from the stored logit.
     hold: f64,
 }
 
+impl Pass {
+    /// Derivative of the loss of `memory` by its logit `z`.
+    fn slope(&self, memory: &Memory, z: f64) -> f64 {
+        let error = sigmoid(z + self.shift) - f64::from(memory.label);
+        error * f64::from(memory.weight) + self.hold * (z - f64::from(memory.logit))
+    }
+}
+
 /// One step on `memory`, of the members of the ensemble those that have it.
-fn learn_all(learner: &mut Learner, members: &mut [Learner], memory: &Memory, pass: Pass) {
-    learn(learner, memory, 1.0, pass);
+fn learn(learner: &mut Learner, members: &mut [Learner], factors: &mut Factors, memory: &Memory, pass: Pass) {
+    let features = &memory.features;
+    let (crossed, sides) = factors.vectors.forward(features);
+    let slope = pass.slope(memory, learner.training_logit(features) + crossed);
+    learner.update(features, slope, pass.rates);
     // The same members whenever the row is drawn again (double-or-nothing bootstrap, Owen & Eckles 2012).
     let lots = mix(memory.exposure);
     for (number, member) in members.iter_mut().enumerate() {
         if lots >> number & 1 == 1 {
-            learn(member, memory, 2.0, pass);
+            let slope = pass.slope(memory, member.training_logit(features) + crossed);
+            member.update(features, 2.0 * slope, pass.rates);
         }
     }
-}
-
-fn learn(learner: &mut Learner, memory: &Memory, times: f64, pass: Pass) {
-    let z = learner.training_logit(&memory.features);
-    let error = sigmoid(z + pass.shift) - f64::from(memory.label);
-    let slope = error * f64::from(memory.weight) + pass.hold * (z - f64::from(memory.logit));
-    learner.update(&memory.features, times * slope, pass.rates);
+    factors.update(features, &sides, slope as f32, pass.factor_rates);
 }

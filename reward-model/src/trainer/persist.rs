@@ -15,8 +15,10 @@ use serde::{Deserialize, Serialize};
 use super::{Taken, Trainer};
 use crate::calibration::{Calibrator, STATE_NUMBERS};
 use crate::encode::{ENCODER_VERSION, Encoder};
+use crate::factors::Factors;
 use crate::hash_model::{FrozenHead, HashModel};
 use crate::learner::{Learner, Network};
+use crate::linear::Rates;
 use crate::replay::Replay;
 use crate::segments::Segments;
 use crate::{Config, Error};
@@ -71,6 +73,7 @@ impl Trainer {
                 write_weights(&mut model, &name, &learner.average.weights)?;
                 write_optimizer(&mut optimizer, &name, learner)?;
             }
+            write_factors(&mut model, objective, &head.factors)?;
             model.f64s(&format!("{objective}.calibration"), head.calibrator.to_array().into_iter())?;
             replay.class(&format!("{objective}.positives"), &head.replay.positives)?;
             replay.class(&format!("{objective}.negatives"), &head.replay.negatives)?;
@@ -151,6 +154,7 @@ impl Trainer {
             let found = state.heads.get(objective);
             let found = found.ok_or_else(|| mismatch("a head is missing"))?;
             head.calibrator = read_calibrator(&model, objective)?;
+            head.factors = read_factors(&model, objective, &trainer.config)?;
             let members = head.members.iter_mut().enumerate();
             let members = members.map(|(number, member)| (member_name(objective, number), member));
             for (name, learner) in std::iter::once((objective.0.clone(), &mut head.learner)).chain(members) {
@@ -184,12 +188,11 @@ impl HashModel {
         config.check()?;
         let state = read_state(checkpoint)?;
         let model = Reader::open(checkpoint, MODEL)?;
-        let buckets = config.encoder.buckets as usize;
         let mut heads = Vec::with_capacity(config.objectives.len());
         for objective in &config.objectives {
             let seen = state.heads.get(objective);
             let known = seen.is_some_and(|s| s.positives_seen > 0 && s.negatives_seen > 0);
-            let head = known.then(|| read_model(&model, objective, buckets, config.learner.ensemble));
+            let head = known.then(|| read_model(&model, objective, &config));
             heads.push(head.transpose()?);
         }
         let encoder = Encoder::new(&config.encoder);
@@ -259,10 +262,36 @@ fn read_calibrator(from: &Reader, objective: &Objective) -> Result<Calibrator, E
     Ok(Calibrator::from_array(numbers))
 }
 
-fn read_model(from: &Reader, objective: &Objective, buckets: usize, members: usize) -> Result<FrozenHead, Error> {
-    let members = (0..members).map(|number| read_weights(from, &member_name(objective, number), buckets));
+fn write_factors(to: &mut Writer, objective: &Objective, factors: &Factors) -> Result<(), Error> {
+    let touched = (0..factors.squares.len()).filter(|at| factors.squares[*at] != 0.0 || factors.pulls[*at] != 0.0);
+    let touched: Vec<u32> = touched.map(|at| at as u32).collect();
+    let column = |from: &[f32]| -> Vec<f32> { touched.iter().map(|at| from[*at as usize]).collect() };
+    to.f32s(&format!("{objective}.factor.pull"), column(&factors.pulls).into_iter())?;
+    to.f32s(&format!("{objective}.factor.square"), column(&factors.squares).into_iter())?;
+    to.u32s(&format!("{objective}.factor.index"), touched.iter().copied())
+}
+
+fn read_factors(from: &Reader, objective: &Objective, config: &Config) -> Result<Factors, Error> {
+    let mut factors = Factors::new(config.encoder.buckets as usize, config.learner.factors);
+    let rates = Rates::of_factors(&config.learner);
+    let pulls = from.f32s(&format!("{objective}.factor.pull"))?;
+    let squares = from.f32s(&format!("{objective}.factor.square"))?;
+    let indices = from.u32s(&format!("{objective}.factor.index"))?;
+    for ((index, z), n) in indices.into_iter().zip(pulls).zip(squares) {
+        *from.slot(&mut factors.pulls, index)? = z;
+        *from.slot(&mut factors.squares, index)? = n;
+        factors.restore(index as usize, rates);
+    }
+    Ok(factors)
+}
+
+fn read_model(from: &Reader, objective: &Objective, config: &Config) -> Result<FrozenHead, Error> {
+    let buckets = config.encoder.buckets as usize;
+    let members =
+        (0..config.learner.ensemble).map(|number| read_weights(from, &member_name(objective, number), buckets));
     Ok(FrozenHead {
         network: read_weights(from, &objective.0, buckets)?,
+        factors: read_factors(from, objective, config)?.vectors,
         members: members.collect::<Result<_, _>>()?,
         calibrator: read_calibrator(from, objective)?,
     })

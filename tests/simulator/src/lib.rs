@@ -8,8 +8,10 @@
 //! - [`truth`]: what users really think of a response.
 //! - [`Scenario`]: every number of a simulation.
 //! - [`users`]: who comes, and how they react.
+//! - [`domains`]: a stream whose domains contradict each other, without HTTP.
 //! - [`Driver`]: sends the requests and the reactions, and remembers the truth.
 
+pub mod domains;
 mod draw;
 mod driver;
 mod error;
