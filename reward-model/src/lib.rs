@@ -16,7 +16,8 @@
 
 mod calibration;
 mod config;
-mod drift;
+pub mod delay;
+pub mod drift;
 mod encode;
 mod error;
 mod evaluate;
@@ -25,6 +26,7 @@ mod learner;
 mod linear;
 pub mod metrics;
 mod model;
+pub mod overoptimisation;
 mod prequential;
 pub mod quality;
 mod replay;
