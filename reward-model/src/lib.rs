@@ -29,6 +29,7 @@ mod model;
 pub mod overoptimisation;
 mod prequential;
 pub mod quality;
+pub mod recalibration;
 mod replay;
 mod service;
 mod trainer;
