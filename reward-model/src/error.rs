@@ -18,6 +18,9 @@ pub enum Error {
         /// The value.
         got: String,
     },
+    /// A plot could not be drawn.
+    #[error("plot failed: {0}")]
+    Plot(String),
     /// Tensors or checkpoint files.
     #[error("reward model checkpoint failed")]
     Checkpoint(#[from] plaudit_nn::Error),
@@ -50,6 +53,7 @@ impl Error {
                 ErrorKind::Unavailable
             }
             Self::Checkpoint(_) | Self::Mismatch { .. } => ErrorKind::Data,
+            Self::Plot(_) => ErrorKind::Internal,
             Self::Log(error) => error.kind(),
         }
     }

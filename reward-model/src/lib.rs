@@ -27,6 +27,7 @@ mod linear;
 pub mod metrics;
 mod model;
 pub mod overoptimisation;
+pub mod plot;
 mod prequential;
 pub mod quality;
 pub mod recalibration;
