@@ -15,6 +15,7 @@
 //! a base rate that moves. Detectors of change watch the error of predictions and what they are made from ([`Drift`]).
 
 mod calibration;
+pub mod card;
 mod config;
 pub mod delay;
 pub mod drift;
