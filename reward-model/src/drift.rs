@@ -6,6 +6,7 @@
 //! counted.
 
 mod adwin;
+pub mod batch;
 mod page_hinkley;
 
 use serde::Serialize;

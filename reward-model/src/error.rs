@@ -8,6 +8,19 @@ pub enum Error {
     /// The configuration has values outside their ranges.
     #[error("invalid reward model configuration: {0}")]
     Config(String),
+    /// A value outside its range.
+    #[error("`{name}` must be {allowed}, got {got}")]
+    Argument {
+        /// What has the value.
+        name: String,
+        /// What is allowed.
+        allowed: String,
+        /// The value.
+        got: String,
+    },
+    /// A plot could not be drawn.
+    #[error("plot failed: {0}")]
+    Plot(String),
     /// Tensors or checkpoint files.
     #[error("reward model checkpoint failed")]
     Checkpoint(#[from] plaudit_nn::Error),
@@ -35,12 +48,18 @@ impl Error {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Config(_) => ErrorKind::Invalid,
+            Self::Config(_) | Self::Argument { .. } => ErrorKind::Invalid,
             Self::Checkpoint(plaudit_nn::Error::Io { .. }) | Self::Thread(_) | Self::Stopped(_) => {
                 ErrorKind::Unavailable
             }
             Self::Checkpoint(_) | Self::Mismatch { .. } => ErrorKind::Data,
+            Self::Plot(_) => ErrorKind::Internal,
             Self::Log(error) => error.kind(),
         }
     }
+}
+
+/// `name` has the value `got`, which is not `allowed`.
+pub(crate) fn argument(name: impl Into<String>, allowed: impl Into<String>, got: impl ToString) -> Error {
+    Error::Argument { name: name.into(), allowed: allowed.into(), got: got.to_string() }
 }

@@ -15,8 +15,10 @@
 //! a base rate that moves. Detectors of change watch the error of predictions and what they are made from ([`Drift`]).
 
 mod calibration;
+pub mod card;
 mod config;
-mod drift;
+pub mod delay;
+pub mod drift;
 mod encode;
 mod error;
 mod evaluate;
@@ -26,8 +28,11 @@ mod learner;
 mod linear;
 pub mod metrics;
 mod model;
+pub mod overoptimisation;
+pub mod plot;
 mod prequential;
 pub mod quality;
+pub mod recalibration;
 mod replay;
 mod segments;
 mod service;

@@ -1,6 +1,12 @@
 //! How good probabilities are.
 
+mod curves;
+mod scores;
+
 use serde::Serialize;
+
+pub use curves::{Reliability, RocPoint, ece_equal_mass, mce, reliability, roc};
+pub use scores::{Spiegelhalter, average_precision, brier, spiegelhalter};
 
 /// Number of equally wide bins of the expected calibration error.
 pub const ECE_BINS: usize = 10;
@@ -20,6 +26,8 @@ pub struct Quality {
     pub prior_log_loss: f64,
     /// Expected calibration error over ten equally wide bins.
     pub ece: f64,
+    /// Brier score: the mean squared error of the probabilities.
+    pub brier: f64,
     /// Pearson correlation of the probability with the number of words; absent when either is constant.
     pub length_correlation: Option<f64>,
 }
@@ -39,6 +47,7 @@ impl Quality {
             log_loss: log_loss(probabilities, labels),
             prior_log_loss: entropy(mean(labels)),
             ece: ece(probabilities, labels),
+            brier: brier(probabilities, labels),
             length_correlation: pearson(probabilities, words),
         })
     }
@@ -141,62 +150,4 @@ fn mean(values: &[f64]) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Reference cases by scikit-learn and netcal; see the `oracle` field of the file.
-    #[test]
-    fn figures_match_the_reference_cases() {
-        let text = include_str!("../tests/fixtures/calibration.json");
-        let file: serde_json::Value = serde_json::from_str(text).unwrap();
-        let numbers = |value: &serde_json::Value| -> Vec<f64> {
-            let list = value.as_array().unwrap().iter();
-            list.map(|v| v.as_f64().unwrap()).collect()
-        };
-        let cases = file["cases"].as_array().unwrap();
-        assert_eq!(cases.len(), 4);
-        for case in cases {
-            let (p, y) = (numbers(&case["inp"]["p"]), numbers(&case["inp"]["y"]));
-            let got = [auroc(&p, &y).unwrap(), log_loss(&p, &y), ece(&p, &y)];
-            for (got, name) in got.iter().zip(["auc", "logloss", "ece10_equal_width"]) {
-                let expected = case["out"][name].as_f64().unwrap();
-                assert!((got - expected).abs() < 1e-6 * expected, "{name}: {got} against {expected}");
-            }
-        }
-    }
-
-    #[test]
-    fn ties_count_half_and_one_class_has_no_area() {
-        assert_eq!(auroc(&[0.1, 0.5, 0.5, 0.9], &[0.0, 0.0, 1.0, 1.0]), Some(0.875));
-        assert_eq!(auroc(&[0.1, 0.2], &[1.0, 1.0]), None);
-        assert_eq!(Quality::measure(&[], &[], &[]), None);
-    }
-
-    #[test]
-    fn scores_that_are_not_numbers_have_no_area() {
-        let labels = [0.0, 1.0, 0.0, 1.0];
-        for bad in [f64::NAN, -f64::NAN] {
-            for place in 0..4 {
-                let mut scores = [0.1, 0.2, 0.3, 0.4];
-                scores[place] = bad;
-                assert_eq!(auroc(&scores, &labels), None);
-            }
-        }
-        let infinite = [f64::NEG_INFINITY, f64::INFINITY, 0.0, f64::INFINITY];
-        assert_eq!(auroc(&infinite, &labels), Some(1.0));
-    }
-
-    #[test]
-    fn counted_rows_equal_repeated_rows() {
-        let (p, y) = ([0.2, 0.7, 0.4], [0.0, 1.0, 1.0]);
-        let counted = auroc_weighted(&order(&p), &p, &y, &[2, 1, 0]);
-        assert_eq!(counted, auroc(&[0.2, 0.2, 0.7], &[0.0, 0.0, 1.0]));
-    }
-
-    #[test]
-    fn correlation_has_the_sign_and_the_bounds() {
-        assert!((pearson(&[1.0, 2.0, 3.0], &[2.0, 4.0, 6.0]).unwrap() - 1.0).abs() < 1e-12);
-        assert!((pearson(&[1.0, 2.0, 3.0], &[3.0, 2.0, 1.0]).unwrap() + 1.0).abs() < 1e-12);
-        assert_eq!(pearson(&[1.0, 1.0], &[1.0, 2.0]), None);
-    }
-}
+mod tests;

@@ -1,6 +1,9 @@
 //! Tests of the reward model through its public face.
 
 #[cfg(test)]
+#[path = "suite/card.rs"]
+mod card;
+#[cfg(test)]
 #[path = "suite/convai.rs"]
 mod convai;
 #[cfg(test)]
