@@ -21,13 +21,28 @@ pub struct Row<'a> {
 pub struct Scores {
     objectives: Arc<[Objective]>,
     logits: Vec<Option<f64>>,
+    spreads: Vec<Option<f64>>,
 }
 
 impl Scores {
     /// Scores with one logit per objective, in the order of `objectives`; `None` where nothing was learned yet.
     #[must_use]
     pub fn new(objectives: Arc<[Objective]>, logits: Vec<Option<f64>>) -> Self {
-        Self { objectives, logits }
+        Self { objectives, logits, spreads: Vec::new() }
+    }
+
+    /// The same with the standard deviation of each logit over an ensemble of heads, in the order of the objectives.
+    #[must_use]
+    pub fn with_spreads(self, spreads: Vec<Option<f64>>) -> Self {
+        Self { spreads, ..self }
+    }
+
+    /// How far an ensemble of heads disagrees about `objective`: the standard deviation of its logit. `None` without an
+    /// ensemble, and as for [`Scores::logit`].
+    #[must_use]
+    pub fn spread(&self, objective: &str) -> Option<f64> {
+        let at = self.objectives.iter().position(|o| o.0 == objective)?;
+        self.spreads.get(at).copied().flatten()
     }
 
     /// Logit of the probability of `objective`, at the true base rate; `None` for an unknown objective, and for one
@@ -52,6 +67,11 @@ impl Scores {
 pub trait RewardModel: Send + Sync {
     /// What is predicted.
     fn objectives(&self) -> &[Objective];
+
+    /// How many examples it had seen, where that is known.
+    fn examples(&self) -> Option<u64> {
+        None
+    }
 
     /// Scores `rows`.
     ///

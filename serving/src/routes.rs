@@ -12,6 +12,7 @@ mod guard;
 mod health;
 mod limits;
 mod reply;
+mod score;
 mod stream;
 
 use std::sync::Arc;
@@ -35,6 +36,8 @@ pub fn router(serving: Arc<Serving>) -> Router {
     let write = Router::new()
         .route("/v1/chat/completions", post(chat::handle))
         .route("/v1/decide", post(decide::handle))
+        .route("/v1/score", post(score::handle))
+        .route("/v1/score/openrlhf", post(score::openrlhf::handle))
         .route("/v1/signals", post(events::signals))
         .route("/v1/exposures", post(events::exposures));
     let read = Router::new()

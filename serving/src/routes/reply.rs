@@ -59,9 +59,11 @@ impl IntoResponse for Error {
 }
 
 /// Every path that exists, for who asked for another.
-const ROUTES: [&str; 11] = [
+const ROUTES: [&str; 13] = [
     "POST /v1/chat/completions",
     "POST /v1/decide",
+    "POST /v1/score",
+    "POST /v1/score/openrlhf",
     "POST /v1/signals",
     "POST /v1/exposures",
     "GET /healthz",
