@@ -1,6 +1,7 @@
 //! `plaudit bench`: throughput on public data, and what is left after faults, with the counts proven.
 
 mod disk;
+mod evaluator;
 mod faults;
 mod meter;
 mod upworthy;
@@ -18,6 +19,9 @@ pub(crate) enum Bench {
     /// Break things under load (processes, broker, store, disk, the order of events) and prove that nothing acknowledged
     /// is lost and nothing is there twice. Fails when a row does not pass.
     Faults(faults::Arguments),
+    /// Prove the offline evaluator on simulated users: train P[love] on the reactions to one policy, score other policies
+    /// offline on fixed prompts, try each in an experiment, and correlate the two differences.
+    Evaluator(evaluator::Arguments),
 }
 
 /// Runs it and prints the figures.
@@ -25,5 +29,6 @@ pub(crate) async fn run(bench: &Bench) -> anyhow::Result<()> {
     match bench {
         Bench::Upworthy(arguments) => upworthy::run(arguments).await,
         Bench::Faults(arguments) => faults::run(arguments).await,
+        Bench::Evaluator(arguments) => evaluator::run(arguments).await,
     }
 }
