@@ -45,6 +45,7 @@ pub fn router(serving: Arc<Serving>) -> Router {
         .route("/admin/v1/experiments", get(admin::experiments))
         .route("/admin/v1/experiments/{id}", get(admin::experiment))
         .route("/admin/v1/policies", get(admin::policies))
+        .route("/admin/v1/policies/backtest", get(admin::backtest))
         .route("/admin/v1/suspects", get(admin::suspects));
     let admin = Router::new()
         .route("/admin/v1/policies/rollback", post(admin::rollback))

@@ -59,7 +59,7 @@ impl IntoResponse for Error {
 }
 
 /// Every path that exists, for who asked for another.
-const ROUTES: [&str; 13] = [
+const ROUTES: [&str; 14] = [
     "POST /v1/chat/completions",
     "POST /v1/decide",
     "POST /v1/score",
@@ -72,6 +72,7 @@ const ROUTES: [&str; 13] = [
     "GET /admin/v1/experiments",
     "GET /admin/v1/experiments/{id}",
     "GET /admin/v1/policies",
+    "GET /admin/v1/policies/backtest",
     "POST /admin/v1/policies/rollback",
 ];
 
