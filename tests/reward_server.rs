@@ -69,7 +69,7 @@ fn policies_are_compared_on_fixed_prompts() {
     let policy = entries.next().unwrap().unwrap().file_name().into_string().unwrap();
     let prompts = dir.path().join("prompts.jsonl");
     let line = |number: u32| {
-        let segment = if number % 2 == 0 { "even" } else { "odd" };
+        let segment = if number.is_multiple_of(2) { "even" } else { "odd" };
         format!("{{\"prompt\": \"question of e{number}\", \"segment\": \"{segment}\"}}\n")
     };
     std::fs::write(&prompts, (0..8).map(line).collect::<String>()).unwrap();
