@@ -56,7 +56,7 @@ pub(crate) enum Command {
     Store(store::Store),
     /// Take everything about a unit out of log and store, and prove it.
     Erase(erase::Erase),
-    /// Compare policies on fixed prompts by P[love]; or train the reward model on a public data set in one pass and score
+    /// Compare policies on fixed prompts by predicted love; or train the reward model on a public data set in one pass and score
     /// its test split.
     Evaluate(Evaluate),
     /// Measure throughput on public data, break things under load, and prove that nothing was lost or counted twice.

@@ -19,7 +19,7 @@ pub(crate) enum Bench {
     /// Break things under load (processes, broker, store, disk, the order of events) and prove that nothing acknowledged
     /// is lost and nothing is there twice. Fails when a row does not pass.
     Faults(faults::Arguments),
-    /// Prove the offline evaluator on simulated users: train P[love] on the reactions to one policy, score other policies
+    /// Prove the offline evaluator on simulated users: learn love from the reactions to one policy, score other policies
     /// offline on fixed prompts, try each in an experiment, and correlate the two differences.
     Evaluator(evaluator::Arguments),
 }
