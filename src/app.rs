@@ -16,13 +16,14 @@ use plaudit_policy::generate::PREFIX;
 use plaudit_policy::select::Thompson;
 use plaudit_reward_model::{RewardHandle, RewardService};
 use plaudit_serving::rollout::Origin;
+use plaudit_serving::score::NewestReward;
 use plaudit_serving::{Eraser, Listener, Parts, Serving, serve};
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
 
 use crate::config::{Config, Role};
 use crate::learner::{Learner, LearnerStatus};
-use crate::shipped;
+use crate::{scorer, shipped};
 
 /// How often the process looks whether the reward model still trains.
 const LOOK: Duration = Duration::from_secs(1);
@@ -120,15 +121,18 @@ impl App {
             start_ingest(&mut back, config, &backends);
         }
         let url = listener.as_ref().map(|listener| format!("http://{}", listener.address()));
-        let serving = match listener {
-            Some(listener) => Some(start_serving(&mut front, config, &backends, listener, metrics).await?),
-            None => None,
-        };
-        let (status, learner) = watch::channel(LearnerStatus::default());
         let reward = match config.has(Role::Learn) {
             true => Some(start_reward(config, &backends)?),
             false => None,
         };
+        let serving = match listener {
+            Some(listener) => {
+                let newest = reward.clone().map(scorer::newest);
+                Some(start_serving(&mut front, config, &backends, (listener, newest), metrics).await?)
+            }
+            None => None,
+        };
+        let (status, learner) = watch::channel(LearnerStatus::default());
         if let Some(reward) = &reward {
             let stopped = front.stopped();
             front.running.spawn(watch_reward(Arc::clone(reward), config.has(Role::Serve), stopped));
@@ -224,7 +228,7 @@ async fn start_serving(
     tasks: &mut Tasks,
     config: &Config,
     backends: &Backends,
-    listener: Listener,
+    (listener, reward): (Listener, Option<NewestReward>),
     metrics: PrometheusHandle,
 ) -> anyhow::Result<Arc<Serving>> {
     let policies_dir = policies_dir(config);
@@ -239,6 +243,7 @@ async fn start_serving(
         thompson: Arc::new(Thompson::new(config.policy.select.clone())?),
         metrics,
         eraser: Some(eraser(config, backends)),
+        reward,
     };
     let serving = Serving::open(config.serving.clone(), parts).await?;
     if serving.rollout().champion().is_none() {

@@ -56,7 +56,8 @@ pub(crate) enum Command {
     Store(store::Store),
     /// Take everything about a unit out of log and store, and prove it.
     Erase(erase::Erase),
-    /// Train the reward model on a public data set in one pass and score its test split.
+    /// Compare policies on fixed prompts by predicted love; or train the reward model on a public data set in one pass and score
+    /// its test split.
     Evaluate(Evaluate),
     /// Measure throughput on public data, break things under load, and prove that nothing was lost or counted twice.
     #[command(subcommand)]
@@ -121,8 +122,23 @@ pub(crate) struct Files {
 #[derive(Debug, Args)]
 pub(crate) struct Evaluate {
     /// Directory of the public data sets.
-    #[arg(long, env = "PLAUDIT_DATA")]
-    pub(crate) datasets: PathBuf,
+    #[arg(long, env = "PLAUDIT_DATA", required_unless_present = "policies")]
+    pub(crate) datasets: Option<PathBuf>,
+    /// A policy to compare on fixed prompts: a checkpoint directory, or an id in the data directory. The first one named
+    /// is what the others are compared with.
+    #[arg(long = "policy", requires = "prompts")]
+    pub(crate) policies: Vec<String>,
+    /// File of prompts, one JSON object a line: `prompt` or `messages`, and a `segment` if there are several.
+    #[arg(long, requires = "policies")]
+    pub(crate) prompts: Option<PathBuf>,
+    /// Reward checkpoint to score with: a directory, or an id in the data directory. Default: the newest there.
+    #[arg(long, requires = "policies")]
+    pub(crate) reward: Option<String>,
+    /// Answers of each policy to each prompt, 1 to 256.
+    #[arg(long, default_value_t = 4)]
+    pub(crate) samples: usize,
+    #[command(flatten)]
+    pub(crate) files: Files,
     /// Root of all randomness.
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
@@ -167,6 +183,8 @@ pub(crate) struct Remote {
 pub(crate) enum Policy {
     /// List policies and their stage.
     List(Remote),
+    /// Show what was expected of every candidate offline, what experiments found, and how well the two agree.
+    Backtest(Remote),
     /// Stop the running treatment, or return to the policy that served before the last promotion.
     Rollback {
         #[command(flatten)]

@@ -14,7 +14,7 @@ use plaudit_nn::checkpoint;
 use plaudit_nn::runtime::pinned_pool;
 use plaudit_policy::GeneratePolicy;
 use plaudit_policy::crpg::StepReport;
-use plaudit_policy::gate::Verdict;
+use plaudit_policy::gate::{Correlation, Verdict};
 use plaudit_policy::learn::{CandidateReport, Training, gate_candidate, train_candidate};
 use plaudit_reward_model::{RewardHandle, RewardModel, Status};
 use plaudit_serving::Serving;
@@ -93,6 +93,8 @@ struct Basis {
     status: Status,
     train: Vec<Context>,
     gate: Vec<Context>,
+    /// What earlier candidates say about the offline score.
+    backtest: Correlation,
     seed: Seed,
 }
 
@@ -226,7 +228,8 @@ impl Learner {
         // The gate judges on prompts that were not learned on, also when there are few.
         let num_gate = self.config.policy.gate.num_prompts.min(train.len() / 3).max(1);
         let gate = train.split_off(train.len() - num_gate);
-        Ok(Basis { parent, reward, status, train, gate, seed })
+        let backtest = self.serving.rollout().backtest().correlation;
+        Ok(Basis { parent, reward, status, train, gate, backtest, seed })
     }
 
     /// Runs on a thread with cores of its own; `stopped` ends the training early.
@@ -285,5 +288,5 @@ fn train_and_gate(
     let seed = basis.seed.derive("gate", 0);
     let reward = Arc::clone(&basis.reward);
     let verdict = gate_candidate(&report.policy, &basis.parent, reward, &basis.gate, policy, seed)?;
-    Ok((report, verdict))
+    Ok((report, verdict.with_backtest(&policy.gate, &basis.backtest)))
 }

@@ -16,6 +16,7 @@ mod config;
 mod demo;
 mod learner;
 mod memory;
+mod scorer;
 mod shipped;
 mod telemetry;
 

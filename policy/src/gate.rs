@@ -9,6 +9,7 @@
 //!
 //! Every number that was looked at is in the [`Evidence`], every rule that was broken in the reasons.
 
+mod backtest;
 mod bootstrap;
 mod evaluation;
 
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::Error;
 use crate::config::check;
 
+pub use backtest::{Correlation, EvaluatorProof, PROVEN_CANDIDATES, PROVEN_LOW};
 pub use bootstrap::{Interval, paired_difference};
 pub use evaluation::{Evaluation, Evaluator, Surface};
 
@@ -26,6 +28,9 @@ pub use evaluation::{Evaluation, Evaluator, Surface};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
+    /// Whether the offline love may refuse a candidate only after it was proven: against the experiments of at least ten
+    /// candidates, with 0.7 or more as the lower end of the interval of the correlation. Until then it is only recorded.
+    pub require_backtest: bool,
     /// Prompts that both policies answer.
     pub num_prompts: usize,
     /// Answers to each prompt.
@@ -63,6 +68,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
+            require_backtest: false,
             num_prompts: 400,
             samples_per_prompt: 4,
             resamples: 1_000,
@@ -141,6 +147,9 @@ pub struct Evidence {
     pub champion: Surface,
     /// Whether closings could refuse the candidate; without judges they are only reported.
     pub closings_enforced: bool,
+    /// What earlier experiments say about the offline score; absent where nobody looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evaluator: Option<EvaluatorProof>,
 }
 
 /// What the gate decided.
@@ -208,6 +217,7 @@ pub fn decide(
         candidate: candidate.surface().clone(),
         champion: champion.surface().clone(),
         closings_enforced,
+        evaluator: None,
     };
     let reasons = broken_rules(config, &evidence);
     Ok(Verdict { outcome: if reasons.is_empty() { Outcome::Pass } else { Outcome::Refuse }, reasons, evidence })

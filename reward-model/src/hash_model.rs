@@ -80,6 +80,10 @@ impl RewardModel for HashModel {
         &self.objectives
     }
 
+    fn examples(&self) -> Option<u64> {
+        Some(self.examples)
+    }
+
     fn score(&self, rows: &[Row<'_>]) -> Result<Vec<Scores>, Error> {
         Ok(rows.iter().map(|row| self.score_row(row)).collect())
     }

@@ -70,6 +70,11 @@ pub trait RewardModel: Send + Sync {
     /// What is predicted.
     fn objectives(&self) -> &[Objective];
 
+    /// How many examples it had seen, where that is known.
+    fn examples(&self) -> Option<u64> {
+        None
+    }
+
     /// Scores `rows`.
     ///
     /// # Errors

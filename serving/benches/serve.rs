@@ -120,6 +120,7 @@ async fn start(
         thompson: Arc::new(Thompson::new(plaudit_policy::select::Config::default()).expect("a policy")),
         metrics: metrics.clone(),
         eraser: None,
+        reward: None,
     };
     let listener = Listener::bind("127.0.0.1:0".parse().expect("an address")).await.expect("a port");
     let url = format!("http://{}", listener.address());

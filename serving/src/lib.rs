@@ -21,6 +21,7 @@ pub mod metrics;
 pub mod readout;
 pub mod rollout;
 mod routes;
+pub mod score;
 mod server;
 mod state;
 pub mod stats;

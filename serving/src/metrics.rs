@@ -25,6 +25,9 @@ pub const EXAMPLES: &str = "plaudit_serving_examples_folded_total";
 /// Examples that readouts and selection have not folded yet.
 pub const LAG: &str = "plaudit_serving_examples_lag";
 
+/// Responses scored for callers.
+pub const SCORED: &str = "plaudit_serving_rows_scored_total";
+
 /// Tells the recorder what each metric means.
 pub fn describe() {
     describe_counter!(REQUESTS, Unit::Count, "requests by route and status");
@@ -35,6 +38,7 @@ pub fn describe() {
     describe_counter!(ABANDONED, Unit::Count, "requests whose caller left before the answer");
     describe_counter!(TRANSITIONS, Unit::Count, "policy transitions by event");
     describe_counter!(EXAMPLES, Unit::Count, "examples folded into readouts and selection");
+    describe_counter!(SCORED, Unit::Count, "responses scored for callers");
     describe_gauge!(LAG, Unit::Count, "examples not folded yet");
 }
 
@@ -74,6 +78,10 @@ pub(crate) fn requests_abandoned(number: usize) {
     if number > 0 {
         counter!(ABANDONED).increment(number as u64);
     }
+}
+
+pub(crate) fn scored(number: usize) {
+    counter!(SCORED).increment(number as u64);
 }
 
 pub(crate) fn transition(event: &'static str) {

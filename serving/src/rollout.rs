@@ -36,4 +36,4 @@ mod state;
 pub use event::{LIFECYCLE_VERSION, Lifecycle, LifecycleEvent, Origin};
 pub use journal::Journal;
 pub use record::{EndedRun, PolicyRecord, RunOutcome, Stage, Treatment};
-pub use state::Rollout;
+pub use state::{Backtest, Rollout, Trial};

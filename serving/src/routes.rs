@@ -12,6 +12,7 @@ mod guard;
 mod health;
 mod limits;
 mod reply;
+mod score;
 mod stream;
 
 use std::sync::Arc;
@@ -35,6 +36,8 @@ pub fn router(serving: Arc<Serving>) -> Router {
     let write = Router::new()
         .route("/v1/chat/completions", post(chat::handle))
         .route("/v1/decide", post(decide::handle))
+        .route("/v1/score", post(score::handle))
+        .route("/v1/score/openrlhf", post(score::openrlhf::handle))
         .route("/v1/signals", post(events::signals))
         .route("/v1/exposures", post(events::exposures));
     let read = Router::new()
@@ -42,6 +45,7 @@ pub fn router(serving: Arc<Serving>) -> Router {
         .route("/admin/v1/experiments", get(admin::experiments))
         .route("/admin/v1/experiments/{id}", get(admin::experiment))
         .route("/admin/v1/policies", get(admin::policies))
+        .route("/admin/v1/policies/backtest", get(admin::backtest))
         .route("/admin/v1/suspects", get(admin::suspects));
     let admin = Router::new()
         .route("/admin/v1/policies/rollback", post(admin::rollback))

@@ -20,6 +20,7 @@ use crate::engine::Engine;
 use crate::experiment::check_change;
 use crate::readout::{Book, ExperimentReadout};
 use crate::rollout::{Journal, Rollout};
+use crate::score::NewestReward;
 use crate::{Error, metrics};
 
 pub use erase::{Eraser, RequestOf};
@@ -45,6 +46,8 @@ pub struct Parts {
     pub metrics: PrometheusHandle,
     /// Erases units; nothing for a process without a store.
     pub eraser: Option<Eraser>,
+    /// The reward model; nothing for a process that trains none.
+    pub reward: Option<NewestReward>,
 }
 
 /// Serving: routes requests, owns the model thread, follows examples, moves policies through their life.
@@ -64,6 +67,8 @@ pub struct Serving {
     erasing: tokio::sync::Mutex<()>,
     /// Shared by the writes that nobody waits for; shutdown takes it alone.
     unattended: Arc<tokio::sync::RwLock<()>>,
+    /// Whose turn it is to score.
+    scoring: Arc<tokio::sync::Semaphore>,
     ids: Mutex<Stream>,
     is_draining: AtomicBool,
 }
@@ -91,6 +96,7 @@ impl Serving {
             turn: tokio::sync::Mutex::new(()),
             erasing: tokio::sync::Mutex::new(()),
             unattended: Arc::default(),
+            scoring: Arc::new(tokio::sync::Semaphore::new(1)),
             ids: Mutex::new(parts.seed.stream("serving-ids")),
             is_draining: AtomicBool::new(false),
             journal,
@@ -161,6 +167,10 @@ impl Serving {
 
     pub(crate) const fn parts(&self) -> &Parts {
         &self.parts
+    }
+
+    pub(crate) const fn scoring(&self) -> &Arc<tokio::sync::Semaphore> {
+        &self.scoring
     }
 
     pub(crate) const fn engine(&self) -> &Engine {

@@ -2,6 +2,7 @@
 
 mod continual;
 mod disk;
+mod evaluator;
 mod faults;
 mod meter;
 mod upworthy;
@@ -22,6 +23,9 @@ pub(crate) enum Bench {
     /// Train P[love] on five simulated domains that contradict each other, one after the other, and measure how much of
     /// each is forgotten under every replay strategy.
     Continual(continual::Arguments),
+    /// Prove the offline evaluator on simulated users: learn love from the reactions to one policy, score other policies
+    /// offline on fixed prompts, try each in an experiment, and correlate the two differences.
+    Evaluator(evaluator::Arguments),
 }
 
 /// Runs it and prints the figures.
@@ -30,5 +34,6 @@ pub(crate) async fn run(bench: &Bench) -> anyhow::Result<()> {
         Bench::Upworthy(arguments) => upworthy::run(arguments).await,
         Bench::Faults(arguments) => faults::run(arguments).await,
         Bench::Continual(arguments) => continual::run(arguments),
+        Bench::Evaluator(arguments) => evaluator::run(arguments).await,
     }
 }

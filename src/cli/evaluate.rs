@@ -1,4 +1,6 @@
-//! `plaudit evaluate`: real reactions through the real path, log → attribution → continuous trainer.
+//! `plaudit evaluate`: policies on fixed prompts, or real reactions through the real path, log → attribution → continuous trainer.
+
+mod policies;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,11 +24,15 @@ const BATCH: usize = 500;
 /// Records read at once.
 const READ: usize = 1_000;
 
-/// Trains on the train split in one pass, scores the test split, and prints the quality.
+/// Compares policies on fixed prompts when some are named. Else trains on the train split in one pass, scores the test split, and prints the quality.
 pub(crate) async fn run(arguments: &Evaluate) -> anyhow::Result<()> {
+    if !arguments.policies.is_empty() {
+        return policies::run(arguments).await;
+    }
+    let datasets = arguments.datasets.as_ref().context("`--datasets DIR` is missing")?;
     let seed = Seed::new(arguments.seed);
-    let (train, position) = attribute(&ConvAi::open(&arguments.datasets, Split::Train)?).await?;
-    let (test, _) = attribute(&ConvAi::open(&arguments.datasets, Split::Test)?).await?;
+    let (train, position) = attribute(&ConvAi::open(datasets, Split::Train)?).await?;
+    let (test, _) = attribute(&ConvAi::open(datasets, Split::Test)?).await?;
     let directory = tempfile::tempdir().context("failed to create a temporary directory")?;
     let config = plaudit_reward_model::Config::default();
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());

@@ -50,6 +50,7 @@ fn describe(readout: &Value) -> String {
 /// Lists policies or rolls back.
 pub(crate) async fn policy(verb: &Policy) -> anyhow::Result<()> {
     let (remote, answer) = match verb {
+        Policy::Backtest(remote) => return backtest(remote).await,
         Policy::List(remote) => (remote, ask(remote, "/admin/v1/policies", None).await?),
         Policy::Rollback { remote, reason, policy } => {
             let mut body = json!({"reason": reason});
@@ -71,6 +72,33 @@ pub(crate) async fn policy(verb: &Policy) -> anyhow::Result<()> {
             if erasures > 0 { format!(" [trained on what {erasures} erasures took out]") } else { String::new() };
         text += &format!("{id}  {stage:<11} {}{erased}\n", reasons.join("; "));
     }
+    print(&text)
+}
+
+/// Shows the permanent record of candidates.
+async fn backtest(remote: &Remote) -> anyhow::Result<()> {
+    let answer = ask(remote, "/admin/v1/policies/backtest", None).await?;
+    if remote.json {
+        return print(&(serde_json::to_string_pretty(&answer)? + "\n"));
+    }
+    let points = |value: &Value| value.as_f64().map_or("–".to_owned(), |value| format!("{:+.2}", 100.0 * value));
+    let interval = |value: &Value| {
+        format!("{} [{}, {}]", points(&value["value"]), points(&value["lower"]), points(&value["upper"]))
+    };
+    let mut text = "differences to the champion in love per 100 answers\n".to_owned();
+    for candidate in answer["candidates"].as_array().into_iter().flatten() {
+        let id = candidate["policy_id"].as_str().unwrap_or("?");
+        let gate = if candidate["passed"] == true { "passed" } else { "refused" };
+        let (offline, online) = (interval(&candidate["offline"]), &candidate["online"]);
+        let online = if online.is_null() { "not tried".to_owned() } else { interval(online) };
+        text += &format!("  {id}  {gate:<7}  offline {offline}  online {online}\n");
+    }
+    let correlation = &answer["correlation"];
+    let number = |value: &Value| value.as_f64().map_or("–".to_owned(), |value| format!("{value:.3}"));
+    let proven = if answer["proven"] == true { "proven" } else { "not proven yet" };
+    let [r, low, high] = ["r", "low", "high"].map(|key| number(&correlation[key]));
+    text +=
+        &format!("{} candidates with both: r {r} [{low}, {high}], the offline score is {proven}\n", correlation["n"]);
     print(&text)
 }
 

@@ -129,3 +129,35 @@ fn evaluations_over_other_prompts_are_refused() {
     let long = evaluation(true, SWEET, 0.1);
     assert!(decide(&Config::default(), &short, &long, true, Seed::new(1)).is_err());
 }
+
+#[test]
+fn unproven_offline_love_refuses_nobody_where_proof_is_required() {
+    let reason = |rule: &str| Reason { rule: rule.to_owned(), value: -0.1, bound: 0.0 };
+    let surface = Surface::default();
+    let verdict = |reasons| Verdict {
+        outcome: Outcome::Refuse,
+        reasons,
+        evidence: Evidence {
+            num_prompts: 1,
+            samples_per_prompt: 1,
+            differences: std::collections::BTreeMap::new(),
+            candidate: surface.clone(),
+            champion: surface.clone(),
+            closings_enforced: true,
+            evaluator: None,
+        },
+    };
+    let strict = Config { require_backtest: true, ..Config::default() };
+    let none = Correlation::of(&[], &[]);
+    let exact: Vec<f64> = (0..12).map(f64::from).collect();
+    let proven = Correlation::of(&exact, &exact);
+    let enforced = |verdict: &Verdict| verdict.evidence.evaluator.map(|proof| (proof.proven, proof.enforced));
+    let open = verdict(vec![reason("love")]).with_backtest(&strict, &none);
+    assert!(open.passed() && enforced(&open) == Some((false, false)));
+    let harmful = verdict(vec![reason("love"), reason("safety")]).with_backtest(&strict, &none);
+    assert!(!harmful.passed() && harmful.reasons == [reason("safety")]);
+    let known = verdict(vec![reason("love")]).with_backtest(&strict, &proven);
+    assert!(!known.passed() && enforced(&known) == Some((true, true)));
+    let vouched = verdict(vec![reason("love")]).with_backtest(&Config::default(), &none);
+    assert!(!vouched.passed() && enforced(&vouched) == Some((false, true)));
+}

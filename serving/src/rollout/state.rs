@@ -1,5 +1,7 @@
 //! The fold: which policy serves whom, and which transitions are legal.
 
+mod trials;
+
 use std::collections::BTreeMap;
 
 use plaudit_event::{ExperimentId, PolicyId, Timestamp};
@@ -9,6 +11,7 @@ use serde_json::Value;
 use super::event::{Lifecycle, LifecycleEvent, Origin};
 use super::record::{EndedRun, PolicyRecord, RunOutcome, Stage, Treatment};
 use crate::Error;
+pub use trials::{Backtest, Trial};
 
 /// The state of all policies: a pure fold of the transitions.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -20,6 +23,8 @@ pub struct Rollout {
     num_runs: u64,
     /// Oldest first.
     ended: Vec<EndedRun>,
+    /// Oldest first.
+    trials: Vec<Trial>,
     policies: BTreeMap<PolicyId, PolicyRecord>,
 }
 
@@ -95,11 +100,7 @@ impl Rollout {
         }
     }
 
-    /// Applies one transition.
-    ///
-    /// # Errors
-    /// An illegal transition changes nothing and says what stands in its way.
-    pub fn apply(&mut self, record: &Lifecycle) -> Result<(), Error> {
+    fn step(&mut self, record: &Lifecycle) -> Result<(), Error> {
         let at = record.at;
         match &record.event {
             LifecycleEvent::Registered { policy_id, parent, origin, .. } => {

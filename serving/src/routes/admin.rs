@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::extract;
 use crate::Error;
-use crate::rollout::{EndedRun, Rollout};
+use crate::rollout::{Backtest, EndedRun, Rollout};
 use crate::state::Serving;
 
 /// Longest reason of a rollback, in bytes.
@@ -60,6 +60,11 @@ fn ended(serving: &Serving, run: &EndedRun) -> Value {
 
 pub(super) async fn policies(State(serving): State<Arc<Serving>>) -> Json<Value> {
     Json(describe(&serving.rollout()))
+}
+
+/// What was expected of every candidate, and what came of it.
+pub(super) async fn backtest(State(serving): State<Arc<Serving>>) -> Json<Backtest> {
+    Json(serving.rollout().backtest())
 }
 
 /// The units whose signals are quarantined on suspicion.

@@ -91,6 +91,7 @@ fn route_name(path: &str) -> &'static str {
     match path {
         "/v1/chat/completions" => "chat",
         "/v1/decide" => "decide",
+        path if path.starts_with("/v1/score") => "score",
         "/v1/signals" => "signals",
         "/v1/exposures" => "exposures",
         "/metrics" => "metrics",

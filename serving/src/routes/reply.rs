@@ -59,9 +59,11 @@ impl IntoResponse for Error {
 }
 
 /// Every path that exists, for who asked for another.
-const ROUTES: [&str; 11] = [
+const ROUTES: [&str; 14] = [
     "POST /v1/chat/completions",
     "POST /v1/decide",
+    "POST /v1/score",
+    "POST /v1/score/openrlhf",
     "POST /v1/signals",
     "POST /v1/exposures",
     "GET /healthz",
@@ -70,6 +72,7 @@ const ROUTES: [&str; 11] = [
     "GET /admin/v1/experiments",
     "GET /admin/v1/experiments/{id}",
     "GET /admin/v1/policies",
+    "GET /admin/v1/policies/backtest",
     "POST /admin/v1/policies/rollback",
 ];
 

@@ -8,5 +8,6 @@ mod events;
 mod limits;
 mod log;
 mod rollback;
+mod score;
 mod support;
 mod swap;

@@ -15,6 +15,7 @@ use plaudit_nn::tokenizer::Tokenizer;
 use plaudit_policy::generate::{GeneratePolicy, Lineage, Sampling};
 use plaudit_policy::select::Thompson;
 use plaudit_serving::rollout::Origin;
+use plaudit_serving::score::{NewestReward, ObjectiveScore, Reward, RewardVersion, ScoreRow};
 use plaudit_serving::{Config, Listener, Parts, Serving, serve};
 use reqwest::{Client, RequestBuilder, Response};
 use serde_json::{Map, Value, json};
@@ -32,6 +33,8 @@ pub(crate) struct World {
     pub(crate) log: Arc<dyn EventLog>,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) ingest: plaudit_ingest::Config,
+    /// How many examples the reward model has seen; nothing before the first.
+    pub(crate) reward_examples: Arc<std::sync::Mutex<Option<u64>>>,
     dir: Arc<TempDir>,
 }
 
@@ -39,7 +42,13 @@ impl World {
     pub(crate) fn new() -> Self {
         let clock = Arc::new(ManualClock::new(START));
         let log = Arc::new(MemoryLog::new(clock.clone()));
-        Self { log, clock, ingest: plaudit_ingest::Config::default(), dir: Arc::new(TempDir::new().unwrap()) }
+        Self {
+            log,
+            clock,
+            ingest: plaudit_ingest::Config::default(),
+            reward_examples: Arc::default(),
+            dir: Arc::new(TempDir::new().unwrap()),
+        }
     }
 
     /// A world whose log can be disturbed.
@@ -47,6 +56,23 @@ impl World {
         let world = Self::new();
         let log = Arc::new(StubbornLog::new(Arc::clone(&world.log)));
         (Self { log: log.clone(), ..world }, log)
+    }
+
+    /// A reward model that loves length and has not learned anything about helpfulness.
+    fn reward(&self) -> Option<NewestReward> {
+        let examples = Arc::clone(&self.reward_examples);
+        Some(Box::new(move || {
+            let score = |row: &ScoreRow| {
+                let logit = row.response.len() as f64 - row.context.last_request().len() as f64;
+                let p = 1.0 / (1.0 + (-logit).exp());
+                vec![Some(ObjectiveScore { p, logit, spread: None }), None]
+            };
+            Some(Reward {
+                objectives: vec![Objective::new(Objective::LOVE), Objective::new(Objective::HELPFULNESS)],
+                version: RewardVersion { checkpoint_id: None, examples: (*examples.lock().unwrap())? },
+                score: Box::new(move |rows| Ok(rows.iter().map(score).collect())),
+            })
+        }))
     }
 
     pub(crate) fn policies_dir(&self) -> &Path {
@@ -88,6 +114,7 @@ impl World {
             thompson: Arc::new(Thompson::new(plaudit_policy::select::Config::default()).unwrap()),
             metrics: recorder(),
             eraser: None,
+            reward: self.reward(),
         };
         Serving::open(config, parts).await
     }

@@ -10,15 +10,15 @@ fn layer() -> LayerConfig {
     serde_json::from_value(json!({"id": "l", "experiments": [{"id": "roll", "variants": variants}]})).unwrap()
 }
 
-fn id(name: &str) -> PolicyId {
+pub(super) fn id(name: &str) -> PolicyId {
     PolicyId::new(name).unwrap()
 }
 
-fn run(name: &str) -> ExperimentId {
+pub(super) fn run(name: &str) -> ExperimentId {
     ExperimentId::new(name).unwrap()
 }
 
-fn registered(name: &str, parent: Option<&str>) -> LifecycleEvent {
+pub(super) fn registered(name: &str, parent: Option<&str>) -> LifecycleEvent {
     LifecycleEvent::Registered {
         policy_id: id(name),
         parent: parent.map(id),
@@ -31,7 +31,7 @@ fn gated(name: &str) -> LifecycleEvent {
     LifecycleEvent::Gated { policy_id: id(name), evidence: json!({"lower": 0.01}) }
 }
 
-fn started(control: &str, treatment: &str, number: u32) -> LifecycleEvent {
+pub(super) fn started(control: &str, treatment: &str, number: u32) -> LifecycleEvent {
     LifecycleEvent::ExperimentStarted {
         experiment: run(&format!("roll-{number}")),
         template: run("roll"),
@@ -41,7 +41,7 @@ fn started(control: &str, treatment: &str, number: u32) -> LifecycleEvent {
     }
 }
 
-fn promoted(name: &str, experiment: Option<&str>) -> LifecycleEvent {
+pub(super) fn promoted(name: &str, experiment: Option<&str>) -> LifecycleEvent {
     LifecycleEvent::Promoted { policy_id: id(name), experiment: experiment.map(run), evidence: Value::Null }
 }
 
@@ -49,11 +49,11 @@ fn rolled_back(name: &str, to: &str) -> LifecycleEvent {
     LifecycleEvent::RolledBack { policy_id: id(name), to: id(to), reason: "worse".to_owned(), evidence: Value::Null }
 }
 
-fn apply(rollout: &mut Rollout, event: LifecycleEvent) -> Result<(), Error> {
+pub(super) fn apply(rollout: &mut Rollout, event: LifecycleEvent) -> Result<(), Error> {
     rollout.apply(&Lifecycle::new(Timestamp::from_millis(1), event))
 }
 
-fn with_champion() -> Rollout {
+pub(super) fn with_champion() -> Rollout {
     let mut rollout = Rollout::default();
     apply(&mut rollout, registered("base", None)).unwrap();
     apply(&mut rollout, promoted("base", None)).unwrap();

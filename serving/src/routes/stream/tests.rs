@@ -44,6 +44,7 @@ impl World {
             thompson: Arc::new(Thompson::new(SelectConfig::default()).unwrap()),
             metrics: PrometheusBuilder::new().build_recorder().handle(),
             eraser: None,
+            reward: None,
         };
         let serving = Serving::open(Config { deadline, ..Config::default() }, parts).await.unwrap();
         serving.register(policy.id(), None, Origin::Pretrained, serde_json::Map::new()).await.unwrap();
