@@ -128,8 +128,7 @@ impl Config {
     pub fn from_json(text: &str, path: &Path) -> Result<Self, Error> {
         let corrupt = |error: serde_json::Error| Error::corrupt(path, error.to_string());
         let value: Value = serde_json::from_str(text).map_err(corrupt)?;
-        let required =
-            [("model_type", "bert"), ("hidden_act", "gelu"), ("position_embedding_type", "absolute")];
+        let required = [("model_type", "bert"), ("hidden_act", "gelu"), ("position_embedding_type", "absolute")];
         for (key, needed) in required {
             let found = value.get(key).filter(|found| !found.is_null());
             if found.is_some_and(|found| found != needed) {

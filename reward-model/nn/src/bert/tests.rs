@@ -6,16 +6,7 @@ use super::*;
 const LENGTHS: [usize; 2] = [5, 3];
 
 fn config() -> Config {
-    Config {
-        vocab_size: 19,
-        hidden: 12,
-        layers: 3,
-        heads: 3,
-        ffn: 20,
-        max_positions: 8,
-        types: 2,
-        norm_eps: 1e-6,
-    }
+    Config { vocab_size: 19, hidden: 12, layers: 3, heads: 3, ffn: 20, max_positions: 8, types: 2, norm_eps: 1e-6 }
 }
 
 fn bert() -> Bert {

@@ -113,7 +113,8 @@ fn linear_bias() {
 #[test]
 fn a_frozen_weight_gets_no_gradient_and_its_input_does() {
     let mut rng = stream();
-    let (x, weight, bias) = (normal(&[3, 4], 1.0, &mut rng), normal(&[2, 4], 1.0, &mut rng), normal(&[2], 1.0, &mut rng));
+    let (x, weight, bias) =
+        (normal(&[3, 4], 1.0, &mut rng), normal(&[2, 4], 1.0, &mut rng), normal(&[2], 1.0, &mut rng));
     let frozen = weight.detach();
     let out = Implementation::Fused.linear_bias(&x, &frozen, &bias).unwrap();
     let grads = weighted_sum(&out).backward().unwrap();
@@ -217,7 +218,7 @@ fn attention() {
     ];
     for (batch, len, heads, kv_heads, head_dim) in cases {
         let shape = Heads { heads, kv_heads, head_dim };
-        let rotary = Arc::new(Rotary::new(10_000.0, head_dim, 80));
+        let rotary = Arc::new(Rotary::new(10_000.0, head_dim, 80, None));
         let q = normal(&[batch, len, heads * head_dim], 1.0, &mut rng);
         let k = normal(&[batch, len, kv_heads * head_dim], 1.0, &mut rng);
         let v = normal(&[batch, len, kv_heads * head_dim], 1.0, &mut rng);
@@ -233,7 +234,7 @@ fn attention() {
 fn attention_does_not_see_later_positions() {
     let mut rng = stream();
     let shape = Heads { heads: 2, kv_heads: 1, head_dim: 4 };
-    let rotary = Arc::new(Rotary::new(10_000.0, 4, 16));
+    let rotary = Arc::new(Rotary::new(10_000.0, 4, 16, None));
     let q = normal(&[1, 9, 8], 1.0, &mut rng);
     let k = normal(&[1, 9, 4], 1.0, &mut rng);
     let v = normal(&[1, 9, 4], 1.0, &mut rng);
@@ -250,7 +251,7 @@ fn attention_does_not_see_later_positions() {
 #[test]
 fn attention_refuses_shapes_that_do_not_fit() {
     let shape = Heads { heads: 2, kv_heads: 1, head_dim: 4 };
-    let rotary = Arc::new(Rotary::new(10_000.0, 4, 4));
+    let rotary = Arc::new(Rotary::new(10_000.0, 4, 4, None));
     let mut rng = stream();
     let q = normal(&[1, 5, 8], 1.0, &mut rng);
     let kv = normal(&[1, 5, 4], 1.0, &mut rng);
