@@ -70,7 +70,6 @@ fn long_texts_are_cut_and_impossible_limits_refused() {
 
 #[test]
 #[expect(clippy::disallowed_methods, reason = "a test that says when it skips")]
-#[expect(clippy::print_stderr, reason = "a test that says when it skips, and what it measured")]
 fn the_real_minilm_equals_sentence_transformers() {
     let Ok(dir) = std::env::var("PLAUDIT_MINILM").map(PathBuf::from) else {
         eprintln!("skipped: PLAUDIT_MINILM is not set");
