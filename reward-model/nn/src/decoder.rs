@@ -1,10 +1,12 @@
-//! A Llama-family decoder: RMSNorm, causal grouped-query attention with rotary positions, SwiGLU.
+//! A Llama-family decoder: RMSNorm, causal grouped-query attention with rotary positions, SwiGLU; also
+//! Qwen2 and Qwen3, which differ in attention ([`Family`]).
 //!
 //! Parameters carry the names and layouts of Hugging Face checkpoints, so that a directory of
 //! `config.json` and `model.safetensors` is the format on disk. Arithmetic is f32; files may hold
 //! f16 or bf16.
 
 mod config;
+mod forward;
 #[cfg(test)]
 mod tests;
 
@@ -12,17 +14,18 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use candle_core::{D, DType, Device, Tensor};
+use candle_core::{DType, Device};
 use plaudit_event::Stream;
 
+use crate::lora::Lora;
 use crate::ops::Implementation;
 use crate::ops::rotary::Rotary;
 use crate::{Error, Params, init};
 
-pub use config::Config;
+pub use config::{Config, Family, RopeScaling};
 pub(crate) use config::{
-    DOWN_PROJ, EMBEDDING, FFN_NORM, FINAL_NORM, GATE_PROJ, HEAD, INPUT_NORM, K_PROJ, O_PROJ, Q_PROJ, UP_PROJ, V_PROJ,
-    layer_name,
+    DOWN_PROJ, EMBEDDING, FFN_NORM, FINAL_NORM, GATE_PROJ, HEAD, INPUT_NORM, K_NORM, K_PROJ, O_PROJ, Q_NORM, Q_PROJ,
+    UP_PROJ, V_PROJ, layer_bias, layer_name,
 };
 
 /// Name of the file with the shape of the model.
@@ -40,13 +43,7 @@ pub struct Decoder {
     params: Params,
     rotary: Arc<Rotary>,
     implementation: Implementation,
-}
-
-/// Whether operations are recorded for a backward pass.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Gradients {
-    Tracked,
-    Off,
+    lora: Option<Lora>,
 }
 
 impl Decoder {
@@ -54,7 +51,8 @@ impl Decoder {
     ///
     /// Weights are normal with standard deviation 0.02; those that write to the residual stream are
     /// divided by `sqrt(2 · layers)` so that its variance does not grow with depth (Radford et al.
-    /// 2019, section 2.3). Gains of the norms are one.
+    /// 2019, section 2.3). Gains of the norms are one,
+    /// biases zero.
     ///
     /// # Errors
     /// Fails when `config` is invalid.
@@ -63,7 +61,9 @@ impl Decoder {
         let residual_std = INIT_STD / (2.0 * config.layers as f64).sqrt();
         let mut params = Params::new();
         for (name, shape) in config.shapes() {
-            let tensor = if shape.len() == 1 {
+            let tensor = if name.ends_with("bias") {
+                init::zeros(shape, &Device::Cpu)?
+            } else if shape.len() == 1 {
                 init::ones(shape, &Device::Cpu)?
             } else if name.contains(O_PROJ) || name.contains(DOWN_PROJ) {
                 init::normal(shape, residual_std, stream, &Device::Cpu)?
@@ -88,8 +88,8 @@ impl Decoder {
         }
         let params = select(params, &config, &shapes)?;
         let heads = config.heads();
-        let rotary = Rotary::new(config.rope_theta, heads.head_dim, config.max_positions);
-        Ok(Self { config, params, rotary: Arc::new(rotary), implementation: Implementation::default() })
+        let rotary = Rotary::new(config.rope_theta, heads.head_dim, config.max_positions, config.rope_scaling);
+        Ok(Self { config, params, rotary: Arc::new(rotary), implementation: Implementation::default(), lora: None })
     }
 
     /// Reads a directory of [`CONFIG_FILE`] and [`WEIGHTS_FILE`].
@@ -130,17 +130,53 @@ impl Decoder {
         Ok(())
     }
 
-    /// A copy that shares no parameter with `self`.
+    /// A copy that shares no parameter with `self`, adapters included.
     ///
     /// # Errors
     /// Fails when the device is out of memory.
     pub fn try_clone(&self) -> Result<Self, Error> {
         Ok(Self {
+            lora: self.lora.as_ref().map(Lora::try_clone).transpose()?,
+            ..self.with_params(self.params.try_clone()?)
+        })
+    }
+
+    /// The same decoder with adapters, which it shares with `lora`: from now on only they are trained.
+    /// Files hold the decoder without them.
+    ///
+    /// # Errors
+    /// Fails when the adapters do not fit.
+    pub fn with_lora(mut self, lora: &Lora) -> Result<Self, Error> {
+        self.lora = Some(Lora::from_params(&self.params, lora.config().clone(), lora.params().clone())?);
+        Ok(self)
+    }
+
+    /// A copy with the adapters added to the weights; without adapters just a copy.
+    ///
+    /// # Errors
+    /// Fails when the device is out of memory.
+    pub fn merged(&self) -> Result<Self, Error> {
+        let params = match &self.lora {
+            Some(lora) => lora.merged(&self.params)?,
+            None => self.params.try_clone()?,
+        };
+        Ok(self.with_params(params))
+    }
+
+    /// The adapters, if any.
+    #[must_use]
+    pub fn lora(&self) -> Option<&Lora> {
+        self.lora.as_ref()
+    }
+
+    fn with_params(&self, params: Params) -> Self {
+        Self {
             config: self.config.clone(),
-            params: self.params.try_clone()?,
+            params,
             rotary: Arc::clone(&self.rotary),
             implementation: self.implementation,
-        })
+            lora: None,
+        }
     }
 
     /// The same decoder, sharing its parameters, on another implementation of the operations.
@@ -156,7 +192,7 @@ impl Decoder {
         &self.config
     }
 
-    /// The parameters; writing to them changes the decoder.
+    /// The parameters, without those of adapters; writing to them changes the decoder.
     #[must_use]
     pub fn params(&self) -> &Params {
         &self.params
@@ -170,94 +206,6 @@ impl Decoder {
     #[must_use]
     pub fn device(&self) -> Device {
         self.params.iter().next().map_or(Device::Cpu, |(_, var)| var.device().clone())
-    }
-
-    /// Logits of the next token at every position: (B, T) u32, padded on the right with any token,
-    /// gives (B, T, V). Differentiable.
-    ///
-    /// # Errors
-    /// Fails when T is 0 or above `max_positions`, or a token is outside the vocabulary.
-    pub fn forward(&self, tokens: &Tensor) -> Result<Tensor, Error> {
-        self.logits(tokens, Gradients::Tracked)
-    }
-
-    /// [`Decoder::forward`] without a graph for the backward pass, which saves its memory.
-    ///
-    /// # Errors
-    /// As [`Decoder::forward`].
-    pub fn forward_detached(&self, tokens: &Tensor) -> Result<Tensor, Error> {
-        self.logits(tokens, Gradients::Off)
-    }
-
-    /// `log π(tokens[t+1] | tokens[..=t])` under `softmax(logits / temperature)`: (B, T) gives
-    /// (B, T−1). Positions in the padding hold numbers without meaning: mask them. Differentiable.
-    ///
-    /// # Errors
-    /// As [`Decoder::forward`], and when T is 1 or `temperature` is not above 0.
-    pub fn token_logprobs(&self, tokens: &Tensor, temperature: f64) -> Result<Tensor, Error> {
-        self.logprobs(tokens, temperature, Gradients::Tracked)
-    }
-
-    /// [`Decoder::token_logprobs`] without a graph for the backward pass.
-    ///
-    /// # Errors
-    /// As [`Decoder::token_logprobs`].
-    pub fn token_logprobs_detached(&self, tokens: &Tensor, temperature: f64) -> Result<Tensor, Error> {
-        self.logprobs(tokens, temperature, Gradients::Off)
-    }
-
-    fn logprobs(&self, tokens: &Tensor, temperature: f64, gradients: Gradients) -> Result<Tensor, Error> {
-        if !(temperature.is_finite() && temperature > 0.0) {
-            let reason = format!("must be above 0, got {temperature}");
-            return Err(Error::invalid("temperature", reason));
-        }
-        let (_, len) = tokens.dims2()?;
-        if len < 2 {
-            return Err(Error::invalid("tokens", "must hold at least 2 positions"));
-        }
-        // The last position predicts nothing. It gets an arbitrary target and is cut off after the
-        // reduction over the vocabulary, where cutting is cheap.
-        let targets = Tensor::cat(&[tokens.narrow(1, 1, len - 1)?, tokens.narrow(1, 0, 1)?], 1)?;
-        let logits = self.logits(tokens, gradients)?;
-        let logprobs = self.implementation.token_logprobs(&logits, &targets, temperature)?;
-        Ok(logprobs.narrow(D::Minus1, 0, len - 1)?)
-    }
-
-    fn logits(&self, tokens: &Tensor, gradients: Gradients) -> Result<Tensor, Error> {
-        let (batch, len) = tokens.dims2()?;
-        if len == 0 || len > self.config.max_positions {
-            let most = self.config.max_positions;
-            let reason = format!("must hold 1 to {most} positions, got {len}");
-            return Err(Error::invalid("tokens", reason));
-        }
-        let ops = self.implementation;
-        let eps = self.config.norm_eps;
-        let embedding = self.weight(EMBEDDING, gradients)?;
-        let mut x = embedding.index_select(&tokens.flatten_all()?, 0)?.reshape((batch, len, self.config.hidden))?;
-        for layer in 0..self.config.layers {
-            let weight = |part| self.weight(&layer_name(layer, part), gradients);
-            let normed = ops.rms_norm(&x, &weight(INPUT_NORM)?, eps)?;
-            let q = ops.linear(&normed, &weight(Q_PROJ)?)?;
-            let k = ops.linear(&normed, &weight(K_PROJ)?)?;
-            let v = ops.linear(&normed, &weight(V_PROJ)?)?;
-            let attended = ops.attention([&q, &k, &v], self.config.heads(), &self.rotary)?;
-            x = (x + ops.linear(&attended, &weight(O_PROJ)?)?)?;
-            let normed = ops.rms_norm(&x, &weight(FFN_NORM)?, eps)?;
-            let gate = ops.linear(&normed, &weight(GATE_PROJ)?)?;
-            let up = ops.linear(&normed, &weight(UP_PROJ)?)?;
-            x = (x + ops.linear(&ops.swiglu(&gate, &up)?, &weight(DOWN_PROJ)?)?)?;
-        }
-        let normed = ops.rms_norm(&x, &self.weight(FINAL_NORM, gradients)?, eps)?;
-        let head = if self.config.tied { embedding } else { self.weight(HEAD, gradients)? };
-        Ok(ops.linear(&normed, &head)?)
-    }
-
-    fn weight(&self, name: &str, gradients: Gradients) -> Result<Tensor, Error> {
-        let weight = self.params.get(name)?.as_tensor();
-        Ok(match gradients {
-            Gradients::Tracked => weight.clone(),
-            Gradients::Off => weight.detach(),
-        })
     }
 }
 

@@ -4,11 +4,14 @@
 //! from a named [`Stream`](plaudit_event::Stream), and the optimiser's state can be saved and restored
 //! bit for bit.
 
+mod activations;
+pub mod bert;
 pub mod checkpoint;
 pub mod decoder;
 mod error;
 pub mod generate;
 mod init;
+pub mod lora;
 pub mod loss;
 pub mod ops;
 pub mod optim;
@@ -16,7 +19,9 @@ mod params;
 pub mod runtime;
 pub mod schedule;
 pub mod tokenizer;
+mod weights;
 
+pub use activations::Activations;
 pub use error::{Error, describe};
 pub use init::{constant, normal, ones, uniform, zeros};
 pub use params::Params;

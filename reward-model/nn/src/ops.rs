@@ -1,4 +1,4 @@
-//! The operations of the decoder, with gradients.
+//! The operations of the models, with gradients.
 //!
 //! On the CPU each runs as one fused operation with its own backward pass; elsewhere as the
 //! [`composed`] graph of candle operations. Both compute the same within float rounding, which the
@@ -7,7 +7,9 @@
 mod attention;
 pub mod composed;
 mod data;
+mod gelu;
 pub(crate) mod gemm;
+mod layer_norm;
 mod linear;
 mod logprob;
 pub(crate) mod rms_norm;
@@ -22,6 +24,7 @@ use std::sync::Arc;
 use candle_core::{Result, Tensor};
 
 pub use attention::Heads;
+use attention::Span;
 use rotary::Rotary;
 
 /// Which implementation of the operations runs.
@@ -48,6 +51,42 @@ impl Implementation {
             return composed::linear(x, weight);
         }
         x.contiguous()?.apply_op2(&weight.contiguous()?, linear::Linear)
+    }
+
+    /// `x · Wᵀ + b`: (.., I), (O, I) and (O) give (.., O).
+    ///
+    /// # Errors
+    /// Fails when the shapes do not fit.
+    pub fn linear_bias(self, x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
+        let fits = x.dims().last() == weight.dims().last() && weight.dims().first() == bias.dims().first();
+        if !self.fused_on(x) || !fits {
+            return composed::linear_bias(x, weight, bias);
+        }
+        x.contiguous()?.apply_op3(&weight.contiguous()?, &bias.contiguous()?, linear::LinearBias)
+    }
+
+    /// `(x − mean) · w / sqrt(variance + ε) + b` per row: (.., D), (D) and (D) give (.., D).
+    ///
+    /// # Errors
+    /// Fails when the shapes do not fit.
+    pub fn layer_norm(self, x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Result<Tensor> {
+        let fits = x.dims().last() == weight.dims().last() && weight.dims() == bias.dims();
+        if !self.fused_on(x) || !fits {
+            return composed::layer_norm(x, weight, bias, eps);
+        }
+        let op = layer_norm::LayerNorm { eps: eps as f32 };
+        x.contiguous()?.apply_op3(&weight.contiguous()?, &bias.contiguous()?, op)
+    }
+
+    /// `x · Φ(x)`, element by element, with the distribution function Φ of the standard normal.
+    ///
+    /// # Errors
+    /// Fails when the device is out of memory.
+    pub fn gelu(self, x: &Tensor) -> Result<Tensor> {
+        if !self.fused_on(x) {
+            return composed::gelu(x);
+        }
+        x.contiguous()?.apply_op1(gelu::Gelu)
     }
 
     /// `x · w / sqrt(mean(x²) + ε)` per row: (.., D) and (D) give (.., D).
@@ -93,7 +132,18 @@ impl Implementation {
         if !self.fused_on(q) {
             return composed::attention(q, k, v, heads, rotary);
         }
-        let op = attention::CausalAttention { heads, rotary: Arc::clone(rotary) };
+        let op = attention::Attention { heads, span: Span::Causal(Arc::clone(rotary)) };
+        q.contiguous()?.apply_op3(&k.contiguous()?, &v.contiguous()?, op)
+    }
+
+    /// Attention in both directions over the first `lengths[b]` positions of sequence b; q, k and v are
+    /// (B, T, heads · head_dim) with as many heads each. The rows of the padding are zero.
+    pub(crate) fn attention_both(self, qkv: [&Tensor; 3], heads: Heads, lengths: &Arc<[usize]>) -> Result<Tensor> {
+        let [q, k, v] = qkv;
+        if !self.fused_on(q) {
+            return composed::attention_both(q, k, v, heads, lengths);
+        }
+        let op = attention::Attention { heads, span: Span::Both(Arc::clone(lengths)) };
         q.contiguous()?.apply_op3(&k.contiguous()?, &v.contiguous()?, op)
     }
 }

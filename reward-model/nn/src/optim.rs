@@ -1,5 +1,6 @@
 //! AdamW with a state that can be saved, and clipping by the global norm.
 
+mod accumulate;
 mod fused;
 
 use std::collections::BTreeMap;
@@ -9,6 +10,8 @@ use candle_core::{DType, Tensor, Var};
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Params};
+
+pub use accumulate::Accumulator;
 
 /// Numbers of AdamW (Loshchilov & Hutter, arXiv 1711.05101, algorithm 2).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

@@ -34,6 +34,12 @@ impl Params {
         Ok(var)
     }
 
+    /// Adds `var` itself, not a copy, as the parameter called `name`, replacing an earlier one: for the
+    /// parameters of several models in one optimiser.
+    pub fn share(&mut self, name: impl Into<String>, var: &Var) {
+        self.vars.insert(name.into(), var.clone());
+    }
+
     /// The parameter called `name`.
     ///
     /// # Errors

@@ -15,7 +15,6 @@ struct Reference {
 
 fn config(tied: bool) -> Config {
     Config {
-        vocab_size: 13,
         hidden: 16,
         layers: 2,
         heads: 4,
@@ -25,6 +24,7 @@ fn config(tied: bool) -> Config {
         max_positions: 16,
         norm_eps: 1e-5,
         tied,
+        ..Config::tiny(13)
     }
 }
 

@@ -2,11 +2,11 @@ use candle_core::{DType, Device, Tensor};
 use plaudit_event::Seed;
 
 use super::*;
+use crate::Activations;
 use crate::ops::masked_cross_entropy;
 
 fn small(tied: bool) -> Config {
     Config {
-        vocab_size: 23,
         hidden: 16,
         layers: 2,
         heads: 4,
@@ -16,6 +16,7 @@ fn small(tied: bool) -> Config {
         max_positions: 12,
         norm_eps: 1e-5,
         tied,
+        ..Config::tiny(23)
     }
 }
 
@@ -223,4 +224,61 @@ fn inputs_outside_the_limits_are_refused() {
     assert!(decoder.token_logprobs(&of_len(3), 0.0).is_err());
     let outside = Tensor::new(&[[23_u32, 0]], &Device::Cpu).unwrap();
     assert!(decoder.forward(&outside).is_err());
+}
+
+#[test]
+fn the_hidden_state_is_that_of_the_last_real_token() {
+    let decoder = decoder(&small(false));
+    let lengths = [6, 3];
+    let hidden = decoder.hidden(&batch(), &lengths).unwrap();
+    assert_eq!(hidden.dims(), [2, 16]);
+    let head = decoder.params().get(HEAD).unwrap();
+    let logits = hidden.matmul(&head.t().unwrap()).unwrap();
+    let all = decoder.forward(&batch()).unwrap();
+    for (row, len) in lengths.into_iter().enumerate() {
+        let expected = all.get(row).unwrap().get(len - 1).unwrap();
+        assert!(max_difference(&logits.get(row).unwrap(), &expected) < 1e-5);
+    }
+    let detached = decoder.hidden_detached(&batch(), &lengths).unwrap();
+    assert!(!detached.track_op());
+    assert_eq!(max_difference(&detached, &hidden), 0.0);
+    let grads = hidden.sqr().unwrap().sum_all().unwrap().backward().unwrap();
+    assert!(grads.get(decoder.params().get(EMBEDDING).unwrap()).is_some());
+    assert!(decoder.hidden(&batch(), &[6, 7]).is_err());
+    assert!(decoder.hidden(&batch(), &[6]).is_err());
+}
+
+#[test]
+fn recomputed_activations_give_the_same_gradients() {
+    for tied in [true, false] {
+        let decoder = decoder(&small(tied));
+        let plain = loss(&decoder);
+        let grads = plain.backward().unwrap();
+        for activations in [Activations::Keep, Activations::Recompute] {
+            let objective = |hidden: &Tensor| {
+                let logprobs = decoder.logprobs_of(hidden, &batch(), 0.9)?;
+                Ok(masked_cross_entropy(&logprobs, &mask())?)
+            };
+            let (value, again) = decoder.backward(&batch(), activations, objective).unwrap();
+            assert_eq!(value.to_scalar::<f32>().unwrap(), plain.to_scalar::<f32>().unwrap());
+            for (name, var) in decoder.params().iter() {
+                let difference = max_difference(grads.get(var).unwrap(), again.get(var).unwrap());
+                assert!(difference < 1e-6, "{name}: {difference:e}");
+            }
+        }
+    }
+}
+
+#[test]
+fn variables_of_the_loss_get_gradients_too() {
+    let decoder = decoder(&small(true));
+    let head = candle_core::Var::zeros((1, 16), DType::F32, &Device::Cpu).unwrap();
+    for activations in [Activations::Keep, Activations::Recompute] {
+        let objective = |hidden: &Tensor| {
+            let last = crate::bert::pool::last(hidden, &[6, 3])?;
+            Ok(Implementation::Fused.linear(&last, &head)?.sum_all()?)
+        };
+        let (_, grads) = decoder.backward(&batch(), activations, objective).unwrap();
+        assert!(grads.get(&head).is_some(), "{activations:?}");
+    }
 }

@@ -8,8 +8,8 @@ use super::Sequence;
 use super::cache::{Attend, KvCache, Scratch};
 use crate::Error;
 use crate::decoder::{
-    Config, DOWN_PROJ, Decoder, EMBEDDING, FFN_NORM, FINAL_NORM, GATE_PROJ, HEAD, INPUT_NORM, K_PROJ, O_PROJ, Q_PROJ,
-    UP_PROJ, V_PROJ, layer_name,
+    Config, DOWN_PROJ, Decoder, EMBEDDING, FFN_NORM, FINAL_NORM, GATE_PROJ, HEAD, INPUT_NORM, K_NORM, K_PROJ, O_PROJ,
+    Q_NORM, Q_PROJ, UP_PROJ, V_PROJ, layer_bias, layer_name,
 };
 use crate::ops::gemm::{Mat, MatMut, matmul, matmul_add};
 use crate::ops::rotary::Rotary;
@@ -38,8 +38,11 @@ pub(super) struct PackedDecoder {
 #[derive(Debug)]
 struct Layer {
     input_norm: Vec<f32>,
-    qkv: Vec<f32>, // (D, q + k + v)
-    out: Vec<f32>, // (q, D)
+    qkv: Vec<f32>,                     // (D, q + k + v)
+    qkv_bias: Vec<f32>,                // (q + k + v), or empty
+    head_norms: Option<[Vec<f32>; 2]>, // of the heads of q and of k
+    out: Vec<f32>,                     // (q, D)
+    out_bias: Vec<f32>,                // (D), or empty
     ffn_norm: Vec<f32>,
     gate_up: Vec<f32>, // (D, 2 · ffn)
     down: Vec<f32>,    // (ffn, D)
@@ -54,6 +57,7 @@ struct Buffers {
     gate_up: Vec<f32>,  // (rows, 2 · ffn)
     gated: Vec<f32>,    // (rows, ffn)
     last: Vec<f32>,     // (sequences, D)
+    head: Vec<f32>,     // (head_dim)
     scratch: Scratch,
 }
 
@@ -69,6 +73,9 @@ struct Row {
 
 impl PackedDecoder {
     pub(super) fn new(decoder: &Decoder, slots: usize) -> Result<Self, Error> {
+        if decoder.lora().is_some() {
+            return Self::new(&decoder.merged()?, slots);
+        }
         let config = decoder.config().clone();
         let named = |name: &str| values(decoder.params().get(name)?);
         let embedding = named(EMBEDDING)?;
@@ -150,6 +157,13 @@ impl PackedDecoder {
             Mat::new(normed, rows.len(), hidden),
             Mat::new(&layer.qkv, hidden, width),
         );
+        add_bias(qkv, &layer.qkv_bias);
+        if let Some([q_norm, k_norm]) = &layer.head_norms {
+            for row in qkv.chunks_exact_mut(width) {
+                self.config.normalise_heads(&mut row[..q_width], q_norm, &mut buffers.head);
+                self.config.normalise_heads(&mut row[q_width..q_width + kv_width], k_norm, &mut buffers.head);
+            }
+        }
         let attended = resized(&mut buffers.attended, rows.len() * q_width);
         let outputs = attended.chunks_exact_mut(q_width);
         for ((row, qkv), out) in rows.iter().zip(qkv.chunks_exact(width)).zip(outputs) {
@@ -170,6 +184,7 @@ impl PackedDecoder {
             Mat::new(attended, rows.len(), q_width),
             Mat::new(&layer.out, q_width, hidden),
         );
+        add_bias(x, &layer.out_bias);
     }
 
     fn feed_forward(&mut self, index: usize, num_rows: usize) {
@@ -207,9 +222,17 @@ impl Layer {
         let qkv = [named(Q_PROJ)?, named(K_PROJ)?, named(V_PROJ)?].concat();
         let gate_up = [named(GATE_PROJ)?, named(UP_PROJ)?].concat();
         let qkv_width = heads.q_width() + 2 * heads.kv_width();
+        let bias = |part| {
+            let name = layer_bias(layer, part);
+            if decoder.params().contains(&name) { values(decoder.params().get(&name)?) } else { Ok(Vec::new()) }
+        };
+        let has_head_norms = decoder.params().contains(&layer_name(layer, Q_NORM));
         Ok(Self {
             input_norm: named(INPUT_NORM)?,
             qkv: transpose(&qkv, qkv_width, hidden),
+            qkv_bias: [bias(Q_PROJ)?, bias(K_PROJ)?, bias(V_PROJ)?].concat(),
+            head_norms: if has_head_norms { Some([named(Q_NORM)?, named(K_NORM)?]) } else { None },
+            out_bias: bias(O_PROJ)?,
             out: transpose(&named(O_PROJ)?, hidden, heads.q_width()),
             ffn_norm: named(FFN_NORM)?,
             gate_up: transpose(&gate_up, 2 * ffn, hidden),
@@ -221,6 +244,15 @@ impl Layer {
 impl Config {
     fn normalise(&self, x: &[f32], weight: &[f32], out: &mut [f32]) {
         vectorize(rms_norm::Forward { x, weight, eps: self.norm_eps as f32, out });
+    }
+
+    /// Normalises each head of `row` in place.
+    fn normalise_heads(&self, row: &mut [f32], weight: &[f32], buffer: &mut Vec<f32>) {
+        let buffer = resized(buffer, weight.len());
+        for head in row.chunks_exact_mut(weight.len()) {
+            buffer.copy_from_slice(head);
+            self.normalise(buffer, weight, head);
+        }
     }
 }
 
@@ -238,6 +270,18 @@ fn unseen_rows(sequences: &[Sequence<'_>]) -> Vec<Row> {
         }
     }
     rows
+}
+
+/// Adds `bias` to every row of its length; an empty one is none.
+fn add_bias(rows: &mut [f32], bias: &[f32]) {
+    if bias.is_empty() {
+        return;
+    }
+    for row in rows.chunks_exact_mut(bias.len()) {
+        for (value, bias) in row.iter_mut().zip(bias) {
+            *value += bias;
+        }
+    }
 }
 
 /// The first `len` elements of a buffer that grows as needed; what they hold is arbitrary.

@@ -8,7 +8,6 @@ use crate::decoder::Config;
 /// head_dim 24 is no multiple of the vector length.
 fn decoder(tied: bool) -> Arc<Decoder> {
     let config = Config {
-        vocab_size: 61,
         hidden: 96,
         layers: 3,
         heads: 4,
@@ -18,6 +17,7 @@ fn decoder(tied: bool) -> Arc<Decoder> {
         max_positions: 300,
         norm_eps: 1e-5,
         tied,
+        ..Config::tiny(61)
     };
     let decoder = Decoder::init(&config, &mut Seed::new(8).stream("init")).unwrap();
     for (_, var) in decoder.params().iter() {

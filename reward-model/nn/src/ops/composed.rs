@@ -18,6 +18,24 @@ pub fn linear(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
     x.reshape(((), inputs))?.matmul(&weight.t()?)?.reshape(dims)
 }
 
+/// See [`super::Implementation::linear_bias`].
+pub fn linear_bias(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
+    linear(x, weight)?.broadcast_add(bias)
+}
+
+/// See [`super::Implementation::layer_norm`].
+pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Result<Tensor> {
+    let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
+    let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;
+    let normalised = centred.broadcast_div(&(variance + eps)?.sqrt()?)?;
+    normalised.broadcast_mul(weight)?.broadcast_add(bias)
+}
+
+/// See [`super::Implementation::gelu`].
+pub fn gelu(x: &Tensor) -> Result<Tensor> {
+    x.gelu_erf()
+}
+
 /// See [`super::Implementation::rms_norm`].
 pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
     let mean_square = x.sqr()?.mean_keepdim(D::Minus1)?;
@@ -55,6 +73,26 @@ pub(super) fn attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: Heads, rotary
     let probabilities = candle_nn::ops::softmax(&scores, D::Minus1)?;
     let out = probabilities.matmul(&v)?; // (B, heads, T, head_dim)
     out.transpose(1, 2)?.reshape((batch, len, width))
+}
+
+/// See `Implementation::attention_both`.
+pub(super) fn attention_both(q: &Tensor, k: &Tensor, v: &Tensor, heads: Heads, lengths: &[usize]) -> Result<Tensor> {
+    let (batch, len, width) = q.dims3()?;
+    let device = q.device();
+    let split = |x: &Tensor| {
+        let shape = (batch, len, heads.heads, heads.head_dim);
+        x.reshape(shape)?.transpose(1, 2)?.contiguous()
+    };
+    let (q, k, v) = (split(q)?, split(k)?, split(v)?);
+    let row = |real: f32, padding: f32| {
+        let value = move |n: usize, col: usize| if col < n { real } else { padding };
+        lengths.iter().flat_map(move |&n| (0..len).map(move |col| value(n, col))).collect::<Vec<f32>>()
+    };
+    let mask = Tensor::from_vec(row(0.0, -1e9), (batch, 1, 1, len), device)?;
+    let scores = (q.matmul(&k.t()?.contiguous()?)? * f64::from(heads.scale()))?.broadcast_add(&mask)?;
+    let probabilities = candle_nn::ops::softmax(&scores, D::Minus1)?;
+    let out = probabilities.matmul(&v)?.transpose(1, 2)?.reshape((batch, len, width))?;
+    out.broadcast_mul(&Tensor::from_vec(row(1.0, 0.0), (batch, len, 1), device)?)
 }
 
 /// Turns (B, H, T, head_dim) by tables of (T, head_dim / 2).

@@ -3,10 +3,11 @@
 //! candle's own `matmul` on a transposed weight is correct too; as one operation the gradient of
 //! the weight is produced in the weight's own layout, without a strided addition.
 
-use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
 
 use super::data::{slice, with_slices};
-use super::gemm::{Mat, MatMut, matmul};
+use super::gemm::{Mat, MatMut, matmul, matmul_add};
+use super::simd::{Kernel, vectorize};
 
 const NAME: &str = "linear";
 
@@ -25,10 +26,7 @@ impl CustomOp2 for Linear {
         let rows = x.len() / inputs;
         let mut out = vec![0.0; rows * outputs];
         matmul(MatMut::new(&mut out, rows, outputs), Mat::new(x, rows, inputs), Mat::new(weight, outputs, inputs).t());
-        let mut dims = l1.dims().to_vec();
-        dims.pop();
-        dims.push(outputs);
-        Ok((CpuStorage::F32(out), Shape::from(dims)))
+        Ok((CpuStorage::F32(out), output_shape(l1, outputs)))
     }
 
     fn bwd(
@@ -38,20 +36,109 @@ impl CustomOp2 for Linear {
         _res: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let (outputs, inputs) = weight.dims2()?;
+        backward(x, weight, &grad.contiguous()?)
+    }
+}
+
+/// The fused operation on (x, weight, bias): (.., I), (O, I) and (O) give (.., O).
+pub(super) struct LinearBias;
+
+impl CustomOp3 for LinearBias {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn cpu_fwd(
+        &self,
+        s1: &CpuStorage,
+        l1: &Layout,
+        s2: &CpuStorage,
+        l2: &Layout,
+        s3: &CpuStorage,
+        l3: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let x = slice(NAME, s1, l1)?;
+        let weight = slice(NAME, s2, l2)?;
+        let bias = slice(NAME, s3, l3)?;
+        let (outputs, inputs) = l2.shape().dims2()?;
+        let rows = x.len() / inputs;
+        let mut out = bias.repeat(rows);
+        matmul_add(
+            MatMut::new(&mut out, rows, outputs),
+            Mat::new(x, rows, inputs),
+            Mat::new(weight, outputs, inputs).t(),
+        );
+        Ok((CpuStorage::F32(out), output_shape(l1, outputs)))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        weight: &Tensor,
+        bias: &Tensor,
+        _res: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let grad = grad.contiguous()?;
-        let (d_x, d_weight) = with_slices(NAME, [x, weight, &grad], |[x, weight, grad]| {
-            let rows = x.len() / inputs;
-            let grad = Mat::new(grad, rows, outputs);
+        let (d_x, d_weight) = backward(x, weight, &grad)?;
+        if !bias.track_op() {
+            return Ok((d_x, d_weight, None));
+        }
+        let mut d_bias = vec![0.0; bias.elem_count()];
+        with_slices(NAME, [&grad], |[grad]| {
+            vectorize(AddRows { rows: grad, total: &mut d_bias });
+            Ok(())
+        })?;
+        Ok((d_x, d_weight, Some(Tensor::from_vec(d_bias, bias.shape(), x.device())?)))
+    }
+}
+
+fn output_shape(x: &Layout, outputs: usize) -> Shape {
+    let mut dims = x.dims().to_vec();
+    dims.pop();
+    dims.push(outputs);
+    Shape::from(dims)
+}
+
+/// `dx = g · W` and `dW = gᵀ · x`, each only where someone asks for it: frozen weights cost nothing.
+fn backward(x: &Tensor, weight: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+    let (outputs, inputs) = weight.dims2()?;
+    let (need_x, need_weight) = (x.track_op(), weight.track_op());
+    let (d_x, d_weight) = with_slices(NAME, [x, weight, grad], |[x, weight, grad]| {
+        let rows = x.len() / inputs;
+        let grad = Mat::new(grad, rows, outputs);
+        let d_x = need_x.then(|| {
             let mut d_x = vec![0.0; x.len()];
             matmul(MatMut::new(&mut d_x, rows, inputs), grad, Mat::new(weight, outputs, inputs));
+            d_x
+        });
+        let d_weight = need_weight.then(|| {
             let mut d_weight = vec![0.0; weight.len()];
             matmul(MatMut::new(&mut d_weight, outputs, inputs), grad.t(), Mat::new(x, rows, inputs));
-            Ok((d_x, d_weight))
-        })?;
-        Ok((
-            Some(Tensor::from_vec(d_x, x.shape(), x.device())?),
-            Some(Tensor::from_vec(d_weight, weight.shape(), x.device())?),
-        ))
+            d_weight
+        });
+        Ok((d_x, d_weight))
+    })?;
+    let like = |values: Option<Vec<f32>>, of: &Tensor| {
+        values.map(|values| Tensor::from_vec(values, of.shape(), of.device())).transpose()
+    };
+    Ok((like(d_x, x)?, like(d_weight, weight)?))
+}
+
+struct AddRows<'a> {
+    rows: &'a [f32],
+    total: &'a mut [f32],
+}
+
+impl Kernel for AddRows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        for row in self.rows.chunks_exact(self.total.len()) {
+            for (total, &value) in self.total.iter_mut().zip(row) {
+                *total += value;
+            }
+        }
     }
 }

@@ -2,6 +2,62 @@
 //! element `i` of a head turns with element `i + head_dim/2` by `position · θ^(−2i/head_dim)`.
 
 use candle_core::{Device, Result, Tensor};
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+
+/// How frequencies are changed for longer sequences than a model was first trained on. Field names in
+/// JSON are those of Hugging Face's `rope_scaling`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "rope_type", rename_all = "lowercase")]
+pub enum RopeScaling {
+    /// All divided by `factor` (Chen et al. 2023, arXiv 2306.15595).
+    Linear {
+        /// At least 1.
+        factor: f64,
+    },
+    /// By wavelength: short ones stay, long ones are divided by `factor`, between the two bounds the
+    /// change is interpolated (Llama 3.1).
+    Llama3 {
+        /// At least 1.
+        factor: f64,
+        /// Original length by the wavelength above which all is divided; above 0.
+        low_freq_factor: f64,
+        /// Original length by the wavelength below which nothing is; above `low_freq_factor`.
+        high_freq_factor: f64,
+        /// Length the model was first trained on.
+        original_max_position_embeddings: f64,
+    },
+}
+
+impl RopeScaling {
+    pub(crate) fn validate(&self) -> std::result::Result<(), Error> {
+        let (Self::Linear { factor } | Self::Llama3 { factor, .. }) = *self;
+        if !(factor.is_finite() && factor >= 1.0) {
+            return Err(Error::invalid("factor", format!("must be at least 1, got {factor}")));
+        }
+        let Self::Llama3 { low_freq_factor: low, high_freq_factor: high, .. } = *self else {
+            return Ok(());
+        };
+        if !(low > 0.0 && high > low && high.is_finite()) {
+            let reason = format!("must be above low_freq_factor, which must be above 0, got {high} and {low}");
+            return Err(Error::invalid("high_freq_factor", reason));
+        }
+        Ok(())
+    }
+
+    fn apply(self, frequency: f64) -> f64 {
+        match self {
+            Self::Linear { factor } => frequency / factor,
+            Self::Llama3 { factor, low_freq_factor, high_freq_factor, original_max_position_embeddings } => {
+                let waves = original_max_position_embeddings * frequency / std::f64::consts::TAU;
+                let kept = (waves - low_freq_factor) / (high_freq_factor - low_freq_factor);
+                let kept = kept.clamp(0.0, 1.0);
+                kept * frequency + (1.0 - kept) * frequency / factor
+            }
+        }
+    }
+}
 
 /// Cosines and sines for every position up to a maximum.
 #[derive(Debug)]
@@ -13,13 +69,14 @@ pub(crate) struct Rotary {
 
 impl Rotary {
     /// Tables for `positions` positions of heads of `head_dim` (even) elements.
-    pub(crate) fn new(theta: f64, head_dim: usize, positions: usize) -> Self {
+    pub(crate) fn new(theta: f64, head_dim: usize, positions: usize, scaling: Option<RopeScaling>) -> Self {
         let half = head_dim / 2;
         let mut cos = Vec::with_capacity(positions * half);
         let mut sin = Vec::with_capacity(positions * half);
         for position in 0..positions {
             for i in 0..half {
                 let frequency = theta.powf(-2.0 * i as f64 / head_dim as f64);
+                let frequency = scaling.map_or(frequency, |scaling| scaling.apply(frequency));
                 let angle = position as f64 * frequency;
                 cos.push(angle.cos() as f32);
                 sin.push(angle.sin() as f32);

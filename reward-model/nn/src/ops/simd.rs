@@ -84,6 +84,19 @@ pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
     sum_lanes(lanes) + rest
 }
 
+/// `Σ a_i`.
+#[inline(always)]
+pub(crate) fn sum(a: &[f32]) -> f32 {
+    let mut lanes = [0.0_f32; LANES];
+    let (chunks, rest) = a.as_chunks::<LANES>();
+    for chunk in chunks {
+        for lane in 0..LANES {
+            lanes[lane] += chunk[lane];
+        }
+    }
+    sum_lanes(lanes) + rest.iter().sum::<f32>()
+}
+
 /// The largest element; −∞ of an empty slice.
 #[inline(always)]
 pub(crate) fn max(values: &[f32]) -> f32 {
@@ -125,14 +138,7 @@ pub(crate) fn softmax(z: &mut [f32]) {
     for value in z.iter_mut() {
         *value = exp(*value - top);
     }
-    let mut lanes = [0.0_f32; LANES];
-    let (chunks, rest) = z.as_chunks::<LANES>();
-    for chunk in chunks {
-        for lane in 0..LANES {
-            lanes[lane] += chunk[lane];
-        }
-    }
-    let norm = 1.0 / (sum_lanes(lanes) + rest.iter().sum::<f32>());
+    let norm = 1.0 / sum(z);
     for value in z {
         *value *= norm;
     }

@@ -98,6 +98,79 @@ fn linear() {
 }
 
 #[test]
+fn linear_bias() {
+    let mut rng = stream();
+    for (dims, outputs) in [(vec![5, 8], 3), (vec![2, 7, 33], 65), (vec![1, 1], 1)] {
+        let x = normal(&dims, 1.0, &mut rng);
+        let weight = normal(&[outputs, dims[dims.len() - 1]], 1.0, &mut rng);
+        let bias = normal(&[outputs], 1.0, &mut rng);
+        let inputs = [x.clone(), weight.clone(), bias.clone()];
+        assert_agreement(&inputs, |ops| ops.linear_bias(&x, &weight, &bias));
+        assert_finite_difference(&inputs, || Implementation::Fused.linear_bias(&x, &weight, &bias));
+    }
+}
+
+#[test]
+fn a_frozen_weight_gets_no_gradient_and_its_input_does() {
+    let mut rng = stream();
+    let (x, weight, bias) =
+        (normal(&[3, 4], 1.0, &mut rng), normal(&[2, 4], 1.0, &mut rng), normal(&[2], 1.0, &mut rng));
+    let frozen = weight.detach();
+    let out = Implementation::Fused.linear_bias(&x, &frozen, &bias).unwrap();
+    let grads = weighted_sum(&out).backward().unwrap();
+    assert!(grads.get(&x).is_some() && grads.get(&bias).is_some());
+    assert!(grads.get(&weight).is_none() && grads.get(&frozen).is_none());
+}
+
+#[test]
+fn layer_norm() {
+    let mut rng = stream();
+    for dims in [vec![3, 5, 32], vec![150, 19], vec![2, 3]] {
+        let x = (normal(&dims, 1.5, &mut rng).as_tensor() + 3.0).unwrap();
+        let x = Var::from_tensor(&x.detach()).unwrap();
+        let weight = normal(&dims[dims.len() - 1..], 1.0, &mut rng);
+        let bias = normal(&dims[dims.len() - 1..], 1.0, &mut rng);
+        let inputs = [x.clone(), weight.clone(), bias.clone()];
+        assert_agreement(&inputs, |ops| ops.layer_norm(&x, &weight, &bias, 1e-2));
+        assert_finite_difference(&inputs, || Implementation::Fused.layer_norm(&x, &weight, &bias, 1e-2));
+    }
+}
+
+#[test]
+fn gelu() {
+    let mut rng = stream();
+    for dims in [vec![2, 3, 17], vec![130, 130]] {
+        let x = normal(&dims, 2.0, &mut rng);
+        assert_agreement(std::slice::from_ref(&x), |ops| ops.gelu(&x));
+        assert_finite_difference(std::slice::from_ref(&x), || Implementation::Fused.gelu(&x));
+    }
+    let far = Var::new(&[-300.0_f32, -8.0, 0.0, 8.0, 300.0], &Device::Cpu).unwrap();
+    let out = Implementation::Fused.gelu(&far).unwrap();
+    assert_close("value", &values(&out), &[0.0, 0.0, 0.0, 8.0, 300.0], 1e-7);
+    let grads = out.sum_all().unwrap().backward().unwrap();
+    assert_close("gradient", &values(grads.get(&far).unwrap()), &[0.0, 0.0, 0.5, 1.0, 1.0], 1e-6);
+}
+
+#[test]
+fn attention_in_both_directions() {
+    let mut rng = stream();
+    // The second is longer than a block of rows; heads of odd size are allowed.
+    for (len, lengths, heads, head_dim) in [(5, vec![5, 2, 3], 2, 3), (70, vec![70, 66], 3, 4)] {
+        let shape = Heads { heads, kv_heads: heads, head_dim };
+        let dims = [lengths.len(), len, heads * head_dim];
+        let [q, k, v] = [0; 3].map(|_| normal(&dims, 1.0, &mut rng));
+        let lengths: Arc<[usize]> = lengths.into();
+        let run = |ops: Implementation| ops.attention_both([&q, &k, &v], shape, &lengths);
+        let inputs = [q.clone(), k.clone(), v.clone()];
+        assert_agreement(&inputs, run);
+        assert_finite_difference(&inputs, || run(Implementation::Fused));
+        let wrong: Arc<[usize]> = vec![0; dims[0]].into();
+        let error = Implementation::Fused.attention_both([&q, &k, &v], shape, &wrong).unwrap_err();
+        assert!(error.to_string().contains("do not fit"), "{error}");
+    }
+}
+
+#[test]
 fn rms_norm() {
     let mut rng = stream();
     // More rows than one block, widths that are and are not multiples of the vector length.
@@ -145,7 +218,7 @@ fn attention() {
     ];
     for (batch, len, heads, kv_heads, head_dim) in cases {
         let shape = Heads { heads, kv_heads, head_dim };
-        let rotary = Arc::new(Rotary::new(10_000.0, head_dim, 80));
+        let rotary = Arc::new(Rotary::new(10_000.0, head_dim, 80, None));
         let q = normal(&[batch, len, heads * head_dim], 1.0, &mut rng);
         let k = normal(&[batch, len, kv_heads * head_dim], 1.0, &mut rng);
         let v = normal(&[batch, len, kv_heads * head_dim], 1.0, &mut rng);
@@ -161,7 +234,7 @@ fn attention() {
 fn attention_does_not_see_later_positions() {
     let mut rng = stream();
     let shape = Heads { heads: 2, kv_heads: 1, head_dim: 4 };
-    let rotary = Arc::new(Rotary::new(10_000.0, 4, 16));
+    let rotary = Arc::new(Rotary::new(10_000.0, 4, 16, None));
     let q = normal(&[1, 9, 8], 1.0, &mut rng);
     let k = normal(&[1, 9, 4], 1.0, &mut rng);
     let v = normal(&[1, 9, 4], 1.0, &mut rng);
@@ -178,7 +251,7 @@ fn attention_does_not_see_later_positions() {
 #[test]
 fn attention_refuses_shapes_that_do_not_fit() {
     let shape = Heads { heads: 2, kv_heads: 1, head_dim: 4 };
-    let rotary = Arc::new(Rotary::new(10_000.0, 4, 4));
+    let rotary = Arc::new(Rotary::new(10_000.0, 4, 4, None));
     let mut rng = stream();
     let q = normal(&[1, 5, 8], 1.0, &mut rng);
     let kv = normal(&[1, 5, 4], 1.0, &mut rng);
