@@ -21,6 +21,7 @@ pub(crate) mod pretrain;
 pub(crate) mod remote;
 pub(crate) mod replay;
 pub(crate) mod store;
+pub(crate) mod train;
 pub(crate) mod up;
 
 /// Online learning for LLM and search products from implicit user reactions.
@@ -59,6 +60,12 @@ pub(crate) enum Command {
     /// Compare policies on fixed prompts by predicted love; or train the reward model on a public data set in one pass and score
     /// its test split.
     Evaluate(Evaluate),
+    /// Train models away from the stream.
+    #[command(subcommand)]
+    Train(train::Train),
+    /// Look at reward models.
+    #[command(subcommand)]
+    Reward(train::RewardVerb),
     /// Measure throughput on public data, break things under load, and prove that nothing was lost or counted twice.
     #[command(subcommand)]
     Bench(bench::Bench),

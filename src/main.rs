@@ -59,6 +59,8 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Store(verb) => cli::store::run(&verb).await,
         Command::Erase(arguments) => cli::erase::run(&arguments).await,
         Command::Evaluate(arguments) => cli::evaluate::run(&arguments).await,
+        Command::Train(verb) => cli::train::run(&verb).await,
+        Command::Reward(verb) => cli::train::run_reward(&verb),
         Command::Bench(bench) => cli::bench::run(&bench).await,
         Command::Pretrain(arguments) => cli::pretrain::run(&arguments),
         Command::Experiment(remote) => cli::remote::experiments(&remote).await,

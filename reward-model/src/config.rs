@@ -183,8 +183,8 @@ pub struct ReplayConfig {
 impl Default for ReplayConfig {
     fn default() -> Self {
         Self {
-            strategy: ReplayStrategy::Logits,
-            logit_weight: 0.2,
+            strategy: ReplayStrategy::Reservoir,
+            logit_weight: 0.3,
             capacity: 8_192,
             per_example: 2,
             positive_share: 0.1,

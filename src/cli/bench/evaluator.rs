@@ -89,7 +89,7 @@ async fn one_world(arguments: &Arguments, seed: u64, bar: &ProgressBar) -> anyho
         rows.push(blocking(move || world.compare(&tilt, index as u64, impressions)).await??);
         bar.inc(1);
     }
-    Ok(Trial::new(seed, world.auroc(), rows))
+    Ok(Trial::new(seed, world.holdout(), rows))
 }
 
 /// Runs `work` off the threads of the runtime.

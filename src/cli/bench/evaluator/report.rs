@@ -3,6 +3,8 @@
 use plaudit_policy::gate::{Correlation, Interval};
 use serde_json::{Value, json};
 
+use super::world::Holdout;
+
 /// What the paper behind P\[love\] found over ten candidates.
 const WANTED_R: f64 = 0.95;
 /// The lower end of the interval that is asked for.
@@ -21,7 +23,7 @@ pub(super) struct Comparison {
 /// All policies in one world.
 pub(super) struct Trial {
     seed: u64,
-    auroc: Option<f64>,
+    holdout: Holdout,
     rows: Vec<Comparison>,
     correlation: Correlation,
 }
@@ -33,10 +35,10 @@ pub(super) struct Report {
 }
 
 impl Trial {
-    pub(super) fn new(seed: u64, auroc: Option<f64>, rows: Vec<Comparison>) -> Self {
+    pub(super) fn new(seed: u64, holdout: Holdout, rows: Vec<Comparison>) -> Self {
         let column = |of: fn(&Comparison) -> f64| rows.iter().map(of).collect::<Vec<f64>>();
         let correlation = Correlation::of(&column(|row| row.offline.value), &column(|row| row.online.value));
-        Self { seed, auroc, rows, correlation }
+        Self { seed, holdout, rows, correlation }
     }
 
     fn reaches(&self) -> bool {
@@ -47,7 +49,7 @@ impl Trial {
     fn to_json(&self) -> Value {
         let row = |row: &Comparison| json!({"policy": row.name, "offline": row.offline, "online": row.online});
         let rows: Vec<Value> = self.rows.iter().map(row).collect();
-        json!({"seed": self.seed, "auroc": self.auroc, "correlation": self.correlation, "policies": rows,
+        json!({"seed": self.seed, "holdout": self.holdout, "correlation": self.correlation, "policies": rows,
             "reaches_target": self.reaches()})
     }
 }
@@ -67,12 +69,18 @@ impl Report {
                 text += &format!("  {:<16} {}   {}\n", row.name, interval(row.offline), interval(row.online));
             }
         }
-        text += "\n  seed  AUROC   n      r   95 % interval\n";
+        text += "\nP[love] on the exposures after those learned from\n  seed       n  AUROC  of the truth     ECE  r with length\n";
+        for Trial { seed, holdout: Holdout { n, quality, oracle_auroc }, .. } in &self.trials {
+            let [auroc, r] = [quality.auroc, quality.length_correlation].map(number);
+            text +=
+                &format!("  {seed:>4}  {n:>6}  {auroc}         {oracle_auroc:.3}  {:.4}          {r}\n", quality.ece);
+        }
+        text += "\n  seed   n      r   95 % interval\n";
         for trial in &self.trials {
             let Correlation { n, r, low, high } = trial.correlation;
-            let [auroc, r, low, high] = [trial.auroc, r, low, high].map(number);
+            let [r, low, high] = [r, low, high].map(number);
             let mark = if trial.reaches() { "" } else { "   below the target" };
-            text += &format!("  {:>4}  {auroc}  {n:>2}  {r}   [{low}, {high}]{mark}\n", trial.seed);
+            text += &format!("  {:>4}  {n:>2}  {r}   [{low}, {high}]{mark}\n", trial.seed);
         }
         let reached = self.trials.iter().filter(|trial| trial.reaches()).count();
         text + &format!(

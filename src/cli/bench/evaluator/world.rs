@@ -1,15 +1,18 @@
 //! One simulated world: its users, the log of the reference policy, what was learned from it, and the experiments.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use plaudit_event::{Context, Example, ExposureId, Label, Objective, PolicyId, Seed, Surface, Timestamp};
 use plaudit_policy::gate::{Interval, paired_difference};
-use plaudit_reward_model::{Config, HashModel, Row, Trainer};
+use plaudit_reward_model::quality::auroc;
+use plaudit_reward_model::{Config, HashModel, Quality, Row, Trainer};
 use plaudit_serving::stats::RatioMoments;
 use plaudit_simulator::users::{Crowd, Visit};
 use plaudit_simulator::{Scenario, language};
+use serde::Serialize;
 use serde_json::Map;
 
 use super::policies::Tilt;
@@ -19,6 +22,8 @@ use super::report::Comparison;
 const STRIDE: u64 = 1 << 32;
 /// Examples taught at a time.
 const BATCH: u64 = 10_000;
+/// One further exposure is judged on for so many that are learned from.
+const HOLDOUT_SHARE: u64 = 3;
 /// Resamples of the offline interval, and its one-sided confidence.
 const BOOTSTRAP: (usize, f64) = (200, 0.975);
 /// The 97.5 % quantile of the standard normal distribution.
@@ -29,7 +34,7 @@ pub(super) struct World {
     seed: Seed,
     crowd: Crowd,
     model: Arc<HashModel>,
-    auroc: Option<f64>,
+    holdout: Holdout,
     prompts: Vec<language::Prompt>,
     /// P\[love\] of the reference's answer to each prompt.
     base: Vec<f64>,
@@ -52,15 +57,17 @@ impl World {
         let mix = crowd.scenario().prompts;
         let mut rng = seed.stream("fixed prompts");
         let prompts = (0..prompts).map(|_| crowd.oracle().world().prompt(&mix, &mut rng)).collect();
-        let auroc = trainer.quality(Objective::LOVE).and_then(|quality| quality.auroc);
-        let mut world = Self { seed, crowd, model: trainer.snapshot(), auroc, prompts, base: Vec::new() };
+        let model = trainer.snapshot();
+        let holdout = Holdout::measure(&crowd, seed, &model, examples..examples + examples.div_ceil(HOLDOUT_SHARE));
+        let holdout = holdout?.context("the log has no love to learn from; raise `--examples`")?;
+        let mut world = Self { seed, crowd, model, holdout, prompts, base: Vec::new() };
         world.base = world.answers(&Tilt::REFERENCE)?;
         Ok(world)
     }
 
-    /// How well P\[love\] told loved answers apart before it learned them.
-    pub(super) const fn auroc(&self) -> Option<f64> {
-        self.auroc
+    /// How good P\[love\] is on exposures after those it learned from.
+    pub(super) const fn holdout(&self) -> Holdout {
+        self.holdout
     }
 
     /// Scores `tilt` offline and tries it on users, about `impressions` for it and as many for the reference.
@@ -108,6 +115,36 @@ impl World {
         let variance = control.squared_error() + treatment.squared_error();
         let (value, width) = (treatment.mean - control.mean, Z_95 * variance.sqrt());
         Ok(Interval { value, lower: value - width, upper: value + width })
+    }
+}
+
+/// Quality on exposures of the reference policy that come after those learned from.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(super) struct Holdout {
+    /// How many.
+    pub(super) n: usize,
+    /// Of the model.
+    pub(super) quality: Quality,
+    /// Area under the ROC curve of the probabilities that the users' reactions are drawn from.
+    pub(super) oracle_auroc: f64,
+}
+
+impl Holdout {
+    fn measure(crowd: &Crowd, seed: Seed, model: &HashModel, range: Range<u64>) -> anyhow::Result<Option<Self>> {
+        let (mut predicted, mut truth, mut labels, mut words) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for index in range {
+            let example = logged(crowd, seed, index)?;
+            let scores = model.score_row(&Row { context: &example.context, response: &example.response });
+            let Some(p) = scores.prob(Objective::LOVE) else { return Ok(None) };
+            predicted.push(p);
+            let prompt = &crowd.visit(index).prompt;
+            truth.push(crowd.oracle().judge(prompt, &example.response).p_love());
+            labels.push(example.label(Objective::LOVE).map_or(0.0, |label| f64::from(label.value)));
+            words.push(example.response.split_whitespace().count() as f64);
+        }
+        let quality = Quality::measure(&predicted, &labels, &words);
+        let oracle_auroc = auroc(&truth, &labels);
+        Ok(quality.zip(oracle_auroc).map(|(quality, oracle_auroc)| Self { n: labels.len(), quality, oracle_auroc }))
     }
 }
 

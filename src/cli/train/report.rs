@@ -1,0 +1,113 @@
+//! What a training came to, in figures and plots.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use plaudit_event::{Example, Objective};
+use plaudit_reward_model::plot::{LearningPoint, learning_svg, reliability_svg, roc_svg};
+use plaudit_reward_model::{Estimate, Quality, Report, RewardModel, Row, Trainer, quality};
+use serde::Serialize;
+
+/// Learning curves by objective.
+pub(super) type Curves = BTreeMap<Objective, Vec<LearningPoint>>;
+
+/// Rows scored at once.
+const SCORE_ROWS: usize = 1_024;
+
+/// What a training came to.
+#[derive(Debug, Serialize)]
+pub(super) struct Trained {
+    checkpoint: String,
+    train_examples: usize,
+    test_examples: usize,
+    /// Of the newest predictions, each made before its example was trained on.
+    prequential: BTreeMap<Objective, Quality>,
+    /// The same by segment.
+    segments: BTreeMap<Objective, BTreeMap<String, Quality>>,
+    /// On the examples held back.
+    test: BTreeMap<Objective, Report>,
+}
+
+impl Trained {
+    pub(super) fn new(
+        checkpoint: String,
+        train_examples: usize,
+        test_examples: usize,
+        trainer: &Trainer,
+        test: BTreeMap<Objective, Report>,
+    ) -> Self {
+        let objectives = trainer.objectives().iter();
+        let prequential = objectives.clone().filter_map(|o| Some((o.clone(), trainer.quality(&o.0)?))).collect();
+        let segments = objectives.map(|o| (o.clone(), trainer.quality_by_segment(&o.0))).collect();
+        Self { checkpoint, train_examples, test_examples, prequential, segments, test }
+    }
+
+    pub(super) fn to_text(&self, out: &Path) -> String {
+        let mut text = format!(
+            "trained on {} examples in one pass, {} newer ones held back\n",
+            self.train_examples, self.test_examples
+        );
+        for (objective, report) in &self.test {
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "\n{objective}: {} labels, {:.2} % positive", report.n, 100.0 * report.base_rate);
+            let mut line = |name: &str, estimate: &Estimate| {
+                let Estimate { value, low, high } = estimate;
+                let _ = writeln!(text, "  {name:<15} {value:.4} [{low:.4}, {high:.4}]");
+            };
+            if let Some(auroc) = &report.auroc {
+                line("AUROC", auroc);
+            }
+            line("log-loss", &report.log_loss);
+            line("prior log-loss", &report.prior_log_loss);
+            line("ECE", &report.ece);
+            if let Some(r) = report.length_correlation {
+                let _ = writeln!(text, "  r with length   {r:.3}");
+            }
+        }
+        let _ = writeln!(text, "\n{}: {}, card.md, report.json, plots", out.display(), self.checkpoint);
+        text
+    }
+}
+
+/// Plots by file name: ROC and reliability on `test`, and the learning curves.
+pub(super) fn plots(trainer: &Trainer, test: &[Example], curves: &Curves) -> anyhow::Result<Vec<(String, String)>> {
+    let mut plots = Vec::new();
+    for (objective, points) in curves {
+        plots.push((file(objective, "learning"), learning_svg(&format!("P[{objective}] while learning"), points)?));
+    }
+    for (objective, (p, y)) in &predictions(trainer, test)? {
+        let title = format!("P[{objective}] on the newest examples");
+        let roc = roc_svg(&title, &quality::roc(p, y), quality::auroc(p, y))?;
+        plots.push((file(objective, "roc"), roc));
+        plots.push((file(objective, "reliability"), reliability_svg(&title, &quality::reliability(p, y))?));
+    }
+    Ok(plots)
+}
+
+/// The name of a plot; names of objectives are anything, those of files are not.
+fn file(objective: &Objective, kind: &str) -> String {
+    let kept = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
+    format!("{}.{kind}.svg", objective.0.chars().map(kept).collect::<String>())
+}
+
+/// Probabilities and labels by objective.
+type Columns = BTreeMap<Objective, (Vec<f64>, Vec<f64>)>;
+
+fn predictions(trainer: &Trainer, test: &[Example]) -> anyhow::Result<Columns> {
+    let model = trainer.snapshot();
+    let mut columns = Columns::new();
+    for part in test.chunks(SCORE_ROWS) {
+        let rows: Vec<Row<'_>> = part.iter().map(|e| Row { context: &e.context, response: &e.response }).collect();
+        for (example, scores) in part.iter().zip(model.score(&rows)?) {
+            for (objective, label) in &example.labels {
+                if let Some(p) = scores.prob(&objective.0) {
+                    let (probabilities, labels) = columns.entry(objective.clone()).or_default();
+                    probabilities.push(p);
+                    labels.push(f64::from(label.value));
+                }
+            }
+        }
+    }
+    Ok(columns)
+}
