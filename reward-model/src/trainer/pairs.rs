@@ -134,7 +134,6 @@ mod tests {
 
     fn setting() -> (Head, Both, Config) {
         let mut config = Config::default();
-        config.encoder.buckets = 1 << 12;
         config.learner.ensemble = 0;
         config.learner.factors = 3;
         // With a rate beyond all bounds nothing is subtracted from the gradient that goes into the pulls.
