@@ -11,6 +11,7 @@
 
 use crate::encode::{Features, Group, mix};
 use crate::linear::Rates;
+use crate::trainer::pairs::merged;
 
 /// Most numbers per word.
 pub(crate) const MOST_FACTORS: usize = 64;
@@ -39,6 +40,13 @@ pub(crate) struct Sides {
     response: [f32; MOST_FACTORS],
 }
 
+/// Both sides of the product for a pair: the request, and the difference of the responses.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Crossed {
+    pub(crate) margin: f64,
+    sides: Sides,
+}
+
 impl Vectors {
     fn new(buckets: usize, width: usize) -> Self {
         Self { width, values: (0..buckets * width).map(initial).collect() }
@@ -50,6 +58,15 @@ impl Vectors {
         let response = self.sum(features.group(Group::ResponseWords));
         let product: f32 = request[..self.width].iter().zip(&response).map(|(a, b)| a * b).sum();
         (f64::from(product), Sides { request, response })
+    }
+
+    /// The term's contribution to the difference of the logits of two responses to one request, and what its gradient
+    /// needs.
+    pub(crate) fn forward_pair(&self, chosen: &Features, rejected: &Features) -> Crossed {
+        let ((above, sides), (below, other)) = (self.forward(chosen), self.forward(rejected));
+        let mut responses = sides.response;
+        responses.iter_mut().zip(other.response).for_each(|(mine, other)| *mine -= other);
+        Crossed { margin: above - below, sides: Sides { request: sides.request, response: responses } }
     }
 
     /// `Σ x·u` with every x at `1/√n`.
@@ -79,18 +96,42 @@ impl Factors {
         }
     }
 
+    /// [`Factors::update`] on a pair, with `slope` the derivative of the loss by the difference of the logits.
+    pub(crate) fn update_pair(
+        &mut self,
+        chosen: &Features,
+        rejected: &Features,
+        crossed: &Crossed,
+        slope: f32,
+        rates: Rates,
+    ) {
+        if self.vectors.width > 0 {
+            self.step(chosen.group(Group::RequestWords), &crossed.sides.response, slope, rates);
+            let (ours, theirs) = (chosen.group(Group::ResponseWords), rejected.group(Group::ResponseWords));
+            let mut parts: Vec<(usize, f32)> = ours.iter().map(|word| (*word as usize, scale(ours))).collect();
+            parts.extend(theirs.iter().map(|word| (*word as usize, -scale(theirs))));
+            for (word, x) in merged(parts) {
+                self.step_word(word, &crossed.sides.request, slope * x, rates);
+            }
+        }
+    }
+
     fn step(&mut self, words: &[u32], other: &[f32; MOST_FACTORS], slope: f32, rates: Rates) {
         let slope = slope * scale(words);
         for word in words {
-            for (at, other) in (*word as usize * self.vectors.width..).zip(&other[..self.vectors.width]) {
-                let g = slope * other;
-                let n = self.squares[at];
-                let grown = n + g * g;
-                let z = self.pulls[at] + g - rates.sigma(n, grown) * (self.vectors.values[at] - initial(at));
-                self.pulls[at] = z;
-                self.squares[at] = grown;
-                self.vectors.values[at] = initial(at) + rates.weight(1, z, grown);
-            }
+            self.step_word(*word as usize, other, slope, rates);
+        }
+    }
+
+    fn step_word(&mut self, word: usize, other: &[f32; MOST_FACTORS], slope: f32, rates: Rates) {
+        for (at, other) in (word * self.vectors.width..).zip(&other[..self.vectors.width]) {
+            let g = slope * other;
+            let n = self.squares[at];
+            let grown = n + g * g;
+            let z = self.pulls[at] + g - rates.sigma(n, grown) * (self.vectors.values[at] - initial(at));
+            self.pulls[at] = z;
+            self.squares[at] = grown;
+            self.vectors.values[at] = initial(at) + rates.weight(1, z, grown);
         }
     }
 

@@ -51,6 +51,7 @@ pub use model::{RewardModel, Row, Scores};
 pub use prequential::Prediction;
 pub use quality::Quality;
 pub use service::{RewardHandle, RewardService, Status};
+pub use trainer::pairs::{Pair, PairReport};
 pub use trainer::{StepReport, Trainer};
 
 /// The number under which replay rows remember an exposure.

@@ -80,16 +80,22 @@ impl Linear {
 
     /// One step against the gradient `slope · x`, with `slope` the derivative of the loss by the logit.
     pub(crate) fn update(&mut self, features: &Features, slope: f32, rates: Rates) {
-        features.for_each(|index, value| {
-            let g = slope * value;
-            let n = self.squares[index];
-            let grown = n + g * g;
-            let sigma = rates.sigma(n, grown);
-            let z = self.pulls[index] + g - sigma * self.weights[index];
-            self.pulls[index] = z;
-            self.squares[index] = grown;
-            self.weights[index] = rates.weight(index, z, grown);
-        });
+        features.for_each(|index, value| self.step_one(index, slope * value, rates));
+    }
+
+    /// [`Linear::update`] on features as numbers and values.
+    pub(crate) fn step(&mut self, features: impl Iterator<Item = (usize, f32)>, slope: f32, rates: Rates) {
+        features.for_each(|(index, value)| self.step_one(index, slope * value, rates));
+    }
+
+    fn step_one(&mut self, index: usize, g: f32, rates: Rates) {
+        let n = self.squares[index];
+        let grown = n + g * g;
+        let sigma = rates.sigma(n, grown);
+        let z = self.pulls[index] + g - sigma * self.weights[index];
+        self.pulls[index] = z;
+        self.squares[index] = grown;
+        self.weights[index] = rates.weight(index, z, grown);
     }
 }
 
@@ -111,6 +117,11 @@ pub(crate) fn logit(weights: &[f32], features: &Features) -> f64 {
     let mut sum = 0.0_f32;
     features.for_each(|index, value| sum += weights[index] * value);
     f64::from(sum)
+}
+
+/// The logit that `weights` give to features as numbers and values.
+pub(crate) fn product(weights: &[f32], features: &[(usize, f32)]) -> f64 {
+    f64::from(features.iter().map(|(index, value)| weights[*index] * value).sum::<f32>())
 }
 
 #[cfg(test)]

@@ -38,7 +38,7 @@ impl Scores {
     }
 
     /// Logit of the probability of `objective`, at the true base rate; `None` for an unknown objective, and for one
-    /// without a single label of each class so far.
+    /// without a label of each class or a pair so far.
     #[must_use]
     pub fn logit(&self, objective: &str) -> Option<f64> {
         self.logits.get(self.place(objective)?).copied().flatten()

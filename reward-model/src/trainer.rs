@@ -4,6 +4,7 @@
 //! how the stream was cut into batches, and equal streams give equal bytes.
 
 mod head;
+pub(crate) mod pairs;
 pub(crate) mod persist;
 
 use std::collections::{BTreeMap, HashSet};

@@ -16,6 +16,9 @@ mod erasure;
 #[path = "suite/learning.rs"]
 mod learning;
 #[cfg(test)]
+#[path = "suite/pairs.rs"]
+mod pairs;
+#[cfg(test)]
 #[path = "suite/resume.rs"]
 mod resume;
 #[cfg(test)]

@@ -5,6 +5,7 @@ mod disk;
 mod evaluator;
 mod faults;
 mod meter;
+mod preferences;
 mod upworthy;
 
 use clap::Subcommand;
@@ -26,6 +27,9 @@ pub(crate) enum Bench {
     /// Prove the offline evaluator on simulated users: learn love from the reactions to one policy, score other policies
     /// offline on fixed prompts, try each in an experiment, and correlate the two differences.
     Evaluator(evaluator::Arguments),
+    /// Learn from pairs in one pass and tell held-out ones: preferences of people (hh-rlhf), answers that only look
+    /// better (LLMBar), headlines that readers clicked more often (Upworthy); always beside "the longer one wins".
+    Preferences(preferences::Arguments),
 }
 
 /// Runs it and prints the figures.
@@ -35,5 +39,6 @@ pub(crate) async fn run(bench: &Bench) -> anyhow::Result<()> {
         Bench::Faults(arguments) => faults::run(arguments).await,
         Bench::Continual(arguments) => continual::run(arguments),
         Bench::Evaluator(arguments) => evaluator::run(arguments).await,
+        Bench::Preferences(arguments) => preferences::run(arguments),
     }
 }

@@ -73,6 +73,8 @@ pub(super) struct Head {
     pub(super) replay: Replay,
     pub(super) window: Window,
     pub(super) drift: Monitors,
+    /// Pairs learned.
+    pub(super) pairs: u64,
 }
 
 impl Head {
@@ -86,12 +88,13 @@ impl Head {
             replay: Replay::default(),
             window: Window::default(),
             drift: Monitors::default(),
+            pairs: 0,
         }
     }
 
-    /// The scoring half; `None` until a label of each class has been seen.
+    /// The scoring half; `None` until a label of each class or a pair has been seen.
     pub(super) fn frozen(&self) -> Option<FrozenHead> {
-        self.replay.has_both_classes().then(|| FrozenHead {
+        (self.replay.has_both_classes() || self.pairs > 0).then(|| FrozenHead {
             network: self.learner.average.clone(),
             factors: self.factors.vectors.clone(),
             members: self.members.iter().map(|member| member.average.clone()).collect(),
@@ -141,11 +144,11 @@ impl Head {
     }
 
     /// The logit of the weights that predict, before calibration.
-    fn logit(&self, features: &Features) -> f64 {
+    pub(super) fn logit(&self, features: &Features) -> f64 {
         self.learner.average.logit(features) + self.factors.vectors.forward(features).0
     }
 
-    fn learners(&mut self) -> impl Iterator<Item = &mut Learner> {
+    pub(super) fn learners(&mut self) -> impl Iterator<Item = &mut Learner> {
         std::iter::once(&mut self.learner).chain(&mut self.members)
     }
 

@@ -55,6 +55,9 @@ struct HeadState {
     averaged: u64,
     positives_seen: u64,
     negatives_seen: u64,
+    /// Absent in checkpoints from before there were pairs.
+    #[serde(default)]
+    pairs: u64,
     predicted: Vec<ExposureId>,
 }
 
@@ -85,6 +88,7 @@ impl Trainer {
                 averaged: head.learner.averaged,
                 positives_seen: head.replay.positives.seen(),
                 negatives_seen: head.replay.negatives.seen(),
+                pairs: head.pairs,
                 predicted: ids.map(|p| p.exposure_id.clone()).collect(),
             };
             heads.insert(objective.clone(), state);
@@ -162,6 +166,7 @@ impl Trainer {
                 (learner.examples, learner.averaged) = (found.learned, found.averaged);
                 read_optimizer(&optimizer, &name, learner, trainer.rates)?;
             }
+            head.pairs = found.pairs;
             head.replay = Replay {
                 positives: replay.class(&format!("{objective}.positives"))?,
                 negatives: replay.class(&format!("{objective}.negatives"))?,
@@ -191,7 +196,7 @@ impl HashModel {
         let mut heads = Vec::with_capacity(config.objectives.len());
         for objective in &config.objectives {
             let seen = state.heads.get(objective);
-            let known = seen.is_some_and(|s| s.positives_seen > 0 && s.negatives_seen > 0);
+            let known = seen.is_some_and(|s| s.pairs > 0 || (s.positives_seen > 0 && s.negatives_seen > 0));
             let head = known.then(|| read_model(&model, objective, &config));
             heads.push(head.transpose()?);
         }

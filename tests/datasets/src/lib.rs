@@ -1,11 +1,12 @@
 //! Public data sets turned into Plaudit events.
 //!
 //! The data stay where they are: every reader takes the directory that holds the sets, one folder
-//! each, and yields events in the order in which the product would have received them.
+//! each, and yields events in the order in which the product would have received them, or plain pairs ([`pairs`]).
 
 pub mod convai;
 mod error;
 mod files;
+pub mod pairs;
 mod time;
 pub mod upworthy;
 

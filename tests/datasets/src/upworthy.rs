@@ -15,6 +15,7 @@
 //! the number of the impression within the arm, so that expanding twice gives the same events.
 
 mod expand;
+mod pairs;
 mod read;
 pub mod synthetic;
 
@@ -25,6 +26,7 @@ use plaudit_event::{ExperimentId, ExposureId, Seed, Timestamp};
 use crate::{Error, Split};
 
 pub use expand::Events;
+pub use pairs::Contest;
 
 /// Time between an impression and the click on it.
 pub const CLICK_DELAY_MS: i64 = 5_000;

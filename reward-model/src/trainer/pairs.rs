@@ -1,0 +1,213 @@
+//! Learning from pairs: which of two responses to one context was preferred.
+//!
+//! Bradley & Terry (Biometrika 1952): `Pr(chosen ≻ rejected) = σ(z_chosen − z_rejected)`, so that the loss
+//! `−ln σ(z_chosen − z_rejected)` is the logistic loss of one row whose features are the difference of the two. What both
+//! responses share, the intercept among it, cancels before the step: it neither moves nor counts as evidence.
+//!
+//! Pairs say which response is better, not how often one is loved: neither the calibration nor the record of predictions
+//! changes, and nothing of a pair is remembered but the weights. Several passes are the caller's business.
+
+use plaudit_event::Context;
+use plaudit_nn::loss::{bce, sigmoid};
+use serde::Serialize;
+
+use super::Trainer;
+use super::head::Head;
+use crate::config::LearnerConfig;
+use crate::encode::{Features, mix};
+use crate::error::argument;
+use crate::linear::{self, Rates};
+use crate::{Error, Row};
+
+/// Two responses to one context, of which one was preferred.
+#[derive(Debug, Clone, Copy)]
+pub struct Pair<'a> {
+    /// What both responses were made for.
+    pub context: &'a Context,
+    /// The response that was preferred.
+    pub chosen: &'a str,
+    /// The other one.
+    pub rejected: &'a str,
+    /// What the loss is multiplied with, 0 to 1e6.
+    pub weight: f32,
+}
+
+/// How well pairs were told before each was learned.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct PairReport {
+    /// Pairs learned.
+    pub pairs: u64,
+    /// Share of them whose chosen response had the higher logit; equal logits count half. 0 without pairs.
+    pub accuracy: f64,
+    /// Mean of `−ln σ(z_chosen − z_rejected)`, in nats, not weighted. 0 without pairs.
+    pub log_loss: f64,
+}
+
+impl Trainer {
+    /// Learns `pairs` in order under `objective`; each is predicted first. One call with many is the same as many calls
+    /// with one, but for what the reports are about.
+    ///
+    /// # Errors
+    /// Fails before anything is learned when `objective` is none of the configuration's or a weight is out of range.
+    pub fn learn_pairs(&mut self, objective: &str, pairs: &[Pair<'_>]) -> Result<PairReport, Error> {
+        let known = self.objectives.iter().position(|known| known.0 == objective);
+        let at = known.ok_or_else(|| argument("objective", "one of the configuration", objective))?;
+        if let Some(pair) = pairs.iter().find(|pair| !(0.0..=1e6).contains(&pair.weight)) {
+            return Err(argument("weight", "0 to 1e6", pair.weight));
+        }
+        let (mut hits, mut loss) = (0.0, 0.0);
+        for pair in pairs {
+            let encode = |response| self.encoder.encode(&Row { context: pair.context, response });
+            let both = Both { chosen: encode(pair.chosen), rejected: encode(pair.rejected) };
+            let margin = self.heads[at].margin(&both);
+            hits += if margin == 0.0 { 0.5 } else { f64::from(u8::from(margin > 0.0)) };
+            loss += bce(margin, 1.0);
+            self.heads[at].learn_pair(&both, f64::from(pair.weight), &self.config.learner, self.rates);
+        }
+        let count = pairs.len().max(1) as f64;
+        Ok(PairReport { pairs: pairs.len() as u64, accuracy: hits / count, log_loss: loss / count })
+    }
+}
+
+/// The features of a pair.
+pub(super) struct Both {
+    chosen: Features,
+    rejected: Features,
+}
+
+impl Both {
+    /// Features of the chosen response less those of the other, by number, without zeros.
+    fn difference(&self) -> Vec<(usize, f32)> {
+        let mut parts = Vec::with_capacity(512);
+        self.chosen.for_each(|index, value| parts.push((index, value)));
+        self.rejected.for_each(|index, value| parts.push((index, -value)));
+        merged(parts)
+    }
+}
+
+/// One entry per number, the sum of its values; zeros are left out.
+pub(crate) fn merged(mut parts: Vec<(usize, f32)>) -> Vec<(usize, f32)> {
+    parts.sort_by_key(|(index, _)| *index);
+    parts.dedup_by(|next, kept| {
+        let same = next.0 == kept.0;
+        kept.1 += if same { next.1 } else { 0.0 };
+        same
+    });
+    parts.retain(|(_, value)| *value != 0.0);
+    parts
+}
+
+impl Head {
+    /// By how much the logit of the chosen response is the higher one, by the weights that predict.
+    fn margin(&self, both: &Both) -> f64 {
+        self.logit(&both.chosen) - self.logit(&both.rejected)
+    }
+
+    /// One step on a pair, of the members of the ensemble those that have it.
+    fn learn_pair(&mut self, both: &Both, weight: f64, config: &LearnerConfig, rates: Rates) {
+        let difference = both.difference();
+        let crossed = self.factors.vectors.forward_pair(&both.chosen, &both.rejected);
+        let slope = |weights: &[f32]| weight * (sigmoid(linear::product(weights, &difference) + crossed.margin) - 1.0);
+        let own = slope(&self.learner.linear.weights);
+        self.learner.linear.step(difference.iter().copied(), own as f32, rates);
+        let key =
+            difference.iter().fold(0, |key, (index, value)| mix(key ^ *index as u64 ^ u64::from(value.to_bits())));
+        for (number, member) in self.members.iter_mut().enumerate() {
+            if key >> number & 1 == 1 {
+                let slope = 2.0 * slope(&member.linear.weights);
+                member.linear.step(difference.iter().copied(), slope as f32, rates);
+            }
+        }
+        self.factors.update_pair(&both.chosen, &both.rejected, &crossed, own as f32, Rates::of_factors(config));
+        self.learners().for_each(|learner| learner.finish_example(config));
+        self.pairs += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Config;
+    use crate::encode::{Encoder, Group};
+
+    const WEIGHT: f64 = 0.7;
+
+    fn setting() -> (Head, Both, Config) {
+        let mut config = Config::default();
+        config.learner.ensemble = 0;
+        config.learner.factors = 3;
+        // With a rate beyond all bounds nothing is subtracted from the gradient that goes into the pulls.
+        (config.learner.alpha, config.learner.factor_alpha) = (1e6, 1e6);
+        let context = Context::of_user("what is a good name for my cat?");
+        let encoder = Encoder::new(&config.encoder);
+        let encode = |response| encoder.encode(&Row { context: &context, response });
+        let both = Both {
+            chosen: encode("Mia is a lovely name. Or Felix, the name of lucky cats!"),
+            rejected: encode("I do not name things. A cat is a cat"),
+        };
+        let mut head = Head::new(&config);
+        for (at, weight) in head.learner.linear.weights.iter_mut().enumerate() {
+            *weight = ((at % 17) as f32 - 8.0) / 10.0;
+        }
+        head.learner.average.weights.clone_from(&head.learner.linear.weights);
+        head.factors.vectors.values.iter_mut().for_each(|value| *value *= 5.0);
+        (head, both, config)
+    }
+
+    fn loss(head: &Head, both: &Both) -> f64 {
+        WEIGHT * bce(head.margin(both), 1.0)
+    }
+
+    /// The numeric derivative of the loss by the number that `of` finds.
+    fn numeric(head: &Head, both: &Both, of: impl Fn(&mut Head) -> &mut f32) -> f64 {
+        let step = 0.01;
+        let mut moved = head.clone();
+        *of(&mut moved) += step;
+        let above = loss(&moved, both);
+        *of(&mut moved) -= 2.0 * step;
+        (above - loss(&moved, both)) / (2.0 * f64::from(step))
+    }
+
+    fn assert_close(numeric: f64, analytic: f32, at: usize) {
+        let analytic = f64::from(analytic);
+        assert!((numeric - analytic).abs() < 2e-4 + 0.01 * analytic.abs(), "{at}: {numeric} {analytic}");
+    }
+
+    #[test]
+    fn the_gradient_agrees_with_finite_differences() {
+        let (head, both, config) = setting();
+        let mut learned = head.clone();
+        learned.learn_pair(&both, WEIGHT, &config.learner, Rates::new(&config.learner));
+        let mut checked = 0;
+        for (at, _) in both.difference() {
+            let numeric = numeric(&head, &both, |head| &mut head.learner.average.weights[at]);
+            assert_close(numeric, learned.learner.linear.pulls[at], at);
+            checked += 1;
+        }
+        let words =
+            [&both.chosen, &both.rejected].map(|f| [f.group(Group::RequestWords), f.group(Group::ResponseWords)]);
+        for word in words.concat().concat() {
+            for at in word as usize * 3..(word as usize + 1) * 3 {
+                let numeric = numeric(&head, &both, |head| &mut head.factors.vectors.values[at]);
+                assert_close(numeric, learned.factors.pulls[at], at);
+                checked += 1;
+            }
+        }
+        assert!(checked > 150, "{checked} numbers");
+    }
+
+    #[test]
+    fn what_both_responses_share_is_no_evidence() {
+        let (mut head, both, config) = setting();
+        head.learn_pair(&both, WEIGHT, &config.learner, Rates::new(&config.learner));
+        assert_eq!(head.learner.linear.squares[0], 0.0, "the intercept");
+        let asked = both.chosen.group(Group::RequestWords);
+        assert!(asked.iter().all(|word| head.learner.linear.squares[*word as usize] == 0.0), "words of the request");
+    }
+
+    #[test]
+    fn equal_numbers_are_added_and_zeros_left_out() {
+        let parts = vec![(4, 1.0), (1, 0.5), (4, -1.0), (2, 3.0), (1, 0.25)];
+        assert_eq!(merged(parts), [(1, 0.75), (2, 3.0)]);
+    }
+}
