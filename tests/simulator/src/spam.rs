@@ -1,6 +1,6 @@
 //! A stream of reactions in which some units love one phrase, whenever they see it: what a reward model must not learn.
 //!
-//! Every response is made of some of [`TRAITS`] phrases with effects of their own; a twelfth of them also carry the
+//! Every response is made of some of 40 phrases with effects of their own; a twelfth of them also carry the
 //! [`PHRASE`], which does nothing for honest users, and as many the [`STYLE`], which does something for a few of them
 //! alone ([`Spam::fan`]). A few honest units are heavy users: activity falls with the square root of the rank.
 
