@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::Error;
 use crate::encode::ENCODER_VERSION;
 use crate::factors::MOST_FACTORS;
+use crate::guard::GuardConfig;
 
 /// Settings of the reward model and its service.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -25,6 +26,8 @@ pub struct Config {
     pub replay: ReplayConfig,
     /// How predictions are kept calibrated.
     pub calibration: CalibrationConfig,
+    /// Which units are not believed.
+    pub guard: GuardConfig,
     /// What examples are told apart by when quality and memory are looked at in parts.
     pub segments: SegmentConfig,
     /// Most examples of one unit per day that are trained on, corrections among them, at least 1. Of the others, new
@@ -45,6 +48,7 @@ impl Default for Config {
             learner: LearnerConfig::default(),
             replay: ReplayConfig::default(),
             calibration: CalibrationConfig::default(),
+            guard: GuardConfig::default(),
             segments: SegmentConfig::default(),
             max_examples_per_unit_day: 200,
             metrics_window: 10_000,
@@ -296,6 +300,9 @@ impl Config {
         let factors = self.learner.factors;
         if factors > MOST_FACTORS {
             add("learner.factors", format!("must be 0 to {MOST_FACTORS}, got {factors}"));
+        }
+        for (key, message) in self.guard.problems() {
+            add(key, message);
         }
         for (key, value) in self.counts() {
             if value == 0 {

@@ -23,6 +23,7 @@ mod encode;
 mod error;
 mod evaluate;
 mod factors;
+mod guard;
 mod hash_model;
 mod learner;
 mod linear;
@@ -46,6 +47,7 @@ pub use config::{
 pub use drift::{Drift, Statistic};
 pub use error::Error;
 pub use evaluate::{Bootstrap, Estimate, Report, evaluate};
+pub use guard::GuardConfig;
 pub use hash_model::HashModel;
 pub use model::{RewardModel, Row, Scores};
 pub use prequential::Prediction;

@@ -7,8 +7,10 @@ use plaudit_event::Objective;
 
 use crate::{Drift, Quality, Statistic, StepReport};
 
-/// Examples read by the reward model; tag `use` is `trained`, `capped`, `unlabelled` or `unreadable`.
+/// Examples read by the reward model; tag `use` is `trained`, `capped`, `suspect`, `unlabelled` or `unreadable`.
 pub const EXAMPLES: &str = "plaudit_reward_examples_total";
+/// Units that are suspected of targeted spam.
+pub const SUSPECTS: &str = "plaudit_reward_suspects_count";
 /// Corrections of earlier examples among those read.
 pub const CORRECTIONS: &str = "plaudit_reward_corrections_total";
 /// Offset of the first example that has not been read.
@@ -49,6 +51,7 @@ pub fn describe() {
         describe_counter!(name, Unit::Count, meaning);
     }
     describe_gauge!(POSITION, Unit::Count, "offset of the first example not read");
+    describe_gauge!(SUSPECTS, Unit::Count, "units suspected of targeted spam");
     describe_histogram!(BATCH_SECONDS, Unit::Seconds, "time to train on one batch read from the log");
     let gauges = [
         (AUROC, "area under the ROC curve of predictions made before training, by objective"),
@@ -79,9 +82,14 @@ impl Stopwatch {
 pub(crate) fn step(report: &StepReport, unreadable: u64) {
     counter!(EXAMPLES, "use" => "trained").increment(report.trained);
     counter!(EXAMPLES, "use" => "capped").increment(report.capped);
+    counter!(EXAMPLES, "use" => "suspect").increment(report.suspect);
     counter!(EXAMPLES, "use" => "unlabelled").increment(report.unlabelled);
     counter!(EXAMPLES, "use" => "unreadable").increment(unreadable);
     counter!(CORRECTIONS).increment(report.corrections);
+}
+
+pub(crate) fn suspects(units: u64) {
+    gauge!(SUSPECTS).set(units as f64);
 }
 
 pub(crate) fn position(position: u64) {

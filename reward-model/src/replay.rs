@@ -161,6 +161,18 @@ impl Replay {
         self.positives.retain(is_gone) + self.negatives.retain(is_gone)
     }
 
+    /// Removes every row of `unit`; returns how many there were.
+    pub(crate) fn forget_unit(&mut self, unit: u64) -> u64 {
+        let is_gone = |item: &Memory| item.unit == unit;
+        self.positives.retain(is_gone) + self.negatives.retain(is_gone)
+    }
+
+    /// The units of the rows of these exposures.
+    pub(crate) fn units_of(&self, exposures: &HashSet<u64>) -> impl Iterator<Item = u64> {
+        let items = self.positives.items.iter().chain(&self.negatives.items);
+        items.filter(|item| exposures.contains(&item.exposure)).map(|item| item.unit)
+    }
+
     fn class(&mut self, label: f32) -> &mut Class {
         if label >= 0.5 { &mut self.positives } else { &mut self.negatives }
     }

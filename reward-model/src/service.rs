@@ -31,6 +31,8 @@ pub struct Status {
     pub objectives: std::collections::BTreeMap<Objective, Quality>,
     /// What the detectors of change say, by objective and statistic.
     pub drift: std::collections::BTreeMap<Objective, std::collections::BTreeMap<Statistic, Drift>>,
+    /// Units that are suspected of targeted spam.
+    pub suspects: u64,
     /// The newest checkpoint.
     pub checkpoint_id: Option<CheckpointId>,
     /// When the window of the newest example that was trained on closed; corrections do not count.

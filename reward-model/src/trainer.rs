@@ -10,10 +10,11 @@ pub(crate) mod persist;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use plaudit_event::{Example, Objective, Seed, Stream, Timestamp};
+use plaudit_event::{Example, Objective, Seed, Stream, Timestamp, UnitId};
 use serde::{Deserialize, Serialize};
 
-use crate::encode::{Encoder, hash_text};
+use crate::encode::{Encoder, Features, hash_text};
+use crate::guard::{Guard, Verdict};
 use crate::hash_model::HashModel;
 use crate::linear::Rates;
 use crate::segments::{Segment, Segments};
@@ -34,6 +35,8 @@ pub struct StepReport {
     /// Of these, beyond the bound of their unit: predicted, not trained on. What a correction replaces is forgotten all
     /// the same.
     pub capped: u64,
+    /// Of these, from units that are suspected of targeted spam: predicted, not trained on.
+    pub suspect: u64,
     /// Of these, corrections of earlier ones: not predicted again, and trained on, unlabelled or capped like others.
     pub corrections: u64,
     /// Statistics of predictions that were seen to have changed, over all objectives.
@@ -46,6 +49,7 @@ impl std::ops::AddAssign for StepReport {
         self.trained += other.trained;
         self.unlabelled += other.unlabelled;
         self.capped += other.capped;
+        self.suspect += other.suspect;
         self.corrections += other.corrections;
         self.changes += other.changes;
     }
@@ -62,6 +66,7 @@ pub struct Trainer {
     stream: Stream,
     segments: Segments,
     units: UnitCap,
+    guard: Guard,
     examples: u64,
     last: Option<Taken>,
     closed_through: Option<Timestamp>,
@@ -107,6 +112,7 @@ impl Trainer {
             stream: seed.stream("reward/replay"),
             segments: Segments::new(&config.segments),
             units: UnitCap::default(),
+            guard: Guard::default(),
             examples: 0,
             last: None,
             closed_through: None,
@@ -124,9 +130,14 @@ impl Trainer {
     }
 
     /// Removes what is remembered of erased exposures, by their [`exposure_row`](crate::exposure_row): replay rows and
-    /// predictions. What the weights have learned from them stays. Returns how many rows there were.
+    /// predictions. Of the units of these rows the guard forgets its counts. What the weights have learned from them
+    /// stays. Returns how many rows there were.
     pub fn erase(&mut self, exposures: &HashSet<u64>) -> u64 {
         let mut removed = 0;
+        let units: HashSet<u64> = self.heads.iter().flat_map(|head| head.replay.units_of(exposures)).collect();
+        for unit in units {
+            self.guard.forget(unit);
+        }
         for head in &mut self.heads {
             removed += head.replay.erase(exposures);
             head.window.forget(exposures);
@@ -147,6 +158,18 @@ impl Trainer {
     #[must_use]
     pub const fn closed_through(&self) -> Option<Timestamp> {
         self.closed_through
+    }
+
+    /// How many units are suspected of targeted spam.
+    #[must_use]
+    pub const fn suspects(&self) -> u64 {
+        self.guard.suspects()
+    }
+
+    /// Whether `unit` is suspected of targeted spam.
+    #[must_use]
+    pub fn is_suspect(&self, unit: &UnitId) -> bool {
+        self.guard.is_suspect(hash_text(unit.as_str()))
     }
 
     /// The example that was taken last.
@@ -213,7 +236,8 @@ impl Trainer {
         }
         report.examples += 1;
         report.corrections += u64::from(example.revision > 0);
-        let news = self.objectives.iter().map(|objective| News::of(example, objective));
+        let objectives = Arc::clone(&self.objectives);
+        let news = objectives.iter().map(|objective| News::of(example, objective));
         let teaches = news.clone().any(|news| news.label().is_some());
         report.unlabelled += u64::from(!teaches);
         if news.clone().all(|news| news == News::Nothing) {
@@ -221,24 +245,44 @@ impl Trainer {
         }
         let limit = self.config.max_examples_per_unit_day;
         let unit = hash_text(example.unit_id.as_str());
-        let admitted = teaches && self.units.admit(unit, example.exposure_ts, limit);
+        let within = teaches && self.units.admit(unit, example.exposure_ts, limit);
         let row = Row { context: &example.context, response: &example.response };
+        let features = Arc::new(self.encoder.encode(&row));
+        let believed = self.believe(example, unit, &features);
+        let admitted = within && believed;
         let lesson = Lesson {
             example,
             exposure: hash_text(example.exposure_id.as_str()),
             unit,
             segment: self.segments.of(example),
-            features: Arc::new(self.encoder.encode(&row)),
+            features,
             admitted,
         };
         for (news, head) in news.zip(&mut self.heads) {
             report.changes += head.take(&lesson, news, &self.config, self.rates, &mut self.stream);
         }
-        report.capped += u64::from(teaches && !admitted);
+        report.capped += u64::from(teaches && !within);
+        report.suspect += u64::from(within && !believed);
         if admitted {
             report.trained += 1;
             let closed = (example.revision == 0).then_some(example.ts);
             self.closed_through = self.closed_through.max(closed);
         }
+    }
+
+    /// Whether the guard believes the unit of `example`. From a unit that it no longer believes, nothing is rehearsed.
+    fn believe(&mut self, example: &Example, unit: u64, features: &Features) -> bool {
+        let config = &self.config.guard;
+        if !config.enabled {
+            return true;
+        }
+        let sight = News::of(example, &config.objective).sight();
+        let verdict = self.guard.take(unit, features, sight, config);
+        if verdict == Verdict::Accused {
+            for head in &mut self.heads {
+                head.replay.forget_unit(unit);
+            }
+        }
+        verdict == Verdict::Believed
     }
 }

@@ -25,5 +25,8 @@ mod resume;
 #[path = "suite/service.rs"]
 mod service;
 #[cfg(test)]
+#[path = "suite/spam.rs"]
+mod spam;
+#[cfg(test)]
 #[path = "suite/world.rs"]
 mod world;

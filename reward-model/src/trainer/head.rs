@@ -13,6 +13,7 @@ use crate::encode::Features;
 use crate::encode::mix;
 use crate::encode::surface::num_words;
 use crate::factors::Factors;
+use crate::guard::Sight;
 use crate::hash_model::FrozenHead;
 use crate::learner::Learner;
 use crate::linear::Rates;
@@ -50,6 +51,21 @@ impl News {
         }
         let before = example.replaced.get(objective).copied();
         if before == after { Self::Nothing } else { Self::Correction { before, after } }
+    }
+
+    /// The same as the guard sees it.
+    pub(super) fn sight(self) -> Sight {
+        let is_positive = |label: Label| label.value >= 0.5;
+        match self {
+            Self::Nothing | Self::Correction { before: None, after: None } => Sight::Nothing,
+            Self::First(label) | Self::Correction { before: None, after: Some(label) } => {
+                Sight::New { positive: is_positive(label) }
+            }
+            Self::Correction { before: Some(before), after } => {
+                let positive = after.is_some_and(is_positive);
+                if positive == is_positive(before) { Sight::Nothing } else { Sight::Relabelled { positive } }
+            }
+        }
     }
 
     /// The label to be learned, if any.

@@ -3,6 +3,7 @@
 //! Numbers go into safetensors, never through decimal text. The table is stored sparsely: only coordinates that have
 //! been touched.
 
+mod guard;
 mod quality;
 mod tensors;
 
@@ -32,6 +33,7 @@ const STATE: &str = "state.json";
 const MODEL: &str = "model.safetensors";
 const OPTIMIZER: &str = "optimizer.safetensors";
 const REPLAY: &str = "replay.safetensors";
+const GUARD: &str = "guard.safetensors";
 const QUALITY: &str = "quality.safetensors";
 
 /// The part of the state that is whole numbers and names.
@@ -112,6 +114,7 @@ impl Trainer {
             (OPTIMIZER, optimizer.finish()?),
             (REPLAY, replay.finish()?),
             (QUALITY, quality.finish()?),
+            (GUARD, guard::write(&self.guard)?),
         ];
         Ok(Draft {
             kind: CHECKPOINT_KIND.to_owned(),
@@ -151,6 +154,8 @@ impl Trainer {
         let optimizer = Reader::open(checkpoint, OPTIMIZER)?;
         let replay = Reader::open(checkpoint, REPLAY)?;
         let quality = Reader::open(checkpoint, QUALITY)?;
+        trainer.guard = guard::read(&Reader::open(checkpoint, GUARD)?)?
+            .ok_or_else(|| mismatch("the counts of the guard are damaged"))?;
         let hashes = replay.u64s("units.hash")?;
         let counts = replay.u32s("units.count")?;
         trainer.units.counts = hashes.into_iter().zip(counts).collect();

@@ -21,7 +21,7 @@ fn love(model: &HashModel, examples: &[Example]) -> Vec<f64> {
 }
 
 /// The area that `scores` have on average over labels drawn with `truth`: no luck of the draw in it.
-fn expected_auroc(scores: &[f64], truth: &[f64]) -> f64 {
+pub(crate) fn expected_auroc(scores: &[f64], truth: &[f64]) -> f64 {
     let mut order: Vec<usize> = (0..scores.len()).collect();
     order.sort_by(|a, b| scores[*a].total_cmp(&scores[*b]));
     let (mut below, mut wins, mut positives) = (0.0, 0.0, 0.0);
@@ -107,7 +107,8 @@ fn one_unit_cannot_teach_more_than_its_share() {
         examples.push(spam);
     }
     let loved = |limit: u32| {
-        let config = Config { max_examples_per_unit_day: limit, ..Config::default() };
+        let mut config = Config { max_examples_per_unit_day: limit, ..Config::default() };
+        config.guard.enabled = false;
         let mut trainer = Trainer::new(config, Seed::new(1)).unwrap();
         let report = trainer.step(&examples);
         let context = Context::of_user("quick question what is the city number6");

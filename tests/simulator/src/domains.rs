@@ -85,7 +85,7 @@ impl Domains {
             revision: 0,
             unit_id: UnitId::new(format!("u{row}")).expect("short and without blanks"),
             surface: Surface::Chat,
-            context: Context::of_user(&format!("please tell me about {}", topics.join(" and "))),
+            context: Context::of_user(format!("please tell me about {}", topics.join(" and "))),
             response: response.join(", "),
             item_id: "0".to_owned(),
             position: 0,

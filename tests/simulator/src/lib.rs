@@ -9,6 +9,7 @@
 //! - [`Scenario`]: every number of a simulation.
 //! - [`users`]: who comes, and how they react.
 //! - [`domains`]: a stream whose domains contradict each other, without HTTP.
+//! - [`spam`]: units that love one phrase, without HTTP.
 //! - [`Driver`]: sends the requests and the reactions, and remembers the truth.
 
 pub mod domains;
@@ -18,6 +19,7 @@ mod error;
 pub mod language;
 mod record;
 pub mod scenario;
+pub mod spam;
 pub mod truth;
 pub mod users;
 

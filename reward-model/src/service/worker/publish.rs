@@ -31,6 +31,7 @@ impl Worker {
         for (objective, drift) in &drift {
             drift.iter().for_each(|(statistic, drift)| metrics::drift(objective, *statistic, drift));
         }
+        metrics::suspects(trainer.suspects());
         let now = self.clock.now();
         self.status.send_modify(|status| {
             status.examples = trainer.examples();
@@ -38,6 +39,7 @@ impl Worker {
             status.love = objectives.get(Objective::LOVE).copied();
             status.objectives = objectives;
             status.drift = drift;
+            status.suspects = trainer.suspects();
             status.closed_through = trainer.closed_through();
             status.published = Some(now);
             status.checkpoint_id = saved_id(progress);
