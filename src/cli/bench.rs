@@ -21,7 +21,7 @@ pub(crate) enum Bench {
     /// Break things under load (processes, broker, store, disk, the order of events) and prove that nothing acknowledged
     /// is lost and nothing is there twice. Fails when a row does not pass.
     Faults(faults::Arguments),
-    /// Train P[love] on five simulated domains that contradict each other, one after the other, and measure how much of
+    /// Train the reward model on five simulated domains that contradict each other, one after the other, and measure how much of
     /// each is forgotten under every replay strategy.
     Continual(continual::Arguments),
     /// Prove the offline evaluator on simulated users: learn love from the reactions to one policy, score other policies

@@ -1,7 +1,7 @@
 //! A stream of domains, one after the other, in which the same words mean different things: what a model that learns
 //! continually must not forget.
 //!
-//! Every response is made of some of [`TRAITS`] phrases. What a phrase does to the logit of love is in part the same
+//! Every response is made of some of 40 phrases. What a phrase does to the logit of love is in part the same
 //! everywhere and in part the domain's own; the domain shows in the words of the request. The order of the domains is
 //! that of the stream, and no domain comes back.
 
