@@ -1,4 +1,4 @@
-//! `plaudit train reward`, `plaudit reward card` and `plaudit bench continual`.
+//! `plaudit train reward`, `plaudit reward card`, and the benches of the reward model on simulated streams.
 
 #[path = "support/command.rs"]
 mod command;
@@ -74,4 +74,16 @@ fn replay_keeps_what_training_without_it_forgets() {
     };
     assert!(forgetting("logits") + 0.03 < forgetting("none"), "{report:#}");
     assert!(forgetting("reservoir") + 0.03 < forgetting("none"), "{report:#}");
+}
+
+#[test]
+fn the_guard_takes_back_what_spam_does() {
+    let bench = ["bench", "spam", "--units", "10", "--seeds", "1", "--json"];
+    let lines: Value = serde_json::from_str(&succeed(&bench)).unwrap();
+    let area = |at: usize| lines[at]["auroc"].as_f64().unwrap();
+    assert_eq!((&lines[1]["is_guarded"], &lines[2]["is_guarded"]), (&false.into(), &true.into()));
+    assert!(area(0) - area(2) <= 0.01 && area(0) - area(1) > 0.01, "{lines:#}");
+    assert_eq!((&lines[2]["found"], &lines[2]["honest_suspected"]), (&10.into(), &0.into()));
+    let wrong = run(&["bench", "spam", "--share", "1.5"]);
+    assert!(!wrong.status.success());
 }

@@ -61,6 +61,24 @@ pub fn auroc(scores: &[f64], labels: &[f64]) -> Option<f64> {
     auroc_weighted(&order(scores), scores, labels, &weights)
 }
 
+/// The area that `scores` have on average over labels drawn with the probabilities `truth`: [`auroc`] without the luck of
+/// the draw; ties do not count half. `None` when there is no score, or one is not a number.
+#[must_use]
+pub fn expected_auroc(scores: &[f64], truth: &[f64]) -> Option<f64> {
+    let order = order(scores);
+    if order.iter().any(|row| scores[*row].is_nan()) {
+        return None;
+    }
+    let (mut below, mut wins, mut positives) = (0.0, 0.0, 0.0);
+    for row in order {
+        positives += truth[row];
+        wins += truth[row] * below;
+        below += 1.0 - truth[row];
+    }
+    let pairs = positives * below;
+    (pairs > 0.0).then(|| wins / pairs)
+}
+
 /// The positions of `scores` in ascending order, what is not a number at the ends.
 pub(crate) fn order(scores: &[f64]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..scores.len()).collect();

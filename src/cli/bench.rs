@@ -6,6 +6,7 @@ mod evaluator;
 mod faults;
 mod meter;
 mod preferences;
+mod spam;
 mod upworthy;
 
 use clap::Subcommand;
@@ -21,6 +22,8 @@ pub(crate) enum Bench {
     /// Break things under load (processes, broker, store, disk, the order of events) and prove that nothing acknowledged
     /// is lost and nothing is there twice. Fails when a row does not pass.
     Faults(faults::Arguments),
+    /// Let coordinated units love one phrase, and measure what the reward model's guard makes of it.
+    Spam(spam::Arguments),
     /// Train the reward model on five simulated domains that contradict each other, one after the other, and measure how much of
     /// each is forgotten under every replay strategy.
     Continual(continual::Arguments),
@@ -37,6 +40,7 @@ pub(crate) async fn run(bench: &Bench) -> anyhow::Result<()> {
     match bench {
         Bench::Upworthy(arguments) => upworthy::run(arguments).await,
         Bench::Faults(arguments) => faults::run(arguments).await,
+        Bench::Spam(arguments) => spam::run(arguments),
         Bench::Continual(arguments) => continual::run(arguments),
         Bench::Evaluator(arguments) => evaluator::run(arguments).await,
         Bench::Preferences(arguments) => preferences::run(arguments),

@@ -20,17 +20,9 @@ fn love(model: &HashModel, examples: &[Example]) -> Vec<f64> {
     scores.iter().map(|s| s.prob(Objective::LOVE).unwrap()).collect()
 }
 
-/// The area that `scores` have on average over labels drawn with `truth`: no luck of the draw in it.
+/// [`quality::expected_auroc`], which is there for numbers.
 pub(crate) fn expected_auroc(scores: &[f64], truth: &[f64]) -> f64 {
-    let mut order: Vec<usize> = (0..scores.len()).collect();
-    order.sort_by(|a, b| scores[*a].total_cmp(&scores[*b]));
-    let (mut below, mut wins, mut positives) = (0.0, 0.0, 0.0);
-    for row in order {
-        wins += truth[row] * below;
-        positives += truth[row];
-        below += 1.0 - truth[row];
-    }
-    wins / (positives * below)
+    quality::expected_auroc(scores, truth).unwrap()
 }
 
 #[test]
