@@ -7,7 +7,7 @@ mod events;
 #[path = "support/server.rs"]
 mod server;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use command::succeed;
@@ -19,6 +19,16 @@ const SCRIPT: &str = "import json\nfrom trl_reward import plaudit_reward\n\
     talk = plaudit_reward([[{'role': 'user', 'content': 'question of e0'}]], [[{'role': 'assistant', 'content': 'hello'}]])\n\
     print(json.dumps(plain + talk))\n";
 
+/// A server on imported traffic below `dir`, and its data directory.
+fn started(dir: &Path) -> (server::Server, PathBuf) {
+    let (config, data) = (dir.join("plaudit.toml"), dir.join("data"));
+    std::fs::write(&config, "").expect("written");
+    let file = events::write(&dir.join("events.jsonl"), &events::traffic(90));
+    let [file, place] = [&file, &data].map(|path| path.to_str().expect("UTF-8"));
+    succeed(&["import", file, "--event-time", "--data", place]);
+    (server::Server::start(&config, &data), data)
+}
+
 #[test]
 fn the_documented_client_gets_rewards() {
     if Command::new("python3").arg("--version").output().is_err() {
@@ -26,12 +36,7 @@ fn the_documented_client_gets_rewards() {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
-    let (config, data) = (dir.path().join("plaudit.toml"), dir.path().join("data"));
-    std::fs::write(&config, "").unwrap();
-    let file = events::write(&dir.path().join("events.jsonl"), &events::traffic(90));
-    let text = |path: &Path| path.to_str().unwrap().to_owned();
-    succeed(&["import", &text(&file), "--event-time", "--data", &text(&data)]);
-    let server = server::Server::start(&config, &data);
+    let (server, _) = started(dir.path());
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/examples");
     let output = Command::new("python3")
         .args(["-c", SCRIPT])
@@ -53,12 +58,8 @@ fn the_documented_client_gets_rewards() {
 #[test]
 fn policies_are_compared_on_fixed_prompts() {
     let dir = tempfile::tempdir().unwrap();
-    let (config, data) = (dir.path().join("plaudit.toml"), dir.path().join("data"));
-    std::fs::write(&config, "").unwrap();
-    let file = events::write(&dir.path().join("events.jsonl"), &events::traffic(90));
     let text = |path: &Path| path.to_str().unwrap().to_owned();
-    succeed(&["import", &text(&file), "--event-time", "--data", &text(&data)]);
-    let server = server::Server::start(&config, &data);
+    let (server, data) = started(dir.path());
     while !succeed(&["policy", "list", "--server", &server.url]).contains("champion") {}
     let record: Value =
         serde_json::from_str(&succeed(&["policy", "backtest", "--server", &server.url, "--json"])).unwrap();

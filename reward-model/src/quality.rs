@@ -62,21 +62,10 @@ pub fn auroc(scores: &[f64], labels: &[f64]) -> Option<f64> {
 }
 
 /// The area that `scores` have on average over labels drawn with the probabilities `truth`: [`auroc`] without the luck of
-/// the draw; ties do not count half. `None` when there is no score, or one is not a number.
+/// the draw. `None` unless both classes are possible and every score is a number.
 #[must_use]
 pub fn expected_auroc(scores: &[f64], truth: &[f64]) -> Option<f64> {
-    let order = order(scores);
-    if order.iter().any(|row| scores[*row].is_nan()) {
-        return None;
-    }
-    let (mut below, mut wins, mut positives) = (0.0, 0.0, 0.0);
-    for row in order {
-        positives += truth[row];
-        wins += truth[row] * below;
-        below += 1.0 - truth[row];
-    }
-    let pairs = positives * below;
-    (pairs > 0.0).then(|| wins / pairs)
+    area(&order(scores), scores, |row| (truth[row], 1.0 - truth[row]))
 }
 
 /// The positions of `scores` in ascending order, what is not a number at the ends.
@@ -88,6 +77,15 @@ pub(crate) fn order(scores: &[f64]) -> Vec<usize> {
 
 /// [`auroc`] with row `i` counted `counts[i]` times, given the [`order`] of the scores.
 pub(crate) fn auroc_weighted(order: &[usize], scores: &[f64], labels: &[f64], counts: &[u32]) -> Option<f64> {
+    let mass = |row: usize| {
+        let count = f64::from(counts[row]);
+        if labels[row] >= 0.5 { (count, 0.0) } else { (0.0, count) }
+    };
+    area(order, scores, mass)
+}
+
+/// The area when a row is so much of a positive and so much of a negative as `mass` says.
+fn area(order: &[usize], scores: &[f64], mass: impl Fn(usize) -> (f64, f64)) -> Option<f64> {
     let ends = [order.first()?, order.last()?];
     if ends.iter().any(|row| scores[**row].is_nan()) {
         return None;
@@ -98,12 +96,9 @@ pub(crate) fn auroc_weighted(order: &[usize], scores: &[f64], labels: &[f64], co
         let tied = scores[order[at]];
         let (mut tied_positives, mut tied_negatives) = (0.0, 0.0);
         while at < order.len() && scores[order[at]] <= tied {
-            let row = order[at];
-            if labels[row] >= 0.5 {
-                tied_positives += f64::from(counts[row]);
-            } else {
-                tied_negatives += f64::from(counts[row]);
-            }
+            let (positive, negative) = mass(order[at]);
+            tied_positives += positive;
+            tied_negatives += negative;
             at += 1;
         }
         wins += tied_positives * (below + 0.5 * tied_negatives);

@@ -107,8 +107,8 @@ impl Class {
         true
     }
 
-    /// Removes the rows that `is_gone` names; returns how many there were. Those that gave way to others left nothing.
-    fn retain(&mut self, is_gone: impl Fn(&Memory) -> bool) -> u64 {
+    /// Removes the rows for which `is_gone` holds; returns how many there were. Those that gave way to others left nothing.
+    fn remove(&mut self, is_gone: impl Fn(&Memory) -> bool) -> u64 {
         let mut removed = 0;
         for item in self.items.iter().filter(|item| is_gone(item)) {
             removed += 1;
@@ -158,13 +158,13 @@ impl Replay {
     /// Removes every row of these exposures; returns how many there were.
     pub(crate) fn erase(&mut self, exposures: &HashSet<u64>) -> u64 {
         let is_gone = |item: &Memory| exposures.contains(&item.exposure);
-        self.positives.retain(is_gone) + self.negatives.retain(is_gone)
+        self.positives.remove(is_gone) + self.negatives.remove(is_gone)
     }
 
     /// Removes every row of `unit`; returns how many there were.
     pub(crate) fn forget_unit(&mut self, unit: u64) -> u64 {
         let is_gone = |item: &Memory| item.unit == unit;
-        self.positives.retain(is_gone) + self.negatives.retain(is_gone)
+        self.positives.remove(is_gone) + self.negatives.remove(is_gone)
     }
 
     /// The units of the rows of these exposures.

@@ -99,9 +99,16 @@ fn write_training(text: &mut String, card: &Card) -> Result {
     writeln!(
         text,
         "One example at a time in the order of the log: predict, record, learn, then replay {} remembered ones per \
-         objective, of at most {} per class. Rates α = {}, β = {}; penalties λ₁ = {}, λ₂ = {}.\n",
-        replay.per_example, replay.capacity, learner.alpha, learner.beta, learner.l1, learner.l2
+         objective, of at most {} per class (strategy {:?}). Rates α = {}, β = {}; penalties λ₁ = {}, λ₂ = {}.\n",
+        replay.per_example, replay.capacity, replay.strategy, learner.alpha, learner.beta, learner.l1, learner.l2
     )?;
+    writeln!(
+        text,
+        "- Model: a linear head, a term that crosses request and response with {} numbers per word (α = {}, λ₂ = {}), \
+         and {} further linear heads that tell the uncertainty.",
+        learner.factors, learner.factor_alpha, learner.factor_l2, learner.ensemble
+    )?;
+    writeln!(text, "- Guard against targeted spam: {}.", if card.config.guard.enabled { "on" } else { "off" })?;
     writeln!(
         text,
         "- Sampling: positives are drawn until they are {} of the rows, where they are rarer than that.",

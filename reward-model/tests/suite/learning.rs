@@ -20,7 +20,7 @@ fn love(model: &HashModel, examples: &[Example]) -> Vec<f64> {
     scores.iter().map(|s| s.prob(Objective::LOVE).unwrap()).collect()
 }
 
-/// [`quality::expected_auroc`], which is there for numbers.
+/// [`quality::expected_auroc`] of scores that are all numbers.
 pub(crate) fn expected_auroc(scores: &[f64], truth: &[f64]) -> f64 {
     quality::expected_auroc(scores, truth).unwrap()
 }
