@@ -23,7 +23,7 @@ use crate::activations::Layered;
 use crate::decoder::{CONFIG_FILE, WEIGHTS_FILE};
 use crate::lora::Lora;
 use crate::ops::Implementation;
-use crate::weights::Weights;
+use crate::weights::{Precision, Weights};
 use crate::{Activations, Error, Params, init};
 
 pub use config::Config;
@@ -52,6 +52,7 @@ pub struct Bert {
     implementation: Implementation,
     trained: Trained,
     lora: Option<Lora>,
+    precision: Precision,
 }
 
 impl Bert {
@@ -103,6 +104,7 @@ impl Bert {
             implementation: Implementation::default(),
             trained: Trained::default(),
             lora: None,
+            precision: Precision::default(),
         })
     }
 
@@ -142,6 +144,31 @@ impl Bert {
     #[must_use]
     pub fn with_implementation(self, implementation: Implementation) -> Self {
         Self { implementation, ..self }
+    }
+
+    /// The same encoder, computed in another precision.
+    ///
+    /// # Errors
+    /// Fails for bf16 where the parameters are not on a CUDA device.
+    pub fn with_precision(self, precision: Precision) -> Result<Self, Error> {
+        precision.check(&self.device())?;
+        Ok(Self { precision, ..self })
+    }
+
+    /// A copy on `device`, adapters included.
+    ///
+    /// # Errors
+    /// Fails when the device is out of memory.
+    pub fn to_device(&self, device: &Device) -> Result<Self, Error> {
+        self.precision.check(device)?;
+        let lora = self.lora.as_ref().map(|lora| lora.to_device(device)).transpose()?;
+        Ok(Self { config: self.config.clone(), params: self.params.to_device(device)?, lora, ..*self })
+    }
+
+    /// Where the parameters live.
+    #[must_use]
+    pub fn device(&self) -> Device {
+        self.params.device()
     }
 
     /// The same encoder with other layers trained.
@@ -237,7 +264,7 @@ impl Bert {
             embed: || self.embed(tokens, self.weights(self.trained == Trained::All)),
             layer: |index, x: &Tensor| self.layer(index, x, &lengths, self.weights(self.is_trained(index))),
         };
-        layered.backward(activations, loss)
+        layered.backward(activations, |x| loss(&x.to_dtype(DType::F32)?))
     }
 
     fn states(&self, tokens: &Tensor, lengths: &[usize], tracked: bool) -> Result<Tensor, Error> {
@@ -247,7 +274,7 @@ impl Bert {
             let weights = self.weights(tracked && self.is_trained(index));
             x = self.layer(index, &x, &lengths, weights)?;
         }
-        Ok(x)
+        Ok(x.to_dtype(DType::F32)?)
     }
 
     fn is_trained(&self, index: usize) -> bool {
@@ -258,7 +285,13 @@ impl Bert {
     }
 
     fn weights(&self, tracked: bool) -> Weights<'_> {
-        Weights { params: &self.params, lora: self.lora.as_ref(), ops: self.implementation, tracked }
+        Weights {
+            params: &self.params,
+            lora: self.lora.as_ref(),
+            ops: self.implementation,
+            precision: self.precision,
+            tracked,
+        }
     }
 
     fn check(&self, tokens: &Tensor, lengths: &[usize]) -> Result<Arc<[usize]>, Error> {
@@ -278,7 +311,7 @@ impl Bert {
         let words = words.reshape((batch, len, self.config.hidden))?;
         let positions = weights.get(POSITIONS)?.narrow(0, 0, len)?;
         let places = positions.broadcast_add(&weights.get(TYPES)?.narrow(0, 0, 1)?)?;
-        self.norm(&words.broadcast_add(&places)?, NORM_WEIGHT, NORM_BIAS, weights)
+        self.norm(&self.precision.cast(&words.broadcast_add(&places)?)?, NORM_WEIGHT, NORM_BIAS, weights)
     }
 
     fn layer(&self, index: usize, x: &Tensor, lengths: &Arc<[usize]>, weights: Weights<'_>) -> Result<Tensor, Error> {

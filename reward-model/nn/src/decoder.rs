@@ -20,7 +20,7 @@ use plaudit_event::Stream;
 use crate::lora::Lora;
 use crate::ops::Implementation;
 use crate::ops::rotary::Rotary;
-use crate::{Error, Params, init};
+use crate::{Error, Params, Precision, init};
 
 pub use config::{Config, Family, RopeScaling};
 pub(crate) use config::{
@@ -44,6 +44,7 @@ pub struct Decoder {
     rotary: Arc<Rotary>,
     implementation: Implementation,
     lora: Option<Lora>,
+    precision: Precision,
 }
 
 impl Decoder {
@@ -89,7 +90,14 @@ impl Decoder {
         let params = select(params, &config, &shapes)?;
         let heads = config.heads();
         let rotary = Rotary::new(config.rope_theta, heads.head_dim, config.max_positions, config.rope_scaling);
-        Ok(Self { config, params, rotary: Arc::new(rotary), implementation: Implementation::default(), lora: None })
+        Ok(Self {
+            config,
+            params,
+            rotary: Arc::new(rotary),
+            implementation: Implementation::default(),
+            lora: None,
+            precision: Precision::default(),
+        })
     }
 
     /// Reads a directory of [`CONFIG_FILE`] and [`WEIGHTS_FILE`].
@@ -176,7 +184,28 @@ impl Decoder {
             rotary: Arc::clone(&self.rotary),
             implementation: self.implementation,
             lora: None,
+            precision: self.precision,
         }
+    }
+
+    /// The same decoder, computed in another precision; logits are f32 either way.
+    ///
+    /// # Errors
+    /// Fails for bf16 where the parameters are not on a CUDA device.
+    pub fn with_precision(mut self, precision: Precision) -> Result<Self, Error> {
+        precision.check(&self.device())?;
+        self.precision = precision;
+        Ok(self)
+    }
+
+    /// A copy on `device`, adapters included.
+    ///
+    /// # Errors
+    /// Fails when the device is out of memory.
+    pub fn to_device(&self, device: &Device) -> Result<Self, Error> {
+        self.precision.check(device)?;
+        let lora = self.lora.as_ref().map(|lora| lora.to_device(device)).transpose()?;
+        Ok(Self { lora, ..self.with_params(self.params.to_device(device)?) })
     }
 
     /// The same decoder, sharing its parameters, on another implementation of the operations.
@@ -205,7 +234,7 @@ impl Decoder {
     /// Where the parameters live.
     #[must_use]
     pub fn device(&self) -> Device {
-        self.params.iter().next().map_or(Device::Cpu, |(_, var)| var.device().clone())
+        self.params.device()
     }
 }
 

@@ -200,6 +200,14 @@ impl Lora {
         Ok(Self { config: self.config.clone(), params: self.params.try_clone()? })
     }
 
+    /// A copy on `device`.
+    ///
+    /// # Errors
+    /// Fails when the device is out of memory.
+    pub fn to_device(&self, device: &Device) -> Result<Self, Error> {
+        Ok(Self { config: self.config.clone(), params: self.params.to_device(device)? })
+    }
+
     fn scale(&self) -> f64 {
         self.config.alpha / self.config.rank as f64
     }
@@ -222,7 +230,8 @@ pub(crate) struct Adapter<'a> {
 impl Adapter<'_> {
     /// `out + scale · (x · Aᵀ) · Bᵀ`: (.., I) and (.., O) give (.., O).
     pub(crate) fn add_to(&self, out: Tensor, x: &Tensor, weights: Weights<'_>) -> Result<Tensor, Error> {
-        let [a, b] = [self.a, self.b].map(|side| if weights.tracked { side.clone() } else { side.detach() });
+        let side = |side: &Tensor| weights.precision.cast(&if weights.tracked { side.clone() } else { side.detach() });
+        let (a, b) = (side(self.a)?, side(self.b)?);
         // Scaled where the tensor is narrow.
         let narrow = (weights.ops.linear(x, &a)? * self.scale)?;
         Ok((out + weights.ops.linear(&narrow, &b)?)?)

@@ -1,11 +1,13 @@
 //! The operations of the models, with gradients.
 //!
-//! On the CPU each runs as one fused operation with its own backward pass; elsewhere as the
-//! [`composed`] graph of candle operations. Both compute the same within float rounding, which the
+//! On the CPU and on CUDA devices each runs as one fused operation with its own backward pass; elsewhere as
+//! the [`composed`] graph of candle operations. Both compute the same within float rounding, which the
 //! tests assert. Shapes: B sequences, T positions, D columns, V tokens of the vocabulary.
 
 mod attention;
 pub mod composed;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod data;
 mod gelu;
 pub(crate) mod gemm;
@@ -25,12 +27,14 @@ use candle_core::{Result, Tensor};
 
 pub use attention::Heads;
 use attention::Span;
+#[cfg(feature = "cuda")]
+pub(crate) use cuda::adamw;
 use rotary::Rotary;
 
 /// Which implementation of the operations runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Implementation {
-    /// Fused operations on the CPU, the composed graph on other devices.
+    /// Fused operations on the CPU and on CUDA devices, the composed graph on others.
     #[default]
     Fused,
     /// The composed graph everywhere: the reference.
@@ -39,7 +43,7 @@ pub enum Implementation {
 
 impl Implementation {
     fn fused_on(self, tensor: &Tensor) -> bool {
-        self == Self::Fused && tensor.device().is_cpu()
+        self == Self::Fused && (tensor.device().is_cpu() || tensor.device().is_cuda())
     }
 
     /// `x · Wᵀ`: (.., I) and (O, I) give (.., O).

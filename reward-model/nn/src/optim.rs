@@ -77,7 +77,7 @@ struct Slot {
 
 /// `θ ← θ·(1 − ηλ) − η·m̂/(√v̂ + ε)` with bias-corrected moments m̂ and v̂.
 ///
-/// On the CPU a parameter is updated in one pass in place; elsewhere by tensor operations.
+/// On the CPU and on CUDA devices a parameter is updated in place; elsewhere by tensor operations.
 pub struct AdamW {
     config: AdamWConfig,
     slots: BTreeMap<String, Slot>,
@@ -137,10 +137,11 @@ impl AdamW {
                 sparse: slot.sparse,
             };
             let grad = grad.contiguous()?;
-            let on_cpu = slot.var.device().is_cpu() && slot.var.dtype() == DType::F32;
+            let device = slot.var.device();
+            let has_fused = (device.is_cpu() || device.is_cuda()) && slot.var.dtype() == DType::F32;
             // Sparse updates need the gradient next to the moments; tensor operations do that.
             let dense = !slot.sparse && slot.var.is_contiguous();
-            if on_cpu && dense {
+            if has_fused && dense {
                 fused::apply(slot, &grad, update)?;
             } else {
                 composed(slot, &grad, update)?;
@@ -188,14 +189,18 @@ impl AdamW {
 /// # Errors
 /// Fails when a gradient cannot be read.
 pub fn clip_grad_norm(grads: &mut GradStore, params: &Params, max_norm: f64) -> Result<f64, Error> {
-    let mut sum = 0.0;
+    let mut squares = Vec::new();
     for (_, var) in params.iter() {
         if let Some(grad) = grads.get(var) {
-            let square = grad.to_dtype(DType::F32)?.sqr()?.sum_all()?;
-            sum += f64::from(square.to_scalar::<f32>()?);
+            squares.push(grad.to_dtype(DType::F32)?.sqr()?.sum_all()?);
         }
     }
-    let norm = sum.sqrt();
+    if squares.is_empty() {
+        return Ok(0.0);
+    }
+    // Read at once: every read waits for the device.
+    let squares = Tensor::stack(&squares, 0)?.to_vec1::<f32>()?;
+    let norm = squares.into_iter().map(f64::from).sum::<f64>().sqrt();
     if norm <= max_norm {
         return Ok(norm);
     }

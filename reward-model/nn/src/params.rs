@@ -106,6 +106,20 @@ impl Params {
         self.map(|tensor| Ok(tensor.to_dtype(dtype)?))
     }
 
+    /// A copy on `device`.
+    ///
+    /// # Errors
+    /// Fails when the device is out of memory.
+    pub fn to_device(&self, device: &Device) -> Result<Self, Error> {
+        self.map(|tensor| Ok(tensor.to_device(device)?))
+    }
+
+    /// Where the parameters live; the CPU where there are none.
+    #[must_use]
+    pub fn device(&self) -> Device {
+        self.vars.values().next().map_or(Device::Cpu, |var| var.device().clone())
+    }
+
     /// Overwrites every parameter with the one of the same name in `source`.
     ///
     /// # Errors

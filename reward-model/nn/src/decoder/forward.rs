@@ -1,7 +1,7 @@
 //! What a decoder computes.
 
 use candle_core::backprop::GradStore;
-use candle_core::{D, Tensor};
+use candle_core::{D, DType, Tensor};
 
 use super::Decoder;
 use super::config::{
@@ -85,7 +85,7 @@ impl Decoder {
             embed: || self.embed(tokens, weights),
             layer: |index, x: &Tensor| self.layer(index, x, weights),
         };
-        layered.backward(activations, |x| loss(&self.final_norm(x, weights)?))
+        layered.backward(activations, |x| loss(&self.final_norm(x, weights)?.to_dtype(DType::F32)?))
     }
 
     /// [`Decoder::token_logprobs`] from the final hidden states (B, T, D) of `tokens`.
@@ -97,12 +97,18 @@ impl Decoder {
     }
 
     fn weights(&self, tracked: bool) -> Weights<'_> {
-        Weights { params: &self.params, lora: self.lora.as_ref(), ops: self.implementation, tracked }
+        Weights {
+            params: &self.params,
+            lora: self.lora.as_ref(),
+            ops: self.implementation,
+            precision: self.precision,
+            tracked,
+        }
     }
 
     fn last_state(&self, tokens: &Tensor, lengths: &[usize], weights: Weights<'_>) -> Result<Tensor, Error> {
         let last = pool::last(&self.states(tokens, weights)?, lengths)?;
-        self.final_norm(&last, weights)
+        Ok(self.final_norm(&last, weights)?.to_dtype(DType::F32)?)
     }
 
     fn logprobs(&self, tokens: &Tensor, temperature: f64, weights: Weights<'_>) -> Result<Tensor, Error> {
@@ -156,7 +162,7 @@ impl Decoder {
     fn embed(&self, tokens: &Tensor, weights: Weights<'_>) -> Result<Tensor, Error> {
         let (batch, len) = tokens.dims2()?;
         let rows = weights.get(EMBEDDING)?.index_select(&tokens.flatten_all()?, 0)?;
-        Ok(rows.reshape((batch, len, self.config.hidden))?)
+        weights.precision.cast(&rows.reshape((batch, len, self.config.hidden))?)
     }
 
     fn layer(&self, index: usize, x: &Tensor, weights: Weights<'_>) -> Result<Tensor, Error> {
@@ -190,8 +196,8 @@ impl Decoder {
     }
 
     fn head(&self, hidden: &Tensor, weights: Weights<'_>) -> Result<Tensor, Error> {
-        let head = weights.get(if self.config.tied { EMBEDDING } else { HEAD })?;
-        Ok(weights.ops.linear(hidden, &head)?)
+        let head = weights.precision.cast(&weights.get(if self.config.tied { EMBEDDING } else { HEAD })?)?;
+        Ok(weights.ops.linear(&weights.precision.cast(hidden)?, &head)?.to_dtype(DType::F32)?)
     }
 }
 

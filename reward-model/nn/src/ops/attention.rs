@@ -13,9 +13,13 @@ mod sequence;
 
 use std::sync::Arc;
 
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::{CpuStorage, CustomOp3, Error, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
+#[cfg(feature = "cuda")]
+use super::cuda;
 use super::data::{slice, with_slices};
 use super::rotary::Rotary;
 use sequence::Sequence;
@@ -100,6 +104,22 @@ impl CustomOp3 for Attention {
         Ok((CpuStorage::F32(out), l1.shape().clone()))
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        s1: &CudaStorage,
+        l1: &Layout,
+        s2: &CudaStorage,
+        l2: &Layout,
+        s3: &CudaStorage,
+        l3: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        self.check(l1.dims(), l2.dims(), l3.dims())?;
+        let (batch, len, _) = l1.shape().dims3()?;
+        let qkv = [cuda::View::new(NAME, s1, l1)?, cuda::View::new(NAME, s2, l2)?, cuda::View::new(NAME, s3, l3)?];
+        Ok((cuda::attention(self.heads, &self.span, (batch, len), qkv)?, l1.shape().clone()))
+    }
+
     fn bwd(
         &self,
         q: &Tensor,
@@ -108,6 +128,10 @@ impl CustomOp3 for Attention {
         _res: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        #[cfg(feature = "cuda")]
+        if q.device().is_cuda() {
+            return Ok(cuda::attention_backward(self.heads, &self.span, [q, k, v], grad)?.map(Some).into());
+        }
         let (_, len, width) = q.dims3()?;
         let kv_width = self.heads.kv_width();
         let grad = grad.contiguous()?;

@@ -2,9 +2,13 @@
 //!
 //! Deviation: erf is approximated to 1.5e-7 (Abramowitz & Stegun 1964, 7.1.26), the rounding of f32.
 
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
+#[cfg(feature = "cuda")]
+use super::cuda;
 use super::data::{slice, with_slices};
 use super::simd::{Kernel, exp, vectorize};
 
@@ -28,7 +32,16 @@ impl CustomOp1 for Gelu {
         Ok((CpuStorage::F32(out), layout.shape().clone()))
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, s: &CudaStorage, l: &Layout) -> Result<(CudaStorage, Shape)> {
+        Ok((cuda::gelu(cuda::View::new(NAME, s, l)?)?, l.shape().clone()))
+    }
+
     fn bwd(&self, x: &Tensor, _res: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        #[cfg(feature = "cuda")]
+        if x.device().is_cuda() {
+            return Ok(Some(cuda::gelu_backward(NAME, x, grad)?));
+        }
         let grad = grad.contiguous()?;
         let d_x = with_slices(NAME, [x, &grad], |[x, grad]| {
             let mut d_x = vec![0.0; x.len()];

@@ -1,9 +1,13 @@
 //! LayerNorm: `y = (x − μ) · w / sqrt(σ² + ε) + b` with mean μ and variance σ² of the row
 //! (Ba et al. 2016, eq. 4).
 
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
+#[cfg(feature = "cuda")]
+use super::cuda;
 use super::data::{slice, with_slices};
 use super::simd::{Kernel, dot, sum, vectorize};
 
@@ -16,6 +20,13 @@ const NAME: &str = "layer-norm";
 /// The fused operation on (x, weight, bias): (.., D), (D) and (D).
 pub(super) struct LayerNorm {
     pub(super) eps: f32,
+}
+
+#[cfg(feature = "cuda")]
+impl LayerNorm {
+    fn on_cuda(&self) -> cuda::Norm {
+        cuda::Norm { op: NAME, eps: self.eps, centred: true }
+    }
 }
 
 impl CustomOp3 for LayerNorm {
@@ -43,6 +54,20 @@ impl CustomOp3 for LayerNorm {
         Ok((CpuStorage::F32(out), l1.shape().clone()))
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        s1: &CudaStorage,
+        l1: &Layout,
+        s2: &CudaStorage,
+        l2: &Layout,
+        s3: &CudaStorage,
+        l3: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        let (x, weight) = (cuda::View::new(NAME, s1, l1)?, cuda::View::new(NAME, s2, l2)?);
+        Ok((cuda::norm(self.on_cuda(), x, weight, cuda::View::new(NAME, s3, l3)?)?, l1.shape().clone()))
+    }
+
     fn bwd(
         &self,
         x: &Tensor,
@@ -51,6 +76,10 @@ impl CustomOp3 for LayerNorm {
         _res: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        #[cfg(feature = "cuda")]
+        if x.device().is_cuda() {
+            return Ok(cuda::norm_backward(self.on_cuda(), x, weight, grad)?.map(Some).into());
+        }
         let grad = grad.contiguous()?;
         let width = weight.elem_count();
         let (d_x, d_affine) = with_slices(NAME, [x, weight, &grad], |[x, weight, grad]| {

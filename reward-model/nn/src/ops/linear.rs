@@ -3,8 +3,12 @@
 //! candle's own `matmul` on a transposed weight is correct too; as one operation the gradient of
 //! the weight is produced in the weight's own layout, without a strided addition.
 
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
 
+#[cfg(feature = "cuda")]
+use super::cuda;
 use super::data::{slice, with_slices};
 use super::gemm::{Mat, MatMut, matmul, matmul_add};
 use super::simd::{Kernel, vectorize};
@@ -27,6 +31,12 @@ impl CustomOp2 for Linear {
         let mut out = vec![0.0; rows * outputs];
         matmul(MatMut::new(&mut out, rows, outputs), Mat::new(x, rows, inputs), Mat::new(weight, outputs, inputs).t());
         Ok((CpuStorage::F32(out), output_shape(l1, outputs)))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, s1: &CudaStorage, l1: &Layout, s2: &CudaStorage, l2: &Layout) -> Result<(CudaStorage, Shape)> {
+        let outputs = l2.shape().dims2()?.0;
+        Ok((cuda::linear((s1, l1), (s2, l2), None)?, output_shape(l1, outputs)))
     }
 
     fn bwd(
@@ -71,6 +81,21 @@ impl CustomOp3 for LinearBias {
         Ok((CpuStorage::F32(out), output_shape(l1, outputs)))
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        s1: &CudaStorage,
+        l1: &Layout,
+        s2: &CudaStorage,
+        l2: &Layout,
+        s3: &CudaStorage,
+        l3: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        let outputs = l2.shape().dims2()?.0;
+        let bias = cuda::View::new(NAME, s3, l3)?;
+        Ok((cuda::linear((s1, l1), (s2, l2), Some(bias))?, output_shape(l1, outputs)))
+    }
+
     fn bwd(
         &self,
         x: &Tensor,
@@ -79,6 +104,11 @@ impl CustomOp3 for LinearBias {
         _res: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        #[cfg(feature = "cuda")]
+        if x.device().is_cuda() {
+            let needed = [x.track_op(), weight.track_op(), bias.track_op()];
+            return Ok(cuda::linear_backward(x, weight, grad, needed)?.into());
+        }
         let grad = grad.contiguous()?;
         let (d_x, d_weight) = backward(x, weight, &grad)?;
         if !bias.track_op() {
@@ -102,6 +132,11 @@ fn output_shape(x: &Layout, outputs: usize) -> Shape {
 
 /// `dx = g · W` and `dW = gᵀ · x`, each only where someone asks for it: frozen weights cost nothing.
 fn backward(x: &Tensor, weight: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+    #[cfg(feature = "cuda")]
+    if x.device().is_cuda() {
+        let [d_x, d_weight, _] = cuda::linear_backward(x, weight, grad, [x.track_op(), weight.track_op(), false])?;
+        return Ok((d_x, d_weight));
+    }
     let (outputs, inputs) = weight.dims2()?;
     let (need_x, need_weight) = (x.track_op(), weight.track_op());
     let (d_x, d_weight) = with_slices(NAME, [x, weight, grad], |[x, weight, grad]| {

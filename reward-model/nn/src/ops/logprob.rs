@@ -3,9 +3,13 @@
 //! `log π(y) = z_y/τ − logsumexp(z/τ)`. The backward pass needs the log-sum-exp again; it is
 //! recovered as `z_y/τ − log π(y)`, so nothing of the size of the vocabulary is kept.
 
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::{CpuStorage, CustomOp2, Error, Layout, Result, Shape, Storage, Tensor};
 use rayon::prelude::*;
 
+#[cfg(feature = "cuda")]
+use super::cuda;
 use super::data::{slice, slice_u32, with_slices};
 use super::simd::{Kernel, exp, max, sum_exp, vectorize};
 
@@ -43,6 +47,12 @@ impl CustomOp2 for TokenLogprob {
         Ok((CpuStorage::F32(out), l2.shape().clone()))
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, s1: &CudaStorage, l1: &Layout, s2: &CudaStorage, l2: &Layout) -> Result<(CudaStorage, Shape)> {
+        let (logits, tokens) = (cuda::View::new(NAME, s1, l1)?, cuda::View::new(NAME, s2, l2)?);
+        Ok((cuda::logprob(logits, tokens, self.inverse_temperature)?, l2.shape().clone()))
+    }
+
     fn bwd(
         &self,
         logits: &Tensor,
@@ -50,6 +60,11 @@ impl CustomOp2 for TokenLogprob {
         res: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        #[cfg(feature = "cuda")]
+        if logits.device().is_cuda() {
+            let scale = self.inverse_temperature;
+            return Ok((Some(cuda::logprob_backward(NAME, logits, tokens, res, grad, scale)?), None));
+        }
         let vocabulary = logits.dims().last().copied().unwrap_or(1);
         let block = BLOCK_ROWS * vocabulary;
         let grad = grad.contiguous()?;

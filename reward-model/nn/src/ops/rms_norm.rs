@@ -1,8 +1,12 @@
 //! RMSNorm: `y = x · w / sqrt(mean(x²) + ε)` (Zhang & Sennrich 2019, eq. 4).
 
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
+#[cfg(feature = "cuda")]
+use super::cuda;
 use super::data::{slice, with_slices};
 use super::simd::{Kernel, dot, vectorize};
 
@@ -15,6 +19,13 @@ const NAME: &str = "rms-norm";
 /// The fused operation on (x, weight): (.., D) and (D).
 pub(super) struct RmsNorm {
     pub(super) eps: f32,
+}
+
+#[cfg(feature = "cuda")]
+impl RmsNorm {
+    fn on_cuda(&self) -> cuda::Norm {
+        cuda::Norm { op: NAME, eps: self.eps, centred: false }
+    }
 }
 
 impl CustomOp2 for RmsNorm {
@@ -30,6 +41,12 @@ impl CustomOp2 for RmsNorm {
         Ok((CpuStorage::F32(out), l1.shape().clone()))
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, s1: &CudaStorage, l1: &Layout, s2: &CudaStorage, l2: &Layout) -> Result<(CudaStorage, Shape)> {
+        let (x, weight) = (cuda::View::new(NAME, s1, l1)?, cuda::View::new(NAME, s2, l2)?);
+        Ok((cuda::norm(self.on_cuda(), x, weight, weight)?, l1.shape().clone()))
+    }
+
     fn bwd(
         &self,
         x: &Tensor,
@@ -37,6 +54,11 @@ impl CustomOp2 for RmsNorm {
         _res: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        #[cfg(feature = "cuda")]
+        if x.device().is_cuda() {
+            let [d_x, d_weight, _] = cuda::norm_backward(self.on_cuda(), x, weight, grad)?;
+            return Ok((Some(d_x), Some(d_weight)));
+        }
         let grad = grad.contiguous()?;
         let (d_x, d_weight) = with_slices(NAME, [x, weight, &grad], |[x, weight, grad]| {
             let block = BLOCK_ROWS * weight.len();

@@ -1,8 +1,12 @@
 //! SwiGLU: `silu(gate) · up` (Shazeer 2020, "GLU variants improve transformer", eq. 6).
 
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
+#[cfg(feature = "cuda")]
+use super::cuda;
 use super::data::{slice, with_slices};
 use super::simd::{Kernel, sigmoid, vectorize};
 
@@ -27,6 +31,12 @@ impl CustomOp2 for SwiGlu {
         Ok((CpuStorage::F32(out), l1.shape().clone()))
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, s1: &CudaStorage, l1: &Layout, s2: &CudaStorage, l2: &Layout) -> Result<(CudaStorage, Shape)> {
+        let (gate, up) = (cuda::View::new(NAME, s1, l1)?, cuda::View::new(NAME, s2, l2)?);
+        Ok((cuda::swiglu(gate, up)?, l1.shape().clone()))
+    }
+
     fn bwd(
         &self,
         gate: &Tensor,
@@ -34,6 +44,11 @@ impl CustomOp2 for SwiGlu {
         _res: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        #[cfg(feature = "cuda")]
+        if gate.device().is_cuda() {
+            let [d_gate, d_up] = cuda::swiglu_backward(NAME, gate, up, grad)?;
+            return Ok((Some(d_gate), Some(d_up)));
+        }
         let grad = grad.contiguous()?;
         let (d_gate, d_up) = with_slices(NAME, [gate, up, &grad], |[gate, up, grad]| {
             let mut d_gate = vec![0.0; gate.len()];

@@ -1,12 +1,21 @@
-//! The update of one parameter in three passes over its memory and without a temporary; CPU and `f32` only.
+//! The update of one parameter in place and without a temporary, `f32` only: in three passes over its memory on
+//! the CPU, in one on a CUDA device.
 
 use candle_core::{CpuStorage, InplaceOp2, InplaceOp3, Layout, Result, Tensor, bail};
+#[cfg(feature = "cuda")]
+use candle_core::{CudaStorage, Storage};
 
 use super::{Slot, Update};
 use crate::Error;
+#[cfg(feature = "cuda")]
+use crate::ops::adamw;
 
 /// Updates `slot` along the contiguous `grad`.
 pub(super) fn apply(slot: &Slot, grad: &Tensor, update: Update) -> std::result::Result<(), Error> {
+    #[cfg(feature = "cuda")]
+    if slot.var.device().is_cuda() {
+        return Ok(slot.var.inplace_op3(&slot.first, &slot.second, &Step { grad, update })?);
+    }
     let first = Moment { beta: update.beta1 as f32, squared: false };
     let second = Moment { beta: update.beta2 as f32, squared: true };
     slot.first.inplace_op2(grad, &first)?;
@@ -71,6 +80,49 @@ impl InplaceOp3 for Change {
             *x = *x * decay - rate * m / ((v * unbias).sqrt() + eps);
         }
         Ok(())
+    }
+}
+
+/// The whole update at once. The moments are written too, although candle sees them as read: nothing else holds them.
+#[cfg(feature = "cuda")]
+struct Step<'a> {
+    grad: &'a Tensor,
+    update: Update,
+}
+
+#[cfg(feature = "cuda")]
+impl InplaceOp3 for Step<'_> {
+    fn name(&self) -> &'static str {
+        "adamw"
+    }
+
+    fn cpu_fwd(
+        &self,
+        _: &mut CpuStorage,
+        _: &Layout,
+        _: &CpuStorage,
+        _: &Layout,
+        _: &CpuStorage,
+        _: &Layout,
+    ) -> Result<()> {
+        bail!("adamw in one pass is for CUDA devices")
+    }
+
+    fn cuda_fwd(
+        &self,
+        theta: &mut CudaStorage,
+        theta_layout: &Layout,
+        first: &CudaStorage,
+        first_layout: &Layout,
+        second: &CudaStorage,
+        second_layout: &Layout,
+    ) -> Result<()> {
+        let (grad, grad_layout) = self.grad.storage_and_layout();
+        let Storage::Cuda(grad) = &*grad else { bail!("the gradient is not on the device of its parameter") };
+        let Update { lr, decay, beta1, beta2, eps, bias1, bias2, .. } = self.update;
+        let numbers = [beta1, beta2, lr / bias1, bias2.recip(), decay, eps].map(|number| number as f32);
+        let operands = [(first, first_layout), (second, second_layout), (grad, grad_layout), (&*theta, theta_layout)];
+        adamw(operands, numbers)
     }
 }
 
