@@ -134,8 +134,24 @@ fn cuda(number: usize) -> Result<Device, Error> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// The device that tests of this build run on beside the CPU; `None`, said on standard error, where this build has
+    /// CUDA and the machine no device.
+    pub(crate) fn cuda() -> Option<Device> {
+        if !cfg!(feature = "cuda") {
+            return None;
+        }
+        match Compute::Cuda(0).open() {
+            Ok(device) => Some(device),
+            Err(error) => {
+                use std::io::Write;
+                writeln!(std::io::stderr(), "SKIPPED on CUDA: {error}").expect("standard error");
+                None
+            }
+        }
+    }
 
     #[test]
     fn names_are_read_and_written() {

@@ -1,4 +1,5 @@
-//! Each fused operation against its composed definition and against finite differences.
+//! Each fused operation against its composed definition and against finite differences; with the feature `cuda` and
+//! a device also the kernels against the fused operations of the CPU.
 
 use std::sync::Arc;
 
@@ -25,7 +26,7 @@ fn values(tensor: &Tensor) -> Vec<f32> {
 /// A fixed random weighting of the output makes a scalar whose gradient reaches every element.
 fn weighted_sum(out: &Tensor) -> Tensor {
     let mut stream = Seed::new(12).stream("weights");
-    let weights = init::normal(out.shape(), 1.0, &mut stream, &Device::Cpu).unwrap();
+    let weights = init::normal(out.shape(), 1.0, &mut stream, out.device()).unwrap();
     (out * weights).unwrap().sum_all().unwrap()
 }
 
@@ -39,11 +40,12 @@ fn assert_close(what: &str, got: &[f32], expected: &[f32], tolerance: f32) {
     }
 }
 
-/// Values and gradients of the fused and the composed implementation agree to 1e-5.
+/// Values and gradients of the fused and the composed implementation agree to 1e-5, and those of the kernels of a
+/// CUDA device to 1e-4: its sums run in another order.
 #[track_caller]
-fn assert_agreement(inputs: &[Var], run: impl Fn(Implementation) -> Result<Tensor>) {
-    let fused = run(Implementation::Fused).unwrap();
-    let composed = run(Implementation::Composed).unwrap();
+fn assert_agreement(inputs: &[Var], run: impl Fn(Implementation, &[Var]) -> Result<Tensor>) {
+    let fused = run(Implementation::Fused, inputs).unwrap();
+    let composed = run(Implementation::Composed, inputs).unwrap();
     assert_eq!(fused.dims(), composed.dims());
     assert_close("value", &values(&fused), &values(&composed), 1e-5);
     let fused_grads = weighted_sum(&fused).backward().unwrap();
@@ -53,6 +55,17 @@ fn assert_agreement(inputs: &[Var], run: impl Fn(Implementation) -> Result<Tenso
         let expected = values(composed_grads.get(input).expect("the graph is whole"));
         assert!(expected.iter().any(|g| *g != 0.0), "input {index} is unused");
         assert_close(&format!("gradient {index}"), &got, &expected, 1e-5);
+    }
+    let Some(device) = crate::device::tests::cuda() else { return };
+    let moved: Vec<Var> =
+        inputs.iter().map(|input| Var::from_tensor(&input.to_device(&device).unwrap()).unwrap()).collect();
+    let out = run(Implementation::Fused, &moved).unwrap();
+    assert!(out.device().is_cuda());
+    assert_close("value on CUDA", &values(&out), &values(&fused), 1e-4);
+    let grads = weighted_sum(&out).backward().unwrap();
+    for (index, (input, on_cpu)) in moved.iter().zip(inputs).enumerate() {
+        let got = values(grads.get(input).expect("the graph is whole"));
+        assert_close(&format!("gradient {index} on CUDA"), &got, &values(fused_grads.get(on_cpu).unwrap()), 1e-4);
     }
 }
 
@@ -92,7 +105,7 @@ fn linear() {
         let x = normal(&dims, 1.0, &mut rng);
         let weight = normal(&[outputs, dims[dims.len() - 1]], 1.0, &mut rng);
         let inputs = [x.clone(), weight.clone()];
-        assert_agreement(&inputs, |ops| ops.linear(&x, &weight));
+        assert_agreement(&inputs, |ops, of| ops.linear(&of[0], &of[1]));
         assert_finite_difference(&inputs, || Implementation::Fused.linear(&x, &weight));
     }
 }
@@ -105,7 +118,7 @@ fn linear_bias() {
         let weight = normal(&[outputs, dims[dims.len() - 1]], 1.0, &mut rng);
         let bias = normal(&[outputs], 1.0, &mut rng);
         let inputs = [x.clone(), weight.clone(), bias.clone()];
-        assert_agreement(&inputs, |ops| ops.linear_bias(&x, &weight, &bias));
+        assert_agreement(&inputs, |ops, of| ops.linear_bias(&of[0], &of[1], &of[2]));
         assert_finite_difference(&inputs, || Implementation::Fused.linear_bias(&x, &weight, &bias));
     }
 }
@@ -131,7 +144,7 @@ fn layer_norm() {
         let weight = normal(&dims[dims.len() - 1..], 1.0, &mut rng);
         let bias = normal(&dims[dims.len() - 1..], 1.0, &mut rng);
         let inputs = [x.clone(), weight.clone(), bias.clone()];
-        assert_agreement(&inputs, |ops| ops.layer_norm(&x, &weight, &bias, 1e-2));
+        assert_agreement(&inputs, |ops, of| ops.layer_norm(&of[0], &of[1], &of[2], 1e-2));
         assert_finite_difference(&inputs, || Implementation::Fused.layer_norm(&x, &weight, &bias, 1e-2));
     }
 }
@@ -141,7 +154,7 @@ fn gelu() {
     let mut rng = stream();
     for dims in [vec![2, 3, 17], vec![130, 130]] {
         let x = normal(&dims, 2.0, &mut rng);
-        assert_agreement(std::slice::from_ref(&x), |ops| ops.gelu(&x));
+        assert_agreement(std::slice::from_ref(&x), |ops, of| ops.gelu(&of[0]));
         assert_finite_difference(std::slice::from_ref(&x), || Implementation::Fused.gelu(&x));
     }
     let far = Var::new(&[-300.0_f32, -8.0, 0.0, 8.0, 300.0], &Device::Cpu).unwrap();
@@ -160,10 +173,10 @@ fn attention_in_both_directions() {
         let dims = [lengths.len(), len, heads * head_dim];
         let [q, k, v] = [0; 3].map(|_| normal(&dims, 1.0, &mut rng));
         let lengths: Arc<[usize]> = lengths.into();
-        let run = |ops: Implementation| ops.attention_both([&q, &k, &v], shape, &lengths);
+        let run = |ops: Implementation, of: &[Var]| ops.attention_both([&of[0], &of[1], &of[2]], shape, &lengths);
         let inputs = [q.clone(), k.clone(), v.clone()];
         assert_agreement(&inputs, run);
-        assert_finite_difference(&inputs, || run(Implementation::Fused));
+        assert_finite_difference(&inputs, || run(Implementation::Fused, &inputs));
         let wrong: Arc<[usize]> = vec![0; dims[0]].into();
         let error = Implementation::Fused.attention_both([&q, &k, &v], shape, &wrong).unwrap_err();
         assert!(error.to_string().contains("do not fit"), "{error}");
@@ -178,7 +191,7 @@ fn rms_norm() {
         let x = normal(&dims, 1.5, &mut rng);
         let weight = normal(&dims[dims.len() - 1..], 1.0, &mut rng);
         let inputs = [x.clone(), weight.clone()];
-        assert_agreement(&inputs, |ops| ops.rms_norm(&x, &weight, 1e-2));
+        assert_agreement(&inputs, |ops, of| ops.rms_norm(&of[0], &of[1], 1e-2));
         assert_finite_difference(&inputs, || Implementation::Fused.rms_norm(&x, &weight, 1e-2));
     }
 }
@@ -190,7 +203,7 @@ fn swiglu() {
         let gate = normal(&dims, 2.0, &mut rng);
         let up = normal(&dims, 1.0, &mut rng);
         let inputs = [gate.clone(), up.clone()];
-        assert_agreement(&inputs, |ops| ops.swiglu(&gate, &up));
+        assert_agreement(&inputs, |ops, of| ops.swiglu(&of[0], &of[1]));
         assert_finite_difference(&inputs, || Implementation::Fused.swiglu(&gate, &up));
     }
 }
@@ -222,11 +235,17 @@ fn attention() {
         let q = normal(&[batch, len, heads * head_dim], 1.0, &mut rng);
         let k = normal(&[batch, len, kv_heads * head_dim], 1.0, &mut rng);
         let v = normal(&[batch, len, kv_heads * head_dim], 1.0, &mut rng);
-        let run = |ops: Implementation| ops.attention([&q, &k, &v], shape, &rotary);
         // With a single position the probabilities are constant: only v has a gradient.
-        let inputs = if len == 1 { vec![v.clone()] } else { vec![q.clone(), k.clone(), v.clone()] };
+        let inputs = if len == 1 { vec![v.clone()] } else { vec![v.clone(), q.clone(), k.clone()] };
+        let run = |ops: Implementation, of: &[Var]| match of {
+            [v, q, k] => ops.attention([q, k, v], shape, &rotary),
+            _ => {
+                let [q, k] = [&q, &k].map(|x| x.to_device(of[0].device()).unwrap());
+                ops.attention([&q, &k, &of[0]], shape, &rotary)
+            }
+        };
         assert_agreement(&inputs, run);
-        assert_finite_difference(&inputs, || run(Implementation::Fused));
+        assert_finite_difference(&inputs, || run(Implementation::Fused, &inputs));
     }
 }
 
@@ -272,13 +291,16 @@ fn token_logprobs() {
         let count: usize = rows.iter().product();
         let tokens: Vec<u32> = (0..count).map(|i| ((i * 13) % vocab_size) as u32).collect();
         let tokens = Tensor::from_vec(tokens, rows, &Device::Cpu).unwrap();
-        let run = |ops: Implementation| ops.token_logprobs(&logits, &tokens, temperature);
+        let run = |ops: Implementation, of: &[Var]| {
+            ops.token_logprobs(&of[0], &tokens.to_device(of[0].device())?, temperature)
+        };
+        let inputs = std::slice::from_ref(&logits);
         if vocab_size == 1 {
-            assert_eq!(values(&run(Implementation::Fused).unwrap()), vec![0.0; count]);
+            assert_eq!(values(&run(Implementation::Fused, inputs).unwrap()), vec![0.0; count]);
             continue;
         }
-        assert_agreement(std::slice::from_ref(&logits), run);
-        assert_finite_difference(std::slice::from_ref(&logits), || run(Implementation::Fused));
+        assert_agreement(inputs, run);
+        assert_finite_difference(inputs, || run(Implementation::Fused, inputs));
     }
 }
 
