@@ -49,6 +49,8 @@ pub struct Card {
 pub struct DataRange {
     /// Examples taken, from the first record of the log on.
     pub examples: u64,
+    /// Pairs learned.
+    pub pairs: u64,
     /// Offset of the first record that was not taken.
     pub log_position: u64,
     /// When the attribution window of the newest example that was trained on closed; in milliseconds since 1970.
@@ -108,6 +110,7 @@ impl Card {
             lineage: lineage::walk(manifest.parent.as_deref(), root),
             data: DataRange {
                 examples: trainer.examples(),
+                pairs: trainer.pairs(),
                 log_position: manifest.log_position,
                 closed_through: trainer.closed_through(),
             },

@@ -11,6 +11,7 @@ use crate::Error;
 use crate::encode::ENCODER_VERSION;
 use crate::factors::MOST_FACTORS;
 use crate::guard::GuardConfig;
+use crate::trainer::pairs::config::PairConfig;
 
 /// Settings of the reward model and its service.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -24,6 +25,8 @@ pub struct Config {
     pub learner: LearnerConfig,
     /// What is learned again and again.
     pub replay: ReplayConfig,
+    /// Which pairs are learned again.
+    pub pairs: PairConfig,
     /// How predictions are kept calibrated.
     pub calibration: CalibrationConfig,
     /// Which units are not believed.
@@ -47,6 +50,7 @@ impl Default for Config {
             encoder: EncoderConfig::default(),
             learner: LearnerConfig::default(),
             replay: ReplayConfig::default(),
+            pairs: PairConfig::default(),
             calibration: CalibrationConfig::default(),
             guard: GuardConfig::default(),
             segments: SegmentConfig::default(),
@@ -301,7 +305,7 @@ impl Config {
         if factors > MOST_FACTORS {
             add("learner.factors", format!("must be 0 to {MOST_FACTORS}, got {factors}"));
         }
-        for (key, message) in self.guard.problems() {
+        for (key, message) in self.guard.problems().into_iter().chain(self.pairs.problems()) {
             add(key, message);
         }
         for (key, value) in self.counts() {
@@ -402,6 +406,8 @@ mod tests {
         wrong.learner.l2 = f64::NAN;
         wrong.replay.positive_share = 0.6;
         wrong.metrics_window = 0;
+        wrong.pairs.capacity = 0;
+        wrong.pairs.per_pair = 65;
         wrong.max_examples_per_unit_day = 0;
         let text = wrong.check().unwrap_err().to_string();
         for problem in [
@@ -414,6 +420,8 @@ mod tests {
             "learner.average_horizon: must be 32 to 1e9, got 31.0",
             "calibration.offset_prior: must be 1e-6 to 1e6, got 0.0",
             "max_examples_per_unit_day: must be at least 1, got 0",
+            "pairs.capacity: must be 1 to 1000000, got 0",
+            "pairs.per_pair: must be 0 to 64, got 65",
         ] {
             assert!(text.contains(problem), "{problem} is not in {text}");
         }

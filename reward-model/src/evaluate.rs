@@ -1,5 +1,7 @@
 //! Offline quality of a reward model on given examples, with intervals.
 
+mod pairs;
+
 use std::collections::BTreeMap;
 
 use plaudit_event::{Example, Objective, Seed};
@@ -9,6 +11,7 @@ use serde::Serialize;
 use crate::encode::surface::num_words;
 use crate::quality::{ECE_BINS, auroc_weighted, ece_bin, entropy, nll, order, pearson};
 use crate::{Error, RewardModel, Row};
+pub use pairs::{PairQuality, evaluate_pairs};
 
 /// Rows scored at a time.
 const SCORE_ROWS: usize = 1_024;

@@ -46,13 +46,14 @@ pub use config::{
 };
 pub use drift::{Drift, Statistic};
 pub use error::Error;
-pub use evaluate::{Bootstrap, Estimate, Report, evaluate};
+pub use evaluate::{Bootstrap, Estimate, PairQuality, Report, evaluate, evaluate_pairs};
 pub use guard::GuardConfig;
 pub use hash_model::HashModel;
 pub use model::{RewardModel, Row, Scores};
 pub use prequential::Prediction;
 pub use quality::Quality;
 pub use service::{RewardHandle, RewardService, Status};
+pub use trainer::pairs::config::PairConfig;
 pub use trainer::pairs::{Pair, PairReport};
 pub use trainer::{StepReport, Trainer};
 

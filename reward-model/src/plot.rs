@@ -1,6 +1,7 @@
 //! Plots as SVG text: what a reader sees at once and a number does not say.
 
 mod learning;
+mod pairs;
 
 use std::error::Error as StdError;
 
@@ -10,6 +11,7 @@ use plotters::prelude::*;
 use crate::Error;
 use crate::quality::{Reliability, RocPoint};
 pub use learning::{LearningPoint, learning_svg};
+pub use pairs::{PairPoint, pairs_svg};
 
 /// What the backend gives for a drawing into a string.
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;

@@ -64,6 +64,7 @@ pub struct Trainer {
     encoder: Encoder,
     heads: Vec<Head>,
     stream: Stream,
+    pair_stream: Stream,
     segments: Segments,
     units: UnitCap,
     guard: Guard,
@@ -110,6 +111,7 @@ impl Trainer {
             encoder: Encoder::new(&config.encoder),
             heads: heads.collect(),
             stream: seed.stream("reward/replay"),
+            pair_stream: seed.stream("reward/pairs"),
             segments: Segments::new(&config.segments),
             units: UnitCap::default(),
             guard: Guard::default(),
@@ -260,6 +262,10 @@ impl Trainer {
         };
         for (news, head) in news.zip(&mut self.heads) {
             report.changes += head.take(&lesson, news, &self.config, self.rates, &mut self.stream);
+            if admitted && news.label().is_some() {
+                let (times, learner) = (self.config.pairs.per_example, &self.config.learner);
+                head.rehearse_pairs(times, learner, self.rates, &mut self.pair_stream);
+            }
         }
         report.capped += u64::from(teaches && !within);
         report.suspect += u64::from(within && !believed);

@@ -23,6 +23,8 @@ const ZSTD_LEVEL: i32 = 3;
 pub(crate) struct Lines {
     input: Box<dyn BufRead + Send>,
     name: String,
+    /// Lines read, blank ones included.
+    number: u64,
     bar: ProgressBar,
 }
 
@@ -40,7 +42,7 @@ impl Lines {
         };
         let bar = progress_bar(length)?;
         let input = decompressed(bar.wrap_read(file)).with_context(|| format!("failed to read `{name}`"))?;
-        Ok(Self { input, name, bar })
+        Ok(Self { input, name, number: 0, bar })
     }
 
     /// The next line that is not blank, without its end; nothing at the end of the file. What is longer than an event
@@ -56,10 +58,16 @@ impl Lines {
                 self.bar.finish_and_clear();
                 return Ok(None);
             }
+            self.number += 1;
             if !line.iter().all(u8::is_ascii_whitespace) {
                 return Ok(Some(line));
             }
         }
+    }
+
+    /// The number of the line that came last, from 1; blank ones are counted.
+    pub(crate) const fn number(&self) -> u64 {
+        self.number
     }
 
     /// Shows how far reading has come.

@@ -26,6 +26,9 @@ fn write_head(text: &mut String, card: &Card) -> Result {
     writeln!(text, "| | |\n|---|---|")?;
     writeln!(text, "| predicts | {} |", list(card.objectives.keys().map(|objective| cell(&objective.0))))?;
     writeln!(text, "| examples | {} |", data.examples)?;
+    if data.pairs > 0 {
+        writeln!(text, "| pairs | {} |", data.pairs)?;
+    }
     writeln!(text, "| log position | {} (first record not taken) |", data.log_position)?;
     let closed = data.closed_through.map_or_else(|| "none yet".to_owned(), time);
     writeln!(text, "| windows closed through | {closed} |")?;
@@ -108,6 +111,15 @@ fn write_training(text: &mut String, card: &Card) -> Result {
          and {} further linear heads that tell the uncertainty.",
         learner.factors, learner.factor_alpha, learner.factor_l2, learner.ensemble
     )?;
+    if card.data.pairs > 0 {
+        let pairs = &card.config.pairs;
+        writeln!(
+            text,
+            "- Pairs: the difference of two logits (Bradley-Terry); of at most {} remembered ones, {} are learned again \
+             after each pair and {} after each example.",
+            pairs.capacity, pairs.per_pair, pairs.per_example
+        )?;
+    }
     writeln!(text, "- Guard against targeted spam: {}.", if card.config.guard.enabled { "on" } else { "off" })?;
     writeln!(
         text,

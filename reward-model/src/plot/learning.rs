@@ -55,17 +55,18 @@ pub fn learning_svg(title: &str, points: &[LearningPoint]) -> Result<String, Err
             ("ECE", vec![line(|point| Some(point.ece))]),
         ];
         for (panel, (name, lines)) in panels.iter().zip(figures) {
-            draw_panel(panel, name, &lines, last)?;
+            draw_panel(panel, name, &lines, (last, if name == "ECE" { "examples" } else { "" }))?;
         }
         Ok(())
     })
 }
 
-/// The first line in blue, the second in orange and thin.
-fn draw_panel(area: &Area<'_>, name: &str, lines: &[Vec<(f64, f64)>], last: f64) -> Drawn {
+/// The first line in blue, the second in orange and thin; the horizontal axis goes to `last` and is described where
+/// there are words for it.
+pub(super) fn draw_panel(area: &Area<'_>, name: &str, lines: &[Vec<(f64, f64)>], (last, x_name): (f64, &str)) -> Drawn {
     let mut chart = ChartBuilder::on(area)
         .margin(12)
-        .x_label_area_size(if name == "ECE" { 44 } else { 24 })
+        .x_label_area_size(if x_name.is_empty() { 24 } else { 44 })
         .y_label_area_size(64)
         .build_cartesian_2d(0.0..last, range(lines.iter().flatten().map(|point| point.1)))?;
     chart
@@ -76,7 +77,7 @@ fn draw_panel(area: &Area<'_>, name: &str, lines: &[Vec<(f64, f64)>], last: f64)
         .y_labels(5)
         .x_label_formatter(&|examples| format!("{examples:.0}"))
         .label_style((FONT, LABEL_SIZE).into_font().color(&INK))
-        .x_desc(if name == "ECE" { "examples" } else { "" })
+        .x_desc(x_name)
         .y_desc(name)
         .draw()?;
     for (line, style) in lines.iter().zip([BLUE_LINE.stroke_width(2), ORANGE_LINE.stroke_width(1)]) {

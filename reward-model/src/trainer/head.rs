@@ -20,6 +20,7 @@ use crate::linear::Rates;
 use crate::prequential::Window;
 use crate::replay::{Memory, Replay};
 use crate::segments::Segment;
+use crate::trainer::pairs::memory::PairMemory;
 
 /// An example on its way through the heads.
 pub(super) struct Lesson<'a> {
@@ -89,8 +90,7 @@ pub(super) struct Head {
     pub(super) replay: Replay,
     pub(super) window: Window,
     pub(super) drift: Monitors,
-    /// Pairs learned.
-    pub(super) pairs: u64,
+    pub(super) pairs: PairMemory,
 }
 
 impl Head {
@@ -104,13 +104,13 @@ impl Head {
             replay: Replay::default(),
             window: Window::default(),
             drift: Monitors::default(),
-            pairs: 0,
+            pairs: PairMemory::default(),
         }
     }
 
     /// The scoring half; `None` until a label of each class or a pair has been seen.
     pub(super) fn frozen(&self) -> Option<FrozenHead> {
-        (self.replay.has_both_classes() || self.pairs > 0).then(|| FrozenHead {
+        (self.replay.has_both_classes() || self.pairs.seen > 0).then(|| FrozenHead {
             network: self.learner.average.clone(),
             factors: self.factors.vectors.clone(),
             members: self.members.iter().map(|member| member.average.clone()).collect(),

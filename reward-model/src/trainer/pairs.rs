@@ -5,19 +5,26 @@
 //! responses share, the intercept among it, cancels before the step: it neither moves nor counts as evidence.
 //!
 //! Pairs say which response is better, not how often one is loved: neither the calibration nor the record of predictions
-//! changes, and nothing of a pair is remembered but the weights. Several passes are the caller's business.
+//! changes. A bounded sample of them is remembered and learned again, after new pairs and after examples, so that what
+//! comes later does not wash out their order. Several passes are the caller's business.
 
-use plaudit_event::Context;
+pub(crate) mod config;
+pub(crate) mod memory;
+
+use std::sync::Arc;
+
+use plaudit_event::{Context, Stream};
 use plaudit_nn::loss::{bce, sigmoid};
 use serde::Serialize;
 
 use super::Trainer;
 use super::head::Head;
-use crate::config::LearnerConfig;
+use crate::config::{Config, LearnerConfig};
 use crate::encode::{Features, mix};
 use crate::error::argument;
 use crate::linear::{self, Rates};
 use crate::{Error, Row};
+use memory::Kept;
 
 /// Two responses to one context, of which one was preferred.
 #[derive(Debug, Clone, Copy)]
@@ -58,21 +65,31 @@ impl Trainer {
         let (mut hits, mut loss) = (0.0, 0.0);
         for pair in pairs {
             let encode = |response| self.encoder.encode(&Row { context: pair.context, response });
-            let both = Both { chosen: encode(pair.chosen), rejected: encode(pair.rejected) };
+            let both = Arc::new(Both { chosen: encode(pair.chosen), rejected: encode(pair.rejected) });
             let margin = self.heads[at].margin(&both);
             hits += if margin == 0.0 { 0.5 } else { f64::from(u8::from(margin > 0.0)) };
             loss += bce(margin, 1.0);
-            self.heads[at].learn_pair(&both, f64::from(pair.weight), &self.config.learner, self.rates);
+            let kept = Kept { both, weight: pair.weight };
+            self.heads[at].learn_pair(kept, &self.config, self.rates, &mut self.pair_stream);
         }
         let count = pairs.len().max(1) as f64;
         Ok(PairReport { pairs: pairs.len() as u64, accuracy: hits / count, log_loss: loss / count })
     }
 }
 
+impl Trainer {
+    /// How many pairs were learned, over all objectives.
+    #[must_use]
+    pub fn pairs(&self) -> u64 {
+        self.heads.iter().map(|head| head.pairs.seen).sum()
+    }
+}
+
 /// The features of a pair.
-pub(super) struct Both {
-    chosen: Features,
-    rejected: Features,
+#[derive(Debug, Clone)]
+pub(crate) struct Both {
+    pub(crate) chosen: Features,
+    pub(crate) rejected: Features,
 }
 
 impl Both {
@@ -103,8 +120,24 @@ impl Head {
         self.logit(&both.chosen) - self.logit(&both.rejected)
     }
 
+    /// Learns a new pair, remembers it, and learns some that are remembered.
+    fn learn_pair(&mut self, kept: Kept, config: &Config, rates: Rates, stream: &mut Stream) {
+        self.step_pair(&kept.both, f64::from(kept.weight), &config.learner, rates);
+        self.pairs.offer(kept, config.pairs.capacity, stream);
+        self.rehearse_pairs(config.pairs.per_pair, &config.learner, rates, stream);
+        self.learners().for_each(|learner| learner.finish_example(&config.learner));
+    }
+
+    /// Learns `times` remembered pairs, where there are any.
+    pub(super) fn rehearse_pairs(&mut self, times: usize, config: &LearnerConfig, rates: Rates, stream: &mut Stream) {
+        for _ in 0..times {
+            let Some(kept) = self.pairs.draw(stream) else { return };
+            self.step_pair(&kept.both, f64::from(kept.weight), config, rates);
+        }
+    }
+
     /// One step on a pair, of the members of the ensemble those that have it.
-    fn learn_pair(&mut self, both: &Both, weight: f64, config: &LearnerConfig, rates: Rates) {
+    fn step_pair(&mut self, both: &Both, weight: f64, config: &LearnerConfig, rates: Rates) {
         let difference = both.difference();
         let crossed = self.factors.vectors.forward_pair(&both.chosen, &both.rejected);
         let slope = |weights: &[f32]| weight * (sigmoid(linear::product(weights, &difference) + crossed.margin) - 1.0);
@@ -119,8 +152,6 @@ impl Head {
             }
         }
         self.factors.update_pair(&both.chosen, &both.rejected, &crossed, own as f32, Rates::of_factors(config));
-        self.learners().for_each(|learner| learner.finish_example(config));
-        self.pairs += 1;
     }
 }
 
@@ -177,7 +208,7 @@ mod tests {
     fn the_gradient_agrees_with_finite_differences() {
         let (head, both, config) = setting();
         let mut learned = head.clone();
-        learned.learn_pair(&both, WEIGHT, &config.learner, Rates::new(&config.learner));
+        learned.step_pair(&both, WEIGHT, &config.learner, Rates::new(&config.learner));
         let mut checked = 0;
         for (at, _) in both.difference() {
             let numeric = numeric(&head, &both, |head| &mut head.learner.average.weights[at]);
@@ -199,7 +230,7 @@ mod tests {
     #[test]
     fn what_both_responses_share_is_no_evidence() {
         let (mut head, both, config) = setting();
-        head.learn_pair(&both, WEIGHT, &config.learner, Rates::new(&config.learner));
+        head.step_pair(&both, WEIGHT, &config.learner, Rates::new(&config.learner));
         assert_eq!(head.learner.linear.squares[0], 0.0, "the intercept");
         let asked = both.chosen.group(Group::RequestWords);
         assert!(asked.iter().all(|word| head.learner.linear.squares[*word as usize] == 0.0), "words of the request");

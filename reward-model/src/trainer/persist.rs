@@ -45,6 +45,9 @@ struct State {
     closed_through: Option<Timestamp>,
     /// Position of the replay stream, a number beyond 64 bits.
     stream_position: String,
+    /// The same of the stream that draws pairs.
+    #[serde(default)]
+    pair_stream_position: String,
     unit_day: i64,
     /// Names of the segments, by number.
     segments: Vec<String>,
@@ -82,6 +85,7 @@ impl Trainer {
             model.f64s(&format!("{objective}.calibration"), head.calibrator.to_array().into_iter())?;
             replay.class(&format!("{objective}.positives"), &head.replay.positives)?;
             replay.class(&format!("{objective}.negatives"), &head.replay.negatives)?;
+            replay.pairs(&format!("{objective}.pairs"), &head.pairs)?;
             quality::write_window(&mut quality, objective, &head.window)?;
             quality::write_drift(&mut quality, objective, &head.drift)?;
             let ids = head.window.places();
@@ -90,7 +94,7 @@ impl Trainer {
                 averaged: head.learner.averaged,
                 positives_seen: head.replay.positives.seen(),
                 negatives_seen: head.replay.negatives.seen(),
-                pairs: head.pairs,
+                pairs: head.pairs.seen,
                 predicted: ids.map(|p| p.exposure_id.clone()).collect(),
             };
             heads.insert(objective.clone(), state);
@@ -103,6 +107,7 @@ impl Trainer {
             last: self.last.clone(),
             closed_through: self.closed_through,
             stream_position: self.stream.get_word_pos().to_string(),
+            pair_stream_position: self.pair_stream.get_word_pos().to_string(),
             unit_day: self.units.day,
             segments: self.segments.names().to_vec(),
             heads,
@@ -141,9 +146,9 @@ impl Trainer {
         }
         let state = read_state(checkpoint)?;
         let mut trainer = Self::new(config, seed)?;
-        let position = state.stream_position.parse::<u128>();
-        let position = position.map_err(|_| mismatch("the stream position is not a number"))?;
-        trainer.stream.set_word_pos(position);
+        let position = |text: &str| text.parse().map_err(|_| mismatch("the stream position is not a number"));
+        trainer.stream.set_word_pos(position(&state.stream_position)?);
+        trainer.pair_stream.set_word_pos(position(&state.pair_stream_position)?);
         trainer.examples = state.examples;
         trainer.last = state.last;
         trainer.closed_through = state.closed_through;
@@ -171,7 +176,7 @@ impl Trainer {
                 (learner.examples, learner.averaged) = (found.learned, found.averaged);
                 read_optimizer(&optimizer, &name, learner, trainer.rates)?;
             }
-            head.pairs = found.pairs;
+            head.pairs = replay.pairs(&format!("{objective}.pairs"), found.pairs)?;
             head.replay = Replay {
                 positives: replay.class(&format!("{objective}.positives"))?,
                 negatives: replay.class(&format!("{objective}.negatives"))?,

@@ -2,7 +2,9 @@
 
 use plaudit_event::{Context, Objective, Seed};
 use plaudit_nn::checkpoint;
-use plaudit_reward_model::{Config, HashModel, Pair, PairReport, Row, Trainer};
+use plaudit_reward_model::{Bootstrap, Config, HashModel, Pair, PairReport, Row, Trainer, evaluate_pairs};
+
+use crate::world;
 
 const NOUNS: [&str; 8] = ["cat", "river", "clock", "window", "garden", "mirror", "bottle", "ladder"];
 
@@ -78,4 +80,57 @@ fn what_pairs_taught_is_in_the_checkpoint() {
     }
     let id = |trainer: &Trainer| trainer.checkpoint(0, None).unwrap().manifest("reward-").id;
     assert_eq!(id(&whole), id(&resumed));
+}
+
+/// Share of pairs not seen that are told right, once `repeats` remembered ones were learned after each of 2,000 examples
+/// about other things whose words push the other way.
+fn kept_after_a_stream(repeats: usize) -> f64 {
+    let (train, test) = (texts(&["paint", "move", "repair", "sell"]), texts(&["lift"]));
+    let mut config = Config::default();
+    config.pairs.per_example = repeats;
+    let mut trainer = Trainer::new(config, Seed::new(1)).unwrap();
+    trainer.learn_pairs(Objective::LOVE, &pairs(&train)).unwrap();
+    for at in 0..2_000 {
+        let is_loved = at % 2 == 0;
+        let said = if is_loved { "whatever, first ask" } else { "thanks, first look" };
+        let mut example = world::example(at, "who is there", said);
+        let label = plaudit_event::Label { value: f32::from(u8::from(is_loved)), weight: 1.0 };
+        example.labels.insert(Objective::new(Objective::LOVE), label);
+        trainer.step(&[example]);
+    }
+    let bootstrap = Bootstrap { resamples: 200, seed: Seed::new(1) };
+    let quality = evaluate_pairs(&*trainer.snapshot(), Objective::LOVE, &pairs(&test), bootstrap).unwrap().unwrap();
+    assert_eq!((quality.pairs, quality.contexts), (8, 8));
+    assert!(quality.accuracy.low <= quality.accuracy.value && quality.accuracy.value <= quality.accuracy.high);
+    quality.accuracy.value
+}
+
+#[test]
+fn what_is_learned_again_outlives_the_stream() {
+    let (without, with) = (kept_after_a_stream(0), kept_after_a_stream(2));
+    assert!(without < 0.5 && with > 0.9, "{without} {with}");
+}
+
+#[test]
+fn pairs_and_examples_go_on_after_a_checkpoint_byte_for_byte() {
+    let texts = texts(&["paint", "move", "repair", "sell"]);
+    let mut config = Config::default();
+    // Smaller than what is learned, so that memories give way.
+    config.pairs.capacity = 10;
+    let mut whole = Trainer::new(config.clone(), Seed::new(3)).unwrap();
+    whole.learn_pairs(Objective::LOVE, &pairs(&texts)[..20]).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let written = checkpoint::write(directory.path(), "reward-", &whole.checkpoint(20, None).unwrap()).unwrap();
+    let loaded = checkpoint::load(&directory.path().join(&written.id)).unwrap();
+    let mut resumed = Trainer::resume(&loaded, config, Seed::new(3)).unwrap();
+    assert_eq!(resumed.pairs(), 20);
+    for trainer in [&mut whole, &mut resumed] {
+        trainer.step(&world::draw(60, 4, 30, 0.0).into_iter().map(|drawn| drawn.example).collect::<Vec<_>>());
+        trainer.learn_pairs(Objective::LOVE, &pairs(&texts)[20..]).unwrap();
+    }
+    let draft = |trainer: &Trainer| trainer.checkpoint(32, None).unwrap();
+    let (a, b) = (draft(&whole), draft(&resumed));
+    for (name, bytes) in &a.files {
+        assert_eq!(bytes, &b.files[name], "{name} differs");
+    }
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use plaudit_event::{Example, Objective};
-use plaudit_reward_model::plot::{LearningPoint, learning_svg, reliability_svg, roc_svg};
+use plaudit_reward_model::plot::{LearningPoint, PairPoint, learning_svg, pairs_svg, reliability_svg, roc_svg};
 use plaudit_reward_model::{Estimate, Quality, Report, RewardModel, Row, Trainer, quality};
 use serde::Serialize;
 
@@ -41,6 +41,10 @@ impl Trained {
         let prequential = objectives.clone().filter_map(|o| Some((o.clone(), trainer.quality(&o.0)?))).collect();
         let segments = objectives.map(|o| (o.clone(), trainer.quality_by_segment(&o.0))).collect();
         Self { checkpoint, train_examples, test_examples, prequential, segments, test }
+    }
+
+    pub(super) fn checkpoint(&self) -> &str {
+        &self.checkpoint
     }
 
     pub(super) fn to_text(&self, out: &Path) -> String {
@@ -85,8 +89,13 @@ pub(super) fn plots(trainer: &Trainer, test: &[Example], curves: &Curves) -> any
     Ok(plots)
 }
 
+/// The learning curve of pairs.
+pub(super) fn pairs_plot(objective: &Objective, points: &[PairPoint]) -> anyhow::Result<String> {
+    Ok(pairs_svg(&format!("Which response is preferred: {objective}"), points)?)
+}
+
 /// The name of a plot; names of objectives are anything, those of files are not.
-fn file(objective: &Objective, kind: &str) -> String {
+pub(super) fn file(objective: &Objective, kind: &str) -> String {
     let kept = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
     format!("{}.{kind}.svg", objective.0.chars().map(kept).collect::<String>())
 }

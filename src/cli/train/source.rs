@@ -33,13 +33,19 @@ pub(super) async fn of_log(config: &Config) -> anyhow::Result<Vec<Example>> {
     }
 }
 
+/// Whether the first line of a file is a preference; every other file is taken for one of examples.
+pub(super) fn is_preferences(path: &Path) -> anyhow::Result<bool> {
+    let Some(line) = Lines::open(path)?.next()? else { return Ok(false) };
+    let line: serde_json::Value = serde_json::from_slice(&line).unwrap_or_default();
+    Ok(["chosen", "rejected", "p_a"].iter().any(|field| line.get(field).is_some()))
+}
+
 /// The examples in a file, by the time at which each came about.
 pub(super) fn of_file(path: &Path) -> anyhow::Result<Vec<Example>> {
     let mut lines = Lines::open(path)?;
     let mut examples = Vec::new();
-    let mut number = 0_u64;
     while let Some(line) = lines.next()? {
-        number += 1;
+        let number = lines.number();
         let place = || format!("line {number} of `{}`", path.display());
         match Envelope::decode(&line).with_context(place)?.event {
             Event::Example(example) => examples.push(example),

@@ -104,7 +104,8 @@ struct RawPair {
 }
 
 /// A conversation written as `Human: …` and `Assistant: …` in paragraphs; a turn without text is left out.
-fn dialogue(text: &str) -> Context {
+#[must_use]
+pub fn dialogue(text: &str) -> Context {
     let mut messages: Vec<Message> = Vec::new();
     for paragraph in text.split("\n\n") {
         let turn = [("Human:", Role::User), ("Assistant:", Role::Assistant)];

@@ -1,6 +1,5 @@
 //! Columns of numbers as named tensors of a safetensors file.
 
-use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,6 +12,8 @@ use crate::encode::surface::DENSE;
 use crate::encode::{Features, GROUPS};
 use crate::replay::{Class, Memory};
 use crate::segments::Segment;
+use crate::trainer::pairs::Both;
+use crate::trainer::pairs::memory::{Kept, PairMemory};
 
 /// Collects columns. An empty column is left out: the format's readers disagree about tensors without elements.
 #[derive(Default)]
@@ -58,12 +59,23 @@ impl Writer {
         self.f32s(&format!("{name}.logit"), items.iter().map(|m| m.logit))?;
         self.f32s(&format!("{name}.label"), items.iter().map(|m| m.label))?;
         self.f32s(&format!("{name}.weight"), items.iter().map(|m| m.weight))?;
-        let ends = items.iter().flat_map(|m| m.features.ends);
-        self.u32s(&format!("{name}.ends"), ends)?;
-        let dense = items.iter().flat_map(|m| m.features.dense);
-        self.f32s(&format!("{name}.dense"), dense)?;
-        let indices = items.iter().flat_map(|m| m.features.indices.iter().copied());
-        self.u32s(&format!("{name}.index"), indices)
+        self.features(name, items.iter().map(|m| &*m.features))
+    }
+
+    pub(super) fn pairs(&mut self, name: &str, memory: &PairMemory) -> Result<(), Error> {
+        self.f32s(&format!("{name}.weight"), memory.items.iter().map(|kept| kept.weight))?;
+        self.features(&format!("{name}.chosen"), memory.items.iter().map(|kept| &kept.both.chosen))?;
+        self.features(&format!("{name}.rejected"), memory.items.iter().map(|kept| &kept.both.rejected))
+    }
+
+    pub(super) fn features<'a>(
+        &mut self,
+        name: &str,
+        rows: impl Iterator<Item = &'a Features> + Clone,
+    ) -> Result<(), Error> {
+        self.u32s(&format!("{name}.ends"), rows.clone().flat_map(|features| features.ends))?;
+        self.f32s(&format!("{name}.dense"), rows.clone().flat_map(|features| features.dense))?;
+        self.u32s(&format!("{name}.index"), rows.flat_map(|features| features.indices.iter().copied()))
     }
 
     pub(super) fn finish(self) -> Result<Vec<u8>, Error> {
@@ -135,18 +147,49 @@ impl Reader {
         let exposures = self.u64s(&format!("{name}.exposure"))?;
         let labels = self.f32s(&format!("{name}.label"))?;
         let weights = self.f32s(&format!("{name}.weight"))?;
+        let rows = self.features(name)?;
+        let n = exposures.len();
+        let lengths = [labels.len(), weights.len(), units.len(), segments.len(), logits.len(), rows.len()];
+        if lengths.iter().any(|length| *length != n) {
+            return Err(self.damaged("a column has the wrong length"));
+        }
+        let item = |(row, features): (usize, Features)| Memory {
+            exposure: exposures[row],
+            unit: units[row],
+            segment: segments[row],
+            logit: logits[row],
+            features: Arc::new(features),
+            label: labels[row],
+            weight: weights[row],
+        };
+        Ok(Class { items: rows.into_iter().enumerate().map(item).collect(), seen })
+    }
+
+    /// What is remembered of `seen` pairs.
+    pub(super) fn pairs(&self, name: &str, seen: u64) -> Result<PairMemory, Error> {
+        let weights = self.f32s(&format!("{name}.weight"))?;
+        let chosen = self.features(&format!("{name}.chosen"))?;
+        let rejected = self.features(&format!("{name}.rejected"))?;
+        if chosen.len() != weights.len() || rejected.len() != weights.len() || (weights.len() as u64) > seen {
+            return Err(self.damaged("a column has the wrong length"));
+        }
+        let both = chosen.into_iter().zip(rejected).map(|(chosen, rejected)| Arc::new(Both { chosen, rejected }));
+        let items = both.zip(weights).map(|(both, weight)| Kept { both, weight }).collect();
+        Ok(PairMemory { items, seen })
+    }
+
+    /// The rows that [`Writer::features`] wrote.
+    pub(super) fn features(&self, name: &str) -> Result<Vec<Features>, Error> {
         let ends = self.u32s(&format!("{name}.ends"))?;
         let dense = self.f32s(&format!("{name}.dense"))?;
         let indices = self.u32s(&format!("{name}.index"))?;
-        let n = exposures.len();
-        let lengths = [labels.len(), weights.len(), units.len(), segments.len(), logits.len()];
-        if lengths.iter().any(|length| *length != n) || ends.len() != n * GROUPS || dense.len() != n * DENSE {
+        let n = ends.len() / GROUPS;
+        if ends.len() != n * GROUPS || dense.len() != n * DENSE {
             return Err(self.damaged("a column has the wrong length"));
         }
-        let mut items = VecDeque::with_capacity(n);
+        let mut rows = Vec::with_capacity(n);
         let mut rest = indices.as_slice();
-        let shapes = ends.chunks_exact(GROUPS).zip(dense.chunks_exact(DENSE));
-        for (row, (ends, dense)) in shapes.enumerate() {
+        for (ends, dense) in ends.chunks_exact(GROUPS).zip(dense.chunks_exact(DENSE)) {
             let ends: [u32; GROUPS] = ends.try_into().expect("chunks of that length");
             let taken = rest.split_at_checked(ends[GROUPS - 1] as usize);
             let (own, left) = taken.ok_or_else(|| self.damaged("a column has the wrong length"))?;
@@ -154,19 +197,10 @@ impl Reader {
             if !ends.is_sorted() {
                 return Err(self.damaged("the groups of a row are out of order"));
             }
-            let features =
-                Features { indices: own.into(), ends, dense: dense.try_into().expect("chunks of that length") };
-            items.push_back(Memory {
-                exposure: exposures[row],
-                unit: units[row],
-                segment: segments[row],
-                logit: logits[row],
-                features: Arc::new(features),
-                label: labels[row],
-                weight: weights[row],
-            });
+            let dense = dense.try_into().expect("chunks of that length");
+            rows.push(Features { indices: own.into(), ends, dense });
         }
-        Ok(Class { items, seen })
+        Ok(rows)
     }
 
     fn damaged(&self, reason: &str) -> Error {

@@ -45,5 +45,7 @@ fn settings(alpha: f64, l2: f64) -> Settings {
     // A headline answers no request, and on answers the bilinear term changed nothing.
     config.learner.factors = 0;
     config.learner.ensemble = 0;
+    // Each pass as it was when the others were chosen: nothing is learned twice.
+    config.pairs.per_pair = 0;
     Settings { config, passes: 1 }
 }
