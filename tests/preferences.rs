@@ -155,7 +155,7 @@ fn times_order_pairs_and_objectives_are_kept_apart() {
     // The newest come first in the file and say the opposite about another objective.
     let row = |at: usize| {
         let [asked, better, worse] = triple(at);
-        let (ts, safety) = (1_000 - at, at % 2 == 0);
+        let (ts, safety) = (1_000 - at, at.is_multiple_of(2));
         let (chosen, rejected) = if safety { (worse, better) } else { (better, worse) };
         let objective = if safety { "safety" } else { "helpfulness" };
         json!({"prompt": asked, "chosen": chosen, "rejected": rejected, "objective": objective, "ts": ts}).to_string()
