@@ -3,6 +3,7 @@
 //!
 //! Everything is read from the checkpoint, so that the card of one is always the same.
 
+mod forgetting;
 mod lineage;
 mod markdown;
 
@@ -15,7 +16,8 @@ use serde::Serialize;
 
 use crate::encode::ENCODER_VERSION;
 use crate::trainer::persist::CHECKPOINT_KIND;
-use crate::{Config, Drift, Error, Quality, Statistic, Trainer};
+use crate::{Config, Drift, Error, GoldenReport, Quality, Statistic, Trainer};
+pub use forgetting::forgetting_table;
 pub use lineage::Ancestor;
 
 /// A correlation of predictions with response length beyond this, up or down, is an alarm: the model may reward length.
@@ -40,6 +42,8 @@ pub struct Card {
     pub encoder_version: u32,
     /// Seed of the training.
     pub seed: Seed,
+    /// How well it and its predecessors do on what was held out, and what was forgotten.
+    pub golden: GoldenReport,
     /// What is predicted, and how well.
     pub objectives: BTreeMap<Objective, ObjectiveCard>,
 }
@@ -117,6 +121,7 @@ impl Card {
             config_hash: manifest.config_hash.clone(),
             encoder_version: ENCODER_VERSION,
             seed,
+            golden: trainer.golden()?,
             objectives: trainer.objectives().iter().map(objective).collect(),
             config,
         })

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::Error;
 use crate::encode::ENCODER_VERSION;
 use crate::factors::MOST_FACTORS;
+use crate::golden::GoldenConfig;
 use crate::guard::GuardConfig;
 use crate::trainer::pairs::config::PairConfig;
 
@@ -31,6 +32,8 @@ pub struct Config {
     pub calibration: CalibrationConfig,
     /// Which units are not believed.
     pub guard: GuardConfig,
+    /// What is held out of training, to see what is forgotten.
+    pub golden: GoldenConfig,
     /// What examples are told apart by when quality and memory are looked at in parts.
     pub segments: SegmentConfig,
     /// Most examples of one unit per day that are trained on, corrections among them, at least 1. Of the others, new
@@ -53,6 +56,7 @@ impl Default for Config {
             pairs: PairConfig::default(),
             calibration: CalibrationConfig::default(),
             guard: GuardConfig::default(),
+            golden: GoldenConfig::default(),
             segments: SegmentConfig::default(),
             max_examples_per_unit_day: 200,
             metrics_window: 10_000,
@@ -305,7 +309,8 @@ impl Config {
         if factors > MOST_FACTORS {
             add("learner.factors", format!("must be 0 to {MOST_FACTORS}, got {factors}"));
         }
-        for (key, message) in self.guard.problems().into_iter().chain(self.pairs.problems()) {
+        let parts = [self.guard.problems(), self.pairs.problems(), self.golden.problems()];
+        for (key, message) in parts.into_iter().flatten() {
             add(key, message);
         }
         for (key, value) in self.counts() {

@@ -23,6 +23,7 @@ mod encode;
 mod error;
 mod evaluate;
 mod factors;
+mod golden;
 mod guard;
 mod hash_model;
 mod learner;
@@ -47,6 +48,7 @@ pub use config::{
 pub use drift::{Drift, Statistic};
 pub use error::Error;
 pub use evaluate::{Bootstrap, Estimate, PairQuality, Report, evaluate, evaluate_pairs};
+pub use golden::{FORGETTING_ALARM, GoldenConfig, GoldenReport, Measurement, SliceReport};
 pub use guard::GuardConfig;
 pub use hash_model::HashModel;
 pub use model::{RewardModel, Row, Scores};

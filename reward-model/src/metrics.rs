@@ -5,9 +5,9 @@ use std::time::Instant;
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use plaudit_event::Objective;
 
-use crate::{Drift, Quality, Statistic, StepReport};
+use crate::{Drift, GoldenReport, Quality, Statistic, StepReport};
 
-/// Examples read by the reward model; tag `use` is `trained`, `capped`, `suspect`, `unlabelled` or `unreadable`.
+/// Examples read by the reward model; tag `use` is `trained`, `capped`, `suspect`, `held_out`, `unlabelled` or `unreadable`.
 pub const EXAMPLES: &str = "plaudit_reward_examples_total";
 /// Units that are suspected of targeted spam.
 pub const SUSPECTS: &str = "plaudit_reward_suspects_count";
@@ -38,6 +38,15 @@ pub const DRIFT_CHANGES: &str = "plaudit_reward_drift_changes_total";
 /// Mean of a statistic of predictions since its last change; tags `objective` and `statistic`.
 pub const DRIFT_MEAN: &str = "plaudit_reward_drift_mean_ratio";
 
+/// Area under the ROC curve on a golden slice; tags `segment` and `frozen_at`, of which there are as many as slices.
+pub const GOLDEN_AUROC: &str = "plaudit_reward_golden_auroc_ratio";
+/// What was lost on a golden slice since its best area, by the same tags.
+pub const FORGOTTEN: &str = "plaudit_reward_forgotten_auroc_ratio";
+/// Mean of that over the slices.
+pub const FORGETTING: &str = "plaudit_reward_forgetting_auroc_ratio";
+/// 1 while more is forgotten than may be, else 0.
+pub const FORGETTING_ALARM: &str = "plaudit_reward_forgetting_alarm_state";
+
 /// Describes every metric of this crate to the installed recorder.
 pub fn describe() {
     let counters = [
@@ -59,6 +68,10 @@ pub fn describe() {
         (PRIOR_LOG_LOSS, "log-loss in nats of the base rate on the same examples, by objective"),
         (ECE, "expected calibration error of predictions made before training, by objective"),
         (LENGTH_CORRELATION, "correlation of predictions with response length, by objective"),
+        (GOLDEN_AUROC, "area under the ROC curve on a golden slice, by segment and when it was frozen"),
+        (FORGOTTEN, "area lost on a golden slice since its best, by segment and when it was frozen"),
+        (FORGETTING, "mean area lost over the golden slices"),
+        (FORGETTING_ALARM, "1 while more is forgotten than may be"),
         (DRIFT_MEAN, "mean of a statistic of predictions since its last change, by objective and statistic"),
     ];
     for (name, meaning) in gauges {
@@ -83,6 +96,7 @@ pub(crate) fn step(report: &StepReport, unreadable: u64) {
     counter!(EXAMPLES, "use" => "trained").increment(report.trained);
     counter!(EXAMPLES, "use" => "capped").increment(report.capped);
     counter!(EXAMPLES, "use" => "suspect").increment(report.suspect);
+    counter!(EXAMPLES, "use" => "held_out").increment(report.held_out);
     counter!(EXAMPLES, "use" => "unlabelled").increment(report.unlabelled);
     counter!(EXAMPLES, "use" => "unreadable").increment(unreadable);
     counter!(CORRECTIONS).increment(report.corrections);
@@ -127,4 +141,20 @@ pub(crate) fn drift(objective: &Objective, statistic: Statistic, drift: &Drift) 
             .absolute(changes);
     }
     gauge!(DRIFT_MEAN, "objective" => objective, "statistic" => statistic).set(drift.mean);
+}
+
+pub(crate) fn golden(report: &GoldenReport) {
+    for slice in &report.slices {
+        let (segment, frozen_at) = (slice.segment.clone(), slice.frozen_at.to_string());
+        if let Some(now) = slice.now {
+            gauge!(GOLDEN_AUROC, "segment" => segment.clone(), "frozen_at" => frozen_at.clone()).set(now);
+        }
+        if let Some(forgotten) = slice.forgotten {
+            gauge!(FORGOTTEN, "segment" => segment, "frozen_at" => frozen_at).set(forgotten);
+        }
+    }
+    if let Some(forgetting) = report.forgetting {
+        gauge!(FORGETTING).set(forgetting);
+    }
+    gauge!(FORGETTING_ALARM).set(f64::from(u8::from(report.alarm)));
 }

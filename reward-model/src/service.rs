@@ -15,7 +15,7 @@ use plaudit_ingest::log::EventLog;
 use serde::Serialize;
 use tokio::sync::watch;
 
-use crate::{Config, Drift, Error, Prediction, Quality, RewardModel, Statistic};
+use crate::{Config, Drift, Error, GoldenReport, Prediction, Quality, RewardModel, Statistic};
 use worker::Worker;
 
 /// Where training stands.
@@ -33,6 +33,8 @@ pub struct Status {
     pub drift: std::collections::BTreeMap<Objective, std::collections::BTreeMap<Statistic, Drift>>,
     /// Units that are suspected of targeted spam.
     pub suspects: u64,
+    /// What was forgotten, by the model that was judged last; absent before any was.
+    pub golden: Option<Arc<GoldenReport>>,
     /// The newest checkpoint.
     pub checkpoint_id: Option<CheckpointId>,
     /// When the window of the newest example that was trained on closed; corrections do not count.

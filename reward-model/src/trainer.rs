@@ -3,6 +3,7 @@
 //! Examples are taken one at a time, in order: predict, record, learn, then replay. So the result does not depend on
 //! how the stream was cut into batches, and equal streams give equal bytes.
 
+mod golden;
 mod head;
 pub(crate) mod pairs;
 pub(crate) mod persist;
@@ -14,6 +15,7 @@ use plaudit_event::{Example, Objective, Seed, Stream, Timestamp, UnitId};
 use serde::{Deserialize, Serialize};
 
 use crate::encode::{Encoder, Features, hash_text};
+use crate::golden::{Golden, Place};
 use crate::guard::{Guard, Verdict};
 use crate::hash_model::HashModel;
 use crate::linear::Rates;
@@ -37,6 +39,8 @@ pub struct StepReport {
     pub capped: u64,
     /// Of these, from units that are suspected of targeted spam: predicted, not trained on.
     pub suspect: u64,
+    /// Of these, from units that are held out for the golden slices: predicted, not trained on.
+    pub held_out: u64,
     /// Of these, corrections of earlier ones: not predicted again, and trained on, unlabelled or capped like others.
     pub corrections: u64,
     /// Statistics of predictions that were seen to have changed, over all objectives.
@@ -50,6 +54,7 @@ impl std::ops::AddAssign for StepReport {
         self.unlabelled += other.unlabelled;
         self.capped += other.capped;
         self.suspect += other.suspect;
+        self.held_out += other.held_out;
         self.corrections += other.corrections;
         self.changes += other.changes;
     }
@@ -68,6 +73,7 @@ pub struct Trainer {
     segments: Segments,
     units: UnitCap,
     guard: Guard,
+    golden: Golden,
     examples: u64,
     last: Option<Taken>,
     closed_through: Option<Timestamp>,
@@ -115,6 +121,7 @@ impl Trainer {
             segments: Segments::new(&config.segments),
             units: UnitCap::default(),
             guard: Guard::default(),
+            golden: Golden::default(),
             examples: 0,
             last: None,
             closed_through: None,
@@ -127,12 +134,15 @@ impl Trainer {
         let mut report = StepReport::default();
         for example in examples {
             self.take(example, &mut report);
+            if self.examples.is_multiple_of(self.config.golden.every) {
+                self.judge();
+            }
         }
         report
     }
 
-    /// Removes what is remembered of erased exposures, by their [`exposure_row`](crate::exposure_row): replay rows and
-    /// predictions. Of the units of these rows the guard forgets its counts. What the weights have learned from them
+    /// Removes what is remembered of erased exposures, by their [`exposure_row`](crate::exposure_row): replay rows,
+    /// golden rows and predictions. Of the units of these rows the guard forgets its counts. What the weights have learned from them
     /// stays. Returns how many rows there were.
     pub fn erase(&mut self, exposures: &HashSet<u64>) -> u64 {
         let mut removed = 0;
@@ -144,6 +154,7 @@ impl Trainer {
             removed += head.replay.erase(exposures);
             head.window.forget(exposures);
         }
+        removed += self.golden.erase(exposures);
         if let Some(last) = self.last.as_mut().filter(|last| exposures.contains(&hash_text(&last.exposure_id))) {
             last.exposure_id.clear();
         }
@@ -251,7 +262,8 @@ impl Trainer {
         let row = Row { context: &example.context, response: &example.response };
         let features = Arc::new(self.encoder.encode(&row));
         let believed = self.believe(example, unit, &features);
-        let admitted = within && believed;
+        let held_out = Golden::holds(unit, &self.config.golden);
+        let admitted = within && believed && !held_out;
         let lesson = Lesson {
             example,
             exposure: hash_text(example.exposure_id.as_str()),
@@ -266,6 +278,11 @@ impl Trainer {
                 let (times, learner) = (self.config.pairs.per_example, &self.config.learner);
                 head.rehearse_pairs(times, learner, self.rates, &mut self.pair_stream);
             }
+        }
+        if held_out {
+            let place = Place { exposure: lesson.exposure, unit, segment: lesson.segment };
+            self.hold_out(example, place, within && believed);
+            report.held_out += u64::from(within && believed);
         }
         report.capped += u64::from(teaches && !within);
         report.suspect += u64::from(within && !believed);
@@ -288,6 +305,7 @@ impl Trainer {
             for head in &mut self.heads {
                 head.replay.forget_unit(unit);
             }
+            self.golden.forget_unit(unit);
         }
         verdict == Verdict::Believed
     }

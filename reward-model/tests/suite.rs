@@ -13,6 +13,9 @@ mod corrections;
 #[path = "suite/erasure.rs"]
 mod erasure;
 #[cfg(test)]
+#[path = "suite/golden.rs"]
+mod golden;
+#[cfg(test)]
 #[path = "suite/learning.rs"]
 mod learning;
 #[cfg(test)]

@@ -142,7 +142,7 @@ fn on_examples(arguments: &Reward, examples: &[Example], (config, seed): (Config
     for (name, svg) in report::plots(&trainer, test, &curves)? {
         write(&arguments.out, &name, &svg)?;
     }
-    Ok(Trained::new(checkpoint, train.len(), test.len(), &trainer, reports))
+    Trained::new(checkpoint, train.len(), test.len(), &trainer, reports)
 }
 
 /// One pass, or what is left of it: what quality was on the way, and the name of the last checkpoint.

@@ -13,6 +13,7 @@ pub(super) fn write(card: &Card) -> String {
         write_head(&mut text, card)?;
         write_quality(&mut text, card)?;
         write_drift(&mut text, card)?;
+        writeln!(text, "## Forgetting\n\n{}", super::forgetting_table(&card.golden))?;
         write_training(&mut text, card)?;
         text.write_str(USE)
     };
@@ -120,6 +121,8 @@ fn write_training(text: &mut String, card: &Card) -> Result {
             pairs.capacity, pairs.per_pair, pairs.per_example
         )?;
     }
+    let golden = &card.config.golden;
+    writeln!(text, "- Held out of training: {} of the units, by a hash of their names.", golden.share)?;
     writeln!(text, "- Guard against targeted spam: {}.", if card.config.guard.enabled { "on" } else { "off" })?;
     writeln!(
         text,
@@ -159,7 +162,7 @@ count as none.
 ";
 
 /// Text that stays within its cell.
-fn cell(text: &str) -> String {
+pub(super) fn cell(text: &str) -> String {
     text.replace('|', "\\|").replace(['\n', '\r'], " ")
 }
 
@@ -167,7 +170,7 @@ fn list(items: impl Iterator<Item = String>) -> String {
     items.collect::<Vec<_>>().join(", ")
 }
 
-fn number(value: Option<f64>) -> String {
+pub(super) fn number(value: Option<f64>) -> String {
     value.map_or_else(|| "–".to_owned(), |value| format!("{value:.4}"))
 }
 

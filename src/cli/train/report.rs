@@ -5,8 +5,9 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use plaudit_event::{Example, Objective};
+use plaudit_reward_model::card::forgetting_table;
 use plaudit_reward_model::plot::{LearningPoint, PairPoint, learning_svg, pairs_svg, reliability_svg, roc_svg};
-use plaudit_reward_model::{Estimate, Quality, Report, RewardModel, Row, Trainer, quality};
+use plaudit_reward_model::{Estimate, GoldenReport, Quality, Report, RewardModel, Row, Trainer, quality};
 use serde::Serialize;
 
 /// Learning curves by objective.
@@ -25,6 +26,8 @@ pub(super) struct Trained {
     prequential: BTreeMap<Objective, Quality>,
     /// The same by segment.
     segments: BTreeMap<Objective, BTreeMap<String, Quality>>,
+    /// On golden slices, with what was forgotten.
+    golden: GoldenReport,
     /// On the examples held back.
     test: BTreeMap<Objective, Report>,
 }
@@ -36,11 +39,12 @@ impl Trained {
         test_examples: usize,
         trainer: &Trainer,
         test: BTreeMap<Objective, Report>,
-    ) -> Self {
+    ) -> anyhow::Result<Self> {
         let objectives = trainer.objectives().iter();
         let prequential = objectives.clone().filter_map(|o| Some((o.clone(), trainer.quality(&o.0)?))).collect();
         let segments = objectives.map(|o| (o.clone(), trainer.quality_by_segment(&o.0))).collect();
-        Self { checkpoint, train_examples, test_examples, prequential, segments, test }
+        let golden = trainer.golden()?;
+        Ok(Self { checkpoint, train_examples, test_examples, prequential, segments, golden, test })
     }
 
     pub(super) fn checkpoint(&self) -> &str {
@@ -69,6 +73,7 @@ impl Trained {
                 let _ = writeln!(text, "  r with length   {r:.3}");
             }
         }
+        let _ = writeln!(text, "\nForgetting\n\n{}", forgetting_table(&self.golden).trim_end());
         let _ = writeln!(text, "\n{}: {}, card.md, report.json, plots", out.display(), self.checkpoint);
         text
     }

@@ -1,11 +1,12 @@
 //! What others see of the training.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use plaudit_event::Objective;
 
 use super::{Progress, Worker, saved_id};
-use crate::{Drift, Statistic, Trainer, metrics};
+use crate::{Drift, GoldenReport, Statistic, Trainer, metrics};
 
 impl Worker {
     /// Publishes a scorer if one was learned since, and says where training stands.
@@ -32,6 +33,7 @@ impl Worker {
             drift.iter().for_each(|(statistic, drift)| metrics::drift(objective, *statistic, drift));
         }
         metrics::suspects(trainer.suspects());
+        let golden = self.golden(trainer);
         let now = self.clock.now();
         self.status.send_modify(|status| {
             status.examples = trainer.examples();
@@ -40,10 +42,27 @@ impl Worker {
             status.objectives = objectives;
             status.drift = drift;
             status.suspects = trainer.suspects();
+            status.golden = golden;
             status.closed_through = trainer.closed_through();
             status.published = Some(now);
             status.checkpoint_id = saved_id(progress);
         });
+    }
+
+    /// What was forgotten; told again only when models were judged since.
+    fn golden(&self, trainer: &Trainer) -> Option<Arc<GoldenReport>> {
+        let known = self.status.borrow().golden.clone();
+        let report = trainer.golden_measured();
+        if report.slices.is_empty() || known.as_ref().is_some_and(|known| **known == report) {
+            return known;
+        }
+        metrics::golden(&report);
+        let is_new = report.alarm && !known.is_some_and(|known| known.alarm);
+        if is_new {
+            let forgetting = report.forgetting.unwrap_or_default();
+            tracing::warn!(forgetting, "the reward model has forgotten more of its golden slices than it may");
+        }
+        Some(Arc::new(report))
     }
 }
 

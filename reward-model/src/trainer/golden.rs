@@ -1,0 +1,55 @@
+//! The trainer and what it holds out.
+
+use plaudit_event::Example;
+
+use super::Trainer;
+use super::head::News;
+use crate::golden::Place;
+use crate::{Error, GoldenReport};
+
+impl Trainer {
+    /// How well the present model and earlier ones do on what was never trained on, and what was forgotten; without
+    /// slices before any were frozen.
+    ///
+    /// # Errors
+    /// Fails when the model cannot be evaluated.
+    pub fn golden(&self) -> Result<GoldenReport, Error> {
+        let objective = &self.config.golden.objective;
+        self.golden.report(&*self.snapshot(), self.examples, objective)
+    }
+
+    /// [`Trainer::golden`] as of when models were judged last, every `reward_model.golden.every` examples.
+    #[must_use]
+    pub fn golden_measured(&self) -> GoldenReport {
+        self.golden.measured()
+    }
+
+    /// Keeps what `example` of a held-out unit says; a new row of it only when it `counts`.
+    pub(super) fn hold_out(&mut self, example: &Example, place: Place, counts: bool) {
+        let config = &self.config.golden;
+        match News::of(example, &config.objective) {
+            News::First(label) if counts => self.golden.take(example, place, label.value, config),
+            News::Correction { before: None, after: Some(label) } if counts => {
+                self.golden.take(example, place, label.value, config);
+            }
+            News::Correction { before: Some(_), after } => {
+                self.golden.correct(place.exposure, after.map(|label| label.value), config);
+            }
+            _ => {}
+        }
+    }
+
+    /// Freezes what has come together, and judges the model on all slices.
+    pub(super) fn judge(&mut self) {
+        self.golden.freeze(self.examples, self.segments.names(), &self.config.golden);
+        if self.golden.slices().is_empty() {
+            return;
+        }
+        let model = self.snapshot();
+        let measured = self.golden.measure(&*model, self.examples, &self.config.golden.objective);
+        if let Err(error) = measured {
+            // The next one may succeed; the row is missing until then.
+            tracing::warn!(error = plaudit_nn::describe(&error), "model not judged on golden slices");
+        }
+    }
+}
