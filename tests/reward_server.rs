@@ -9,9 +9,15 @@ mod server;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use command::succeed;
 use serde_json::Value;
+
+/// Longest wait for the server to have its first policy.
+const DEADLINE: Duration = Duration::from_secs(60);
+/// Pause between two looks at it.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// Asks in both forms that TRL uses.
 const SCRIPT: &str = "import json\nfrom trl_reward import plaudit_reward\n\
@@ -60,7 +66,11 @@ fn policies_are_compared_on_fixed_prompts() {
     let dir = tempfile::tempdir().unwrap();
     let text = |path: &Path| path.to_str().unwrap().to_owned();
     let (server, data) = started(dir.path());
-    while !succeed(&["policy", "list", "--server", &server.url]).contains("champion") {}
+    let deadline = Instant::now() + DEADLINE;
+    while !succeed(&["policy", "list", "--server", &server.url]).contains("champion") {
+        assert!(Instant::now() < deadline, "no champion within {DEADLINE:?}");
+        std::thread::sleep(PAUSE);
+    }
     let record: Value =
         serde_json::from_str(&succeed(&["policy", "backtest", "--server", &server.url, "--json"])).unwrap();
     assert_eq!((&record["candidates"], &record["correlation"]["n"]), (&Value::Array(Vec::new()), &0.into()));

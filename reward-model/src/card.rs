@@ -1,7 +1,7 @@
 //! Model cards: what a checkpoint is, where it came from, how good it is and what it is not for (Mitchell et al.,
 //! *Model Cards for Model Reporting*, FAT* 2019).
 //!
-//! Everything is read from the checkpoint, so that the card of one is always the same.
+//! Everything but ancestors and refusals is read from the checkpoint, so that the card of one is always the same.
 
 mod forgetting;
 mod lineage;
@@ -14,9 +14,10 @@ use plaudit_event::{Objective, Seed, Timestamp};
 use plaudit_nn::checkpoint::{self, Checkpoint};
 use serde::Serialize;
 
+use crate::challenger::Record;
 use crate::encode::ENCODER_VERSION;
 use crate::trainer::persist::CHECKPOINT_KIND;
-use crate::{Config, Drift, Error, GoldenReport, Quality, Statistic, Trainer};
+use crate::{ChallengerStatus, Config, Drift, Error, GoldenReport, Quality, Statistic, Trainer};
 pub use forgetting::forgetting_table;
 pub use lineage::Ancestor;
 
@@ -44,6 +45,9 @@ pub struct Card {
     pub seed: Seed,
     /// How well it and its predecessors do on what was held out, and what was forgotten.
     pub golden: GoldenReport,
+    /// What became of the models that were to serve, its predecessors and successors among them: read from beside the
+    /// checkpoint, and empty where there is no such record.
+    pub challengers: ChallengerStatus,
     /// What is predicted, and how well.
     pub objectives: BTreeMap<Objective, ObjectiveCard>,
 }
@@ -122,6 +126,7 @@ impl Card {
             encoder_version: ENCODER_VERSION,
             seed,
             golden: trainer.golden()?,
+            challengers: root.map(Record::read).unwrap_or_default().status(u64::MAX),
             objectives: trainer.objectives().iter().map(objective).collect(),
             config,
         })

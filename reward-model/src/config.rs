@@ -8,6 +8,7 @@ use plaudit_ingest::Problem;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
+use crate::challenger::ChallengerConfig;
 use crate::encode::ENCODER_VERSION;
 use crate::factors::MOST_FACTORS;
 use crate::golden::GoldenConfig;
@@ -41,6 +42,8 @@ pub struct Config {
     pub max_examples_per_unit_day: u32,
     /// How many of the newest predictions quality is measured on, per objective.
     pub metrics_window: usize,
+    /// When a model may not take the place of the one that serves. Not part of a checkpoint's configuration hash.
+    pub challenger: ChallengerConfig,
     /// The loop around the trainer. Not part of a checkpoint's configuration hash.
     pub service: ServiceConfig,
 }
@@ -60,6 +63,7 @@ impl Default for Config {
             segments: SegmentConfig::default(),
             max_examples_per_unit_day: 200,
             metrics_window: 10_000,
+            challenger: ChallengerConfig::default(),
             service: ServiceConfig::default(),
         }
     }
@@ -309,7 +313,7 @@ impl Config {
         if factors > MOST_FACTORS {
             add("learner.factors", format!("must be 0 to {MOST_FACTORS}, got {factors}"));
         }
-        let parts = [self.guard.problems(), self.pairs.problems(), self.golden.problems()];
+        let parts = [self.guard.problems(), self.pairs.problems(), self.golden.problems(), self.challenger.problems()];
         for (key, message) in parts.into_iter().flatten() {
             add(key, message);
         }
@@ -381,15 +385,15 @@ impl Config {
         Err(Error::Config(lines.join("; ")))
     }
 
-    /// Hash of everything that the weights depend on; the service's settings are left out.
+    /// Hash of everything that the weights depend on; the settings of the service and of challengers are left out.
     #[must_use]
     pub fn hash(&self) -> String {
         plaudit_nn::checkpoint::config_hash(&(ENCODER_VERSION, self.learning()))
     }
 
-    /// The configuration without the service's settings, which do not change what is learned.
+    /// The configuration without the settings of the service and of challengers, which do not change what is learned.
     pub(crate) fn learning(&self) -> Self {
-        Self { service: ServiceConfig::default(), ..self.clone() }
+        Self { challenger: ChallengerConfig::default(), service: ServiceConfig::default(), ..self.clone() }
     }
 }
 

@@ -93,14 +93,23 @@ impl Golden {
         &self.slices
     }
 
-    #[cfg(test)]
     pub(crate) fn newest(&self) -> impl ExactSizeIterator<Item = &Arc<GoldenRow>> {
         self.newest.iter()
     }
 
     /// Takes a held-out example with a label that was not known before.
     pub(crate) fn take(&mut self, example: &Example, place: Place, label: f32, config: &GoldenConfig) {
-        let (context, response) = (&example.context, &example.response);
+        self.take_text(&example.context, &example.response, place, label, config);
+    }
+
+    pub(crate) fn take_text(
+        &mut self,
+        context: &Context,
+        response: &str,
+        place: Place,
+        label: f32,
+        config: &GoldenConfig,
+    ) {
         let size = response.len() + serde_json::to_vec(context).map_or(usize::MAX - response.len(), |json| json.len());
         if size > MOST_ROW_BYTES {
             return;
@@ -114,7 +123,7 @@ impl Golden {
             weight: 1.0,
             words: num_words(response),
             context: context.clone(),
-            response: response.clone(),
+            response: response.to_owned(),
         });
         if config.newest > 0 {
             self.newest.push_back(Arc::clone(&row));

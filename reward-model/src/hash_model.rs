@@ -25,6 +25,13 @@ impl FrozenHead {
         self.calibrator.apply(self.network.logit(features) + self.factors.forward(features).0)
     }
 
+    fn is_finite(&self) -> bool {
+        let networks = std::iter::once(&self.network).chain(&self.members).map(|network| &network.weights);
+        let mut all = networks.chain(std::iter::once(&self.factors.values)).flatten();
+        // Of the calibration any number tells, because all of them count at once.
+        all.all(|weight| weight.is_finite()) && self.calibrator.apply(0.0).is_finite()
+    }
+
     /// Standard deviation of the members' calibrated logits; `None` for fewer than two.
     fn spread(&self, features: &Features) -> Option<f64> {
         let crossed = self.factors.forward(features).0;
@@ -82,6 +89,10 @@ impl RewardModel for HashModel {
 
     fn examples(&self) -> Option<u64> {
         Some(self.examples)
+    }
+
+    fn is_finite(&self) -> bool {
+        self.heads.iter().flatten().all(FrozenHead::is_finite)
     }
 
     fn score(&self, rows: &[Row<'_>]) -> Result<Vec<Scores>, Error> {

@@ -16,6 +16,7 @@
 
 mod calibration;
 pub mod card;
+mod challenger;
 mod config;
 pub mod delay;
 pub mod drift;
@@ -41,6 +42,7 @@ mod service;
 mod trainer;
 mod unit_cap;
 
+pub use challenger::{ChallengerConfig, ChallengerStatus, OnAlarm, Refusal, RefusedChallenger, Versus};
 pub use config::{
     CalibrationConfig, Config, EncoderConfig, EncoderKind, LearnerConfig, ReplayConfig, ReplayStrategy, SegmentConfig,
     ServiceConfig,
@@ -54,7 +56,7 @@ pub use hash_model::HashModel;
 pub use model::{RewardModel, Row, Scores};
 pub use prequential::Prediction;
 pub use quality::Quality;
-pub use service::{RewardHandle, RewardService, Status};
+pub use service::{Freshness, RewardHandle, RewardService, StageSeconds, Status};
 pub use trainer::pairs::config::PairConfig;
 pub use trainer::pairs::{Pair, PairReport};
 pub use trainer::{StepReport, Trainer};

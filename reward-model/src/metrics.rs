@@ -5,7 +5,8 @@ use std::time::Instant;
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use plaudit_event::Objective;
 
-use crate::{Drift, GoldenReport, Quality, Statistic, StepReport};
+use crate::service::STAGES;
+use crate::{ChallengerStatus, Drift, GoldenReport, Quality, Refusal, Statistic, StepReport};
 
 /// Examples read by the reward model; tag `use` is `trained`, `capped`, `suspect`, `held_out`, `unlabelled` or `unreadable`.
 pub const EXAMPLES: &str = "plaudit_reward_examples_total";
@@ -47,6 +48,17 @@ pub const FORGETTING: &str = "plaudit_reward_forgetting_auroc_ratio";
 /// 1 while more is forgotten than may be, else 0.
 pub const FORGETTING_ALARM: &str = "plaudit_reward_forgetting_alarm_state";
 
+/// Newly trained models; tag `result` is `accepted` or the first reason why it was refused: `not_finite`,
+/// `not_evaluated`, `log_loss`, `golden_auroc`, `golden_loss`, `calibration` or `length`.
+pub const CHALLENGERS: &str = "plaudit_reward_challengers_total";
+/// Refusals since a model was let through last.
+pub const REFUSED_IN_A_ROW: &str = "plaudit_reward_refused_in_a_row_count";
+/// 1 while those are as many as raise the alarm, else 0.
+pub const CHALLENGER_ALARM: &str = "plaudit_reward_challenger_alarm_state";
+/// From the close of an example's window to weights that used it; tag `stage` is `attribution`, `reading`, `training`,
+/// `publication` or `total`.
+pub const FRESHNESS_SECONDS: &str = "plaudit_reward_freshness_seconds";
+
 /// Describes every metric of this crate to the installed recorder.
 pub fn describe() {
     let counters = [
@@ -54,6 +66,7 @@ pub fn describe() {
         (CORRECTIONS, "corrections of earlier examples read"),
         (CHECKPOINTS, "reward checkpoints, by result"),
         (LOG_FAILURES, "failed reads of the example topic"),
+        (CHALLENGERS, "newly trained models, by whether they were let through or why not"),
         (DRIFT_CHANGES, "changes of a statistic of predictions, by objective, statistic and detector"),
     ];
     for (name, meaning) in counters {
@@ -61,6 +74,11 @@ pub fn describe() {
     }
     describe_gauge!(POSITION, Unit::Count, "offset of the first example not read");
     describe_gauge!(SUSPECTS, Unit::Count, "units suspected of targeted spam");
+    describe_histogram!(
+        FRESHNESS_SECONDS,
+        Unit::Seconds,
+        "from the close of a window to weights that used it, by stage"
+    );
     describe_histogram!(BATCH_SECONDS, Unit::Seconds, "time to train on one batch read from the log");
     let gauges = [
         (AUROC, "area under the ROC curve of predictions made before training, by objective"),
@@ -72,6 +90,8 @@ pub fn describe() {
         (FORGOTTEN, "area lost on a golden slice since its best, by segment and when it was frozen"),
         (FORGETTING, "mean area lost over the golden slices"),
         (FORGETTING_ALARM, "1 while more is forgotten than may be"),
+        (REFUSED_IN_A_ROW, "newly trained models refused since one was let through"),
+        (CHALLENGER_ALARM, "1 while so many were refused that somebody should look"),
         (DRIFT_MEAN, "mean of a statistic of predictions since its last change, by objective and statistic"),
     ];
     for (name, meaning) in gauges {
@@ -157,4 +177,17 @@ pub(crate) fn golden(report: &GoldenReport) {
         gauge!(FORGETTING).set(forgetting);
     }
     gauge!(FORGETTING_ALARM).set(f64::from(u8::from(report.alarm)));
+}
+
+pub(crate) fn challenger(reasons: &[Refusal], status: &ChallengerStatus) {
+    let result = reasons.first().map_or("accepted", Refusal::as_str);
+    counter!(CHALLENGERS, "result" => result).increment(1);
+    gauge!(REFUSED_IN_A_ROW).set(status.in_a_row as f64);
+    gauge!(CHALLENGER_ALARM).set(f64::from(u8::from(status.alarm)));
+}
+
+pub(crate) fn freshness(seconds: &[f64; STAGES.len()]) {
+    for (stage, seconds) in STAGES.iter().zip(seconds) {
+        histogram!(FRESHNESS_SECONDS, "stage" => *stage).record(*seconds);
+    }
 }

@@ -75,6 +75,11 @@ pub trait RewardModel: Send + Sync {
         None
     }
 
+    /// Whether every weight is a number.
+    fn is_finite(&self) -> bool {
+        true
+    }
+
     /// Scores `rows`.
     ///
     /// # Errors

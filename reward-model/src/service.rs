@@ -4,6 +4,7 @@
 //! failure of the thread is reported in [`Status::failed`]; scorers that were published stay valid.
 
 mod checkpoints;
+mod freshness;
 mod worker;
 
 use std::path::PathBuf;
@@ -15,7 +16,9 @@ use plaudit_ingest::log::EventLog;
 use serde::Serialize;
 use tokio::sync::watch;
 
-use crate::{Config, Drift, Error, GoldenReport, Prediction, Quality, RewardModel, Statistic};
+use crate::{ChallengerStatus, Config, Drift, Error, GoldenReport, Prediction, Quality, RewardModel, Statistic};
+pub(crate) use freshness::STAGES;
+pub use freshness::{Freshness, StageSeconds};
 use worker::Worker;
 
 /// Where training stands.
@@ -35,9 +38,13 @@ pub struct Status {
     pub suspects: u64,
     /// What was forgotten, by the model that was judged last; absent before any was.
     pub golden: Option<Arc<GoldenReport>>,
+    /// What became of the models that were to serve.
+    pub challenger: ChallengerStatus,
+    /// How old reactions are when weights that used them begin to serve; absent before any were timed.
+    pub freshness: Option<Freshness>,
     /// The newest checkpoint.
     pub checkpoint_id: Option<CheckpointId>,
-    /// When the window of the newest example that was trained on closed; corrections do not count.
+    /// When the window of the newest example that the published scorer was trained on closed; corrections do not count.
     pub closed_through: Option<Timestamp>,
     /// When the scorer was last published.
     pub published: Option<Timestamp>,
@@ -55,10 +62,12 @@ struct Shared {
 }
 
 impl Shared {
-    fn publish(&self, scorer: Arc<dyn RewardModel>, predictions: Vec<Prediction>) {
-        let mut slot = self.scorer.write().unwrap_or_else(PoisonError::into_inner);
-        *slot = Some(scorer);
-        drop(slot);
+    /// Without a new `scorer` the one that serves goes on.
+    fn publish(&self, scorer: Option<Arc<dyn RewardModel>>, predictions: Vec<Prediction>) {
+        if let Some(scorer) = scorer {
+            let mut slot = self.scorer.write().unwrap_or_else(PoisonError::into_inner);
+            *slot = Some(scorer);
+        }
         let mut slot = self.predictions.write().unwrap_or_else(PoisonError::into_inner);
         *slot = predictions.into();
     }
@@ -136,7 +145,8 @@ impl RewardHandle {
         Arc::clone(&slot)
     }
 
-    /// Waits until every example below `position` has been taken and is part of the published scorer.
+    /// Waits until every example below `position` has been taken and is part of the published scorer, or of one that was
+    /// refused.
     ///
     /// # Errors
     /// Fails when training stopped before.

@@ -4,6 +4,9 @@
 #[path = "suite/card.rs"]
 mod card;
 #[cfg(test)]
+#[path = "suite/challenger.rs"]
+mod challenger;
+#[cfg(test)]
 #[path = "suite/convai.rs"]
 mod convai;
 #[cfg(test)]

@@ -4,6 +4,7 @@ mod continual;
 mod disk;
 mod evaluator;
 mod faults;
+mod freshness;
 mod meter;
 mod preferences;
 mod spam;
@@ -27,6 +28,9 @@ pub(crate) enum Bench {
     /// Train the reward model on five simulated domains that contradict each other, one after the other, and measure how much of
     /// each is forgotten under every replay strategy.
     Continual(continual::Arguments),
+    /// Send events at an even pace and measure how old a reaction is, from the close of its window, when weights of the
+    /// reward model that used it begin to serve, and where the time goes.
+    Freshness(freshness::Arguments),
     /// Prove the offline evaluator on simulated users: learn love from the reactions to one policy, score other policies
     /// offline on fixed prompts, try each in an experiment, and correlate the two differences.
     Evaluator(evaluator::Arguments),
@@ -42,6 +46,7 @@ pub(crate) async fn run(bench: &Bench) -> anyhow::Result<()> {
         Bench::Faults(arguments) => faults::run(arguments).await,
         Bench::Spam(arguments) => spam::run(arguments),
         Bench::Continual(arguments) => continual::run(arguments),
+        Bench::Freshness(arguments) => freshness::run(arguments).await,
         Bench::Evaluator(arguments) => evaluator::run(arguments).await,
         Bench::Preferences(arguments) => preferences::run(arguments),
     }

@@ -14,6 +14,7 @@ pub(super) fn write(card: &Card) -> String {
         write_quality(&mut text, card)?;
         write_drift(&mut text, card)?;
         writeln!(text, "## Forgetting\n\n{}", super::forgetting_table(&card.golden))?;
+        write_challengers(&mut text, card)?;
         write_training(&mut text, card)?;
         text.write_str(USE)
     };
@@ -93,6 +94,26 @@ fn write_drift(text: &mut String, card: &Card) -> Result {
                 drift.mean
             )?;
         }
+    }
+    writeln!(text)
+}
+
+fn write_challengers(text: &mut String, card: &Card) -> Result {
+    let told = &card.challengers;
+    writeln!(text, "## Champion and challengers\n")?;
+    if told.accepted + told.refused == 0 {
+        return writeln!(text, "No record of models that were to serve lies beside this checkpoint.\n");
+    }
+    writeln!(
+        text,
+        "{} models were let through, {} refused, {} of them since the last that passed.\n",
+        told.accepted, told.refused, told.in_a_row
+    )?;
+    let Some(last) = &told.last else { return Ok(()) };
+    let (at, examples, champion) = (time(last.at), last.examples, last.champion_examples);
+    writeln!(text, "The newest refusal, {at}, of a model of {examples} examples against one of {champion}:\n")?;
+    for reason in &last.reasons {
+        writeln!(text, "- {reason}")?;
     }
     writeln!(text)
 }

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use plaudit_event::{Context, Example, ExposureId, Label, Labels, Objective, PolicyId, Surface, Timestamp, UnitId};
+use plaudit_event::{Context, Example, ExposureId, Labels, Objective, PolicyId, Surface, Timestamp, UnitId};
 
 use super::*;
 use crate::encode::hash_text;
@@ -38,7 +38,7 @@ fn place(number: u32, segment: Segment) -> Place {
 /// Takes examples `range` of `segment`, of which every fourth is loved.
 fn take(golden: &mut Golden, range: std::ops::Range<u32>, segment: Segment) {
     for number in range {
-        let label = f32::from(u8::from(number % 4 == 0));
+        let label = f32::from(u8::from(number.is_multiple_of(4)));
         golden.take(&example(number), place(number, segment), label, &config());
     }
 }
@@ -54,7 +54,7 @@ impl RewardModel for Knows {
     fn score(&self, rows: &[Row<'_>]) -> Result<Vec<Scores>, Error> {
         let logit = |row: &Row<'_>| {
             let number: u32 = row.response.parse().expect("a number");
-            if self.0.contains(&number) { f64::from(u8::from(number % 4 == 0)) } else { 0.0 }
+            if self.0.contains(&number) { f64::from(u8::from(number.is_multiple_of(4))) } else { 0.0 }
         };
         Ok(rows.iter().map(|row| Scores::new(self.1.clone().into(), vec![Some(logit(row))])).collect())
     }

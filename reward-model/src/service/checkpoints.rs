@@ -81,7 +81,7 @@ pub(super) fn continues(trainer: &Trainer, manifest: &Manifest, before: Option<&
 }
 
 /// Writes a checkpoint of `trainer` and removes all but the newest `keep` of those that it goes back to, and those of
-/// other logs and configurations that training has come past.
+/// other logs and configurations that training has come past. The one named `champion` stays, unless `keep` is 0.
 ///
 /// # Errors
 /// Fails when the checkpoint cannot be written; a failure to remove an old one is only reported.
@@ -90,7 +90,7 @@ pub(super) fn write(
     trainer: &Trainer,
     position: u64,
     parent: Option<String>,
-    keep: usize,
+    (keep, champion): (usize, Option<&str>),
 ) -> Result<Manifest, Error> {
     let draft = trainer.checkpoint(position, parent)?;
     let written = checkpoint::write(dir, PREFIX, &draft)?;
@@ -104,7 +104,11 @@ pub(super) fn write(
         } else {
             manifest.log_position <= position
         };
-        if superseded && let Err(error) = std::fs::remove_dir_all(path) {
+        let is_champion = keep > 0 && champion == Some(manifest.id.as_str());
+        if superseded
+            && !is_champion
+            && let Err(error) = std::fs::remove_dir_all(path)
+        {
             tracing::warn!(checkpoint_id = manifest.id, %error, "old reward checkpoint not removed");
         }
     }

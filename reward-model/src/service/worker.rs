@@ -1,5 +1,6 @@
 //! The body of the training thread.
 
+mod challenge;
 mod erasure;
 mod publish;
 
@@ -15,7 +16,10 @@ use plaudit_ingest::log::{BoxFuture, EventLog, Origin, Stored, Topic};
 use plaudit_nn::describe;
 use tokio::sync::watch;
 
+use challenge::Standing;
+
 use super::checkpoints;
+use super::freshness::{Moments, Timer};
 use super::{Shared, Status};
 use crate::{Config, Error, StepReport, Trainer, exposure_row, metrics};
 
@@ -45,16 +49,25 @@ struct Progress {
     erasures: u64,
     /// The exposures that were erased, by their row.
     erased: HashSet<u64>,
-}
-
-impl Progress {
-    fn new(trainer: Trainer, position: u64, saved: Option<(u64, String)>) -> Self {
-        let (published, erasures, erased) = (None, 0, HashSet::new());
-        Self { trainer, position, taken: position, saved, published, erasures, erased }
-    }
+    standing: Standing,
+    timer: Timer,
 }
 
 impl Worker {
+    fn progress(&self, trainer: Trainer, position: u64, saved: Option<(u64, String)>) -> Progress {
+        Progress {
+            trainer,
+            position,
+            taken: position,
+            standing: self.standing(saved.as_ref()),
+            saved,
+            published: None,
+            erasures: 0,
+            erased: HashSet::new(),
+            timer: Timer::new(self.clock.now()),
+        }
+    }
+
     /// Runs until asked to stop. Never unwinds: a panic ends the thread with [`Status::failed`].
     pub(super) fn run(self) {
         let outcome = catch_unwind(AssertUnwindSafe(|| self.run_on_runtime()));
@@ -127,6 +140,7 @@ impl Worker {
                 break;
             }
         }
+        self.reinstate(&progress);
         if progress.trainer.examples() > 0 {
             self.publish_if_new(&mut progress);
         }
@@ -154,10 +168,10 @@ impl Worker {
             let is_erased = before.is_some_and(|record| record.origin == Origin::Erased);
             if is_erased || checkpoints::continues(&trainer, &manifest, before.and_then(decode).as_ref()) {
                 let saved = Some((manifest.log_position, manifest.id));
-                return Ok(Some(Progress::new(trainer, manifest.log_position, saved)));
+                return Ok(Some(self.progress(trainer, manifest.log_position, saved)));
             }
         }
-        Ok(Some(Progress::new(Trainer::new(self.config.clone(), self.seed)?, 0, None)))
+        Ok(Some(self.progress(Trainer::new(self.config.clone(), self.seed)?, 0, None)))
     }
 
     /// The value of `call` once the log answers; `None` when asked to stop before.
@@ -194,6 +208,7 @@ impl Worker {
     /// Learns from `records`, with a checkpoint at every multiple of the configured number of examples.
     fn take(&self, progress: &mut Progress, records: &[Stored]) {
         let watch = metrics::Stopwatch::start();
+        let read = self.clock.now();
         let mut total = StepReport::default();
         let mut unreadable = 0;
         for record in records {
@@ -208,16 +223,23 @@ impl Worker {
             if progress.erased.contains(&exposure_row(&example.exposure_id)) {
                 continue;
             }
-            total += progress.trainer.step(std::slice::from_ref(&example));
+            let step = progress.trainer.step(std::slice::from_ref(&example));
+            total += step;
             progress.taken = progress.position;
+            if step.trained > 0 && example.revision == 0 {
+                progress.timer.note(Moments { closed: example.ts, appended: record.appended, read });
+            }
             let every = self.config.service.checkpoint_every;
             if every > 0 && progress.trainer.examples().is_multiple_of(every) {
+                // A checkpoint says whether its model was let through.
+                self.publish_if_new(progress);
                 self.save(progress);
             }
         }
         if total.changes > 0 {
             publish::tell_changes(&progress.trainer, records.len() as u64);
         }
+        progress.timer.trained(self.clock.now());
         metrics::step(&total, unreadable);
         metrics::position(progress.position);
         watch.batch_done();
@@ -234,8 +256,10 @@ impl Worker {
     fn write(&self, progress: &mut Progress, keep: usize) {
         let position = progress.taken;
         let parent = progress.saved.as_ref().map(|(_, id)| id.clone());
-        match checkpoints::write(&self.dir, &progress.trainer, position, parent, keep) {
+        let champion = progress.standing.record.champion.clone();
+        match checkpoints::write(&self.dir, &progress.trainer, position, parent, (keep, champion.as_deref())) {
             Ok(manifest) => {
+                self.crown(progress, &manifest.id);
                 metrics::checkpoint("written");
                 tracing::info!(checkpoint_id = manifest.id, position, "reward checkpoint written");
                 progress.saved = Some((position, manifest.id));

@@ -4,7 +4,7 @@ use plaudit_event::Example;
 
 use super::Trainer;
 use super::head::News;
-use crate::golden::Place;
+use crate::golden::{Golden, Place};
 use crate::{Error, GoldenReport};
 
 impl Trainer {
@@ -22,6 +22,16 @@ impl Trainer {
     #[must_use]
     pub fn golden_measured(&self) -> GoldenReport {
         self.golden.measured()
+    }
+
+    /// All that is held out.
+    pub(crate) const fn held_out(&self) -> &Golden {
+        &self.golden
+    }
+
+    /// Stands where `other` does in the log, without what lies between.
+    pub(crate) fn skip_to(&mut self, other: &Self) {
+        self.last.clone_from(&other.last);
     }
 
     /// Keeps what `example` of a held-out unit says; a new row of it only when it `counts`.

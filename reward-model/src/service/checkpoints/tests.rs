@@ -39,7 +39,7 @@ impl Subscriber for Lines {
 fn a_refused_checkpoint_is_reported_with_the_file_and_what_is_wrong_with_it() {
     let dir = tempfile::tempdir().unwrap();
     let trainer = Trainer::new(Config::default(), SEED).unwrap();
-    let written = write(dir.path(), &trainer, 1, None, 1).unwrap();
+    let written = write(dir.path(), &trainer, 1, None, (1, None)).unwrap();
     let path = dir.path().join(&written.id);
     std::fs::write(path.join("state.json"), "{}").unwrap();
     let lines = Lines::default();
@@ -64,18 +64,18 @@ fn checkpoints_of_another_log_do_not_push_out_those_of_this_one() {
     let trainer = Trainer::new(Config::default(), SEED).unwrap();
     let mut parent = None;
     for position in [100, 250, 300] {
-        parent = Some(write(dir.path(), &trainer, position, parent, 2).unwrap().id);
+        parent = Some(write(dir.path(), &trainer, position, parent, (2, None)).unwrap().id);
     }
     assert_eq!(positions(dir.path()), [300, 250]);
     // The log was replaced: training begins anew.
     let mut parent = None;
     for position in [40, 80, 120] {
-        parent = Some(write(dir.path(), &trainer, position, parent, 2).unwrap().id);
+        parent = Some(write(dir.path(), &trainer, position, parent, (2, None)).unwrap().id);
     }
     assert_eq!(positions(dir.path()), [300, 250, 120, 80]);
-    let after = write(dir.path(), &trainer, 270, parent, 2).unwrap();
+    let after = write(dir.path(), &trainer, 270, parent, (2, None)).unwrap();
     assert_eq!(positions(dir.path()), [300, 270, 120], "one that training has come past is gone");
-    write(dir.path(), &trainer, 310, Some(after.id), 2).unwrap();
+    write(dir.path(), &trainer, 310, Some(after.id), (2, None)).unwrap();
     assert_eq!(positions(dir.path()), [310, 270]);
 }
 
@@ -87,4 +87,20 @@ fn what_a_crash_left_is_swept() {
     sweep(dir.path());
     let left = |name: &str| dir.path().join(name).exists();
     assert!(!left(".tmp-reward-0123") && left(".tmp-other-0123"));
+}
+
+#[test]
+fn the_champion_outlives_newer_checkpoints() {
+    let dir = tempfile::tempdir().unwrap();
+    let trainer = Trainer::new(Config::default(), SEED).unwrap();
+    let mut parent = None;
+    let mut champion: Option<String> = None;
+    for position in [100, 200, 300, 400] {
+        let written = write(dir.path(), &trainer, position, parent, (1, champion.as_deref())).unwrap();
+        champion.get_or_insert_with(|| written.id.clone());
+        parent = Some(written.id);
+    }
+    assert_eq!(positions(dir.path()), [400, 100]);
+    write(dir.path(), &trainer, 401, parent, (0, champion.as_deref())).unwrap();
+    assert_eq!(positions(dir.path()), [401], "an erasure takes all that is older");
 }

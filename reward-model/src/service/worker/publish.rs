@@ -9,16 +9,21 @@ use super::{Progress, Worker, saved_id};
 use crate::{Drift, GoldenReport, Statistic, Trainer, metrics};
 
 impl Worker {
-    /// Publishes a scorer if one was learned since, and says where training stands.
+    /// Publishes a scorer if one was learned since and passes, and says where training stands.
     pub(super) fn publish_if_new(&self, progress: &mut Progress) {
-        let trainer = &progress.trainer;
-        if progress.published != Some(trainer.examples()) {
-            let love = trainer.predictions(Objective::LOVE);
-            self.shared.publish(trainer.snapshot(), love);
-            progress.published = Some(trainer.examples());
+        let mut has_passed = false;
+        if progress.published != Some(progress.trainer.examples()) {
+            has_passed = self.challenge(progress);
+            progress.published = Some(progress.trainer.examples());
+            self.return_if_due(progress);
         } else if self.status.borrow().position == progress.position {
             return;
         }
+        let now = self.clock.now();
+        if has_passed {
+            progress.timer.published(now);
+        }
+        let trainer = &progress.trainer;
         let objectives: BTreeMap<_, _> = trainer
             .objectives()
             .iter()
@@ -34,7 +39,8 @@ impl Worker {
         }
         metrics::suspects(trainer.suspects());
         let golden = self.golden(trainer);
-        let now = self.clock.now();
+        let challenger = progress.standing.record.status(self.config.challenger.alarm_after);
+        let freshness = progress.timer.summary();
         self.status.send_modify(|status| {
             status.examples = trainer.examples();
             status.position = progress.position;
@@ -43,8 +49,12 @@ impl Worker {
             status.drift = drift;
             status.suspects = trainer.suspects();
             status.golden = golden;
-            status.closed_through = trainer.closed_through();
-            status.published = Some(now);
+            status.challenger = challenger;
+            status.freshness = freshness;
+            if has_passed {
+                status.closed_through = trainer.closed_through();
+                status.published = Some(now);
+            }
             status.checkpoint_id = saved_id(progress);
         });
     }
