@@ -17,8 +17,8 @@ use serde::Serialize;
 use crate::challenger::Record;
 use crate::encode::ENCODER_VERSION;
 use crate::trainer::persist::CHECKPOINT_KIND;
-use crate::{ChallengerStatus, Config, Drift, Error, GoldenReport, Quality, Statistic, Trainer};
-pub use forgetting::forgetting_table;
+use crate::{ChallengerStatus, Config, ConfusablePair, Drift, Error, GoldenReport, Quality, Statistic, Trainer};
+pub use forgetting::{confusable_table, forgetting_table};
 pub use lineage::Ancestor;
 
 /// A correlation of predictions with response length beyond this, up or down, is an alarm: the model may reward length.
@@ -45,6 +45,8 @@ pub struct Card {
     pub seed: Seed,
     /// How well it and its predecessors do on what was held out, and what was forgotten.
     pub golden: GoldenReport,
+    /// Segments that are easily confused.
+    pub confusable: Vec<ConfusablePair>,
     /// What became of the models that were to serve, its predecessors and successors among them: read from beside the
     /// checkpoint, and empty where there is no such record.
     pub challengers: ChallengerStatus,
@@ -126,6 +128,7 @@ impl Card {
             encoder_version: ENCODER_VERSION,
             seed,
             golden: trainer.golden()?,
+            confusable: trainer.confusable(),
             challengers: root.map(Record::read).unwrap_or_default().status(u64::MAX),
             objectives: trainer.objectives().iter().map(objective).collect(),
             config,

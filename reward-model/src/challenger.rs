@@ -120,31 +120,27 @@ impl std::fmt::Display for Refusal {
     }
 }
 
-/// What the best model that served said of a slice.
-#[derive(Debug, Default)]
-struct Reference {
-    /// By exposure.
-    probabilities: HashMap<u64, f64>,
-}
+/// Most answers of a champion that are kept.
+const MOST_KNOWN: usize = 65_536;
 
-impl Reference {
-    fn of(&self, rows: &[Arc<GoldenRow>]) -> Vec<f64> {
-        rows.iter().map(|row| self.probabilities.get(&row.exposure).copied().unwrap_or(f64::NAN)).collect()
-    }
-}
+/// What a model said, by exposure: a row is scored once.
+type Known = HashMap<u64, f64>;
 
 /// Compares models, and remembers the best on each golden slice.
 #[derive(Debug)]
 pub(crate) struct Judge {
     config: ChallengerConfig,
     objective: Objective,
-    /// By segment and moment of the slice.
-    best: BTreeMap<(String, u64), Reference>,
+    /// What the best model that served said of a slice, by segment and moment of the slice.
+    best: BTreeMap<(String, u64), Known>,
+    champion: Known,
+    challenger: Known,
 }
 
 impl Judge {
-    pub(crate) const fn new(config: ChallengerConfig, objective: Objective) -> Self {
-        Self { config, objective, best: BTreeMap::new() }
+    pub(crate) fn new(config: ChallengerConfig, objective: Objective) -> Self {
+        let (champion, challenger) = (Known::new(), Known::new());
+        Self { config, objective, best: BTreeMap::new(), champion, challenger }
     }
 
     /// Why `challenger` must not take the place of `champion`; empty when it may.
@@ -155,6 +151,10 @@ impl Judge {
         golden: &Golden,
         seed: Seed,
     ) -> Vec<Refusal> {
+        self.challenger.clear();
+        if self.champion.len() > MOST_KNOWN {
+            self.champion.clear();
+        }
         if !self.config.enabled {
             return Vec::new();
         }
@@ -173,8 +173,8 @@ impl Judge {
         seed: Seed,
     ) -> Result<Vec<Refusal>, Error> {
         let newest: Vec<Arc<GoldenRow>> = golden.newest().cloned().collect();
-        let (before, after) =
-            (probabilities(champion, &newest, &self.objective)?, probabilities(challenger, &newest, &self.objective)?);
+        let before = answers(champion, &newest, &self.objective, &mut self.champion)?;
+        let after = answers(challenger, &newest, &self.objective, &mut self.challenger)?;
         let mut refusals = Vec::new();
         if self.is_enough(&newest) && !before.iter().any(|p| p.is_nan()) {
             if after.iter().any(|p| p.is_nan()) {
@@ -183,32 +183,30 @@ impl Judge {
             refusals.extend(self.on_newest(&newest, &before, &after, seed));
         }
         // Of a slice that is new, the champion is the best model there is.
-        self.remember(champion, golden, true)?;
+        let is_new = |slice: &&Slice| !self.best.contains_key(&key(slice));
+        let new: Vec<Slice> = golden.slices().iter().filter(is_new).cloned().collect();
+        for slice in new {
+            let scores = answers(champion, &slice.rows, &self.objective, &mut self.champion)?;
+            self.best.insert(key(&slice), known(&slice, scores));
+        }
         refusals.extend(self.on_slices(challenger, golden, seed)?);
         Ok(refusals)
     }
 
-    /// Takes `model` as the best one on the slices where it is, or only on those that are `new`.
-    pub(crate) fn remember(
-        &mut self,
-        model: &dyn RewardModel,
-        golden: &Golden,
-        is_new_only: bool,
-    ) -> Result<(), Error> {
-        for slice in golden.slices() {
-            let key = (slice.segment.clone(), slice.frozen_at);
-            let known = self.best.get(&key);
-            if known.is_some() && is_new_only {
-                continue;
-            }
-            let scores = probabilities(model, &slice.rows, &self.objective)?;
+    /// `model`, the challenger of the last comparison or the first of all, serves: on some slices it may be the best.
+    ///
+    /// # Errors
+    /// Fails when it cannot be evaluated.
+    pub(crate) fn accepted(&mut self, model: &dyn RewardModel, golden: &Golden) -> Result<(), Error> {
+        for slice in golden.slices().iter().filter(|_| self.config.enabled) {
+            let scores = answers(model, &slice.rows, &self.objective, &mut self.challenger)?;
+            let best = self.best.get(&key(slice)).and_then(|best| slice_area(&of(best, &slice.rows), &slice.rows));
             let area = slice_area(&scores, &slice.rows);
-            let best = known.and_then(|known| slice_area(&known.of(&slice.rows), &slice.rows));
             if area.is_some() && area > best {
-                let rows = slice.rows.iter().map(|row| row.exposure);
-                self.best.insert(key, Reference { probabilities: rows.zip(scores).collect() });
+                self.best.insert(key(slice), known(slice, scores));
             }
         }
+        self.champion = std::mem::take(&mut self.challenger);
         Ok(())
     }
 
@@ -247,12 +245,12 @@ impl Judge {
         refusals
     }
 
-    fn on_slices(&self, challenger: &dyn RewardModel, golden: &Golden, seed: Seed) -> Result<Vec<Refusal>, Error> {
+    fn on_slices(&mut self, challenger: &dyn RewardModel, golden: &Golden, seed: Seed) -> Result<Vec<Refusal>, Error> {
         let (mut pairs, mut losses) = (Vec::new(), Losses::default());
         for slice in golden.slices() {
-            if let Some(best) = self.reference(slice) {
-                let scores = probabilities(challenger, &slice.rows, &self.objective)?;
-                let known = best.of(&slice.rows);
+            if let Some(best) = self.best.get(&key(slice)) {
+                let scores = answers(challenger, &slice.rows, &self.objective, &mut self.challenger)?;
+                let known = of(best, &slice.rows);
                 losses.add(&slice.rows, &known, &scores);
                 pairs.push(Paired::new(&slice.rows, known, scores));
             }
@@ -276,10 +274,31 @@ impl Judge {
         }
         Ok(refusals)
     }
+}
 
-    fn reference(&self, slice: &Slice) -> Option<&Reference> {
-        self.best.get(&(slice.segment.clone(), slice.frozen_at))
-    }
+fn key(slice: &Slice) -> (String, u64) {
+    (slice.segment.clone(), slice.frozen_at)
+}
+
+fn known(slice: &Slice, scores: Vec<f64>) -> Known {
+    slice.rows.iter().map(|row| row.exposure).zip(scores).collect()
+}
+
+fn of(known: &Known, rows: &[Arc<GoldenRow>]) -> Vec<f64> {
+    rows.iter().map(|row| known.get(&row.exposure).copied().unwrap_or(f64::NAN)).collect()
+}
+
+/// What `model` says of `rows`; it is asked for those that it has not been asked for.
+fn answers(
+    model: &dyn RewardModel,
+    rows: &[Arc<GoldenRow>],
+    objective: &Objective,
+    answers: &mut Known,
+) -> Result<Vec<f64>, Error> {
+    let new: Vec<Arc<GoldenRow>> = rows.iter().filter(|row| !answers.contains_key(&row.exposure)).cloned().collect();
+    let scores = probabilities(model, &new, objective)?;
+    answers.extend(new.iter().map(|row| row.exposure).zip(scores));
+    Ok(of(answers, rows))
 }
 
 /// Log-losses on golden rows: within a slice each counts as the examples that it stands for, and all slices count alike.

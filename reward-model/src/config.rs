@@ -187,6 +187,9 @@ pub struct ReplayConfig {
     /// How strongly a drawn row is held at its stored logit under the strategy `logits`: the weight α of half the
     /// squared distance, 0 to 10.
     pub logit_weight: f64,
+    /// How many more rows the strategy `stratified` holds of segments that are easily confused with others, on top of
+    /// the one part of every segment: this many parts at the worst confusion. 0 to 10, where 0 is off.
+    pub confusable: f64,
     /// Most examples kept per objective and class, a uniform sample of all seen.
     pub capacity: usize,
     /// Past examples trained on after each new one, per objective.
@@ -201,6 +204,7 @@ impl Default for ReplayConfig {
         Self {
             strategy: ReplayStrategy::Reservoir,
             logit_weight: 0.3,
+            confusable: 0.0,
             capacity: 8_192,
             per_example: 2,
             positive_share: 0.1,
@@ -342,7 +346,7 @@ impl Config {
         ]
     }
 
-    fn numbers(&self) -> [(&'static str, f64, RangeInclusive<f64>, &'static str); 17] {
+    fn numbers(&self) -> [(&'static str, f64, RangeInclusive<f64>, &'static str); 18] {
         let (learner, calibration) = (&self.learner, &self.calibration);
         // Training computes in single precision, where smaller numbers become 0 and the largest ones infinite.
         let above_zero = (1e-6..=1e6, "1e-6 to 1e6");
@@ -367,6 +371,7 @@ impl Config {
             number("calibration.bend_drift", calibration.bend_drift, &not_negative),
             number("calibration.bend_prior", calibration.bend_prior, &not_negative),
             number("replay.positive_share", self.replay.positive_share, &share),
+            number("replay.confusable", self.replay.confusable, &(0.0..=10.0, "0 to 10")),
             number("replay.logit_weight", self.replay.logit_weight, &(0.0..=10.0, "0 to 10")),
             number("learner.rewarm", learner.rewarm, &(1e-6..=1.0, "above 0 and at most 1")),
         ]

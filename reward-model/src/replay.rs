@@ -32,48 +32,68 @@ pub(crate) struct Class {
     pub(crate) items: VecDeque<Memory>,
     /// Examples offered and not taken back, by segment.
     pub(crate) seen: BTreeMap<Segment, u64>,
+    /// Examples held, by segment. Follows from the items.
+    held: BTreeMap<Segment, u64>,
 }
 
 impl Class {
+    pub(crate) fn of(items: VecDeque<Memory>, seen: BTreeMap<Segment, u64>) -> Self {
+        let mut held = BTreeMap::new();
+        items.iter().for_each(|item| *held.entry(item.segment).or_default() += 1);
+        Self { items, seen, held }
+    }
+
+    fn push(&mut self, memory: Memory) {
+        *self.held.entry(memory.segment).or_default() += 1;
+        self.items.push_back(memory);
+    }
+
+    /// Counts that a row of `segment` is no longer held.
+    fn let_go(&mut self, segment: Segment) {
+        if let Some(count) = self.held.get_mut(&segment) {
+            *count = count.saturating_sub(1);
+        }
+    }
+
     pub(crate) fn seen(&self) -> u64 {
         self.seen.values().sum()
     }
 
-    fn offer(&mut self, memory: Memory, config: &ReplayConfig, stream: &mut Stream) {
+    fn offer(&mut self, memory: Memory, config: &ReplayConfig, boosts: &Boosts, stream: &mut Stream) {
         let segment = memory.segment;
         *self.seen.entry(segment).or_default() += 1;
         if config.strategy == ReplayStrategy::None {
             return;
         }
         if self.items.len() < config.capacity {
-            self.items.push_back(memory);
+            self.push(memory);
             return;
         }
         match config.strategy {
             ReplayStrategy::None => {}
             ReplayStrategy::Recent => {
-                self.items.pop_front();
-                self.items.push_back(memory);
+                if let Some(oldest) = self.items.pop_front() {
+                    self.let_go(oldest.segment);
+                }
+                self.push(memory);
             }
             ReplayStrategy::Reservoir | ReplayStrategy::Logits => {
                 let place = stream.random_range(0..self.seen());
                 self.replace(usize::try_from(place).ok(), memory);
             }
-            ReplayStrategy::Stratified => self.offer_to_segment(memory, stream),
+            ReplayStrategy::Stratified => self.offer_to_segment(memory, boosts, stream),
         }
     }
 
-    /// Takes the place of a row of the segment with the most rows, or, where that is its own, of one of its own as in a
+    /// Takes the place of a row of the segment with the most rows (each divided by the segment's boost), or, where that is its own, of one of its own as in a
     /// uniform sample of the segment.
-    fn offer_to_segment(&mut self, memory: Memory, stream: &mut Stream) {
-        let mut held: BTreeMap<Segment, u64> = BTreeMap::new();
-        for item in &self.items {
-            *held.entry(item.segment).or_default() += 1;
-        }
-        let own = held.get(&memory.segment).copied().unwrap_or(0);
-        let largest = held.iter().max_by_key(|(segment, count)| (**count, std::cmp::Reverse(**segment)));
-        let Some((largest, most)) = largest.map(|(segment, count)| (*segment, *count)) else { return };
-        let (segment, place) = if own < most {
+    fn offer_to_segment(&mut self, memory: Memory, boosts: &Boosts, stream: &mut Stream) {
+        let level = |segment: Segment, count: u64| count as f64 / boosts.get(&segment).copied().unwrap_or(1.0);
+        let own = level(memory.segment, self.held(memory.segment));
+        let levels = self.held.iter().map(|(segment, count)| (level(*segment, *count), *segment, *count));
+        let largest = levels.max_by(|(a, first, _), (b, second, _)| a.total_cmp(b).then(second.cmp(first)));
+        let Some((highest, largest, most)) = largest else { return };
+        let (segment, place) = if own < highest {
             (largest, stream.random_range(0..most))
         } else {
             let seen = self.seen.get(&memory.segment).copied().unwrap_or(1);
@@ -86,7 +106,9 @@ impl Class {
 
     fn replace(&mut self, place: Option<usize>, memory: Memory) {
         if let Some(slot) = place.and_then(|at| self.items.get_mut(at)) {
-            *slot = memory;
+            let (segment, gone) = (memory.segment, std::mem::replace(slot, memory).segment);
+            *self.held.entry(segment).or_default() += 1;
+            self.let_go(gone);
         }
     }
 
@@ -97,7 +119,11 @@ impl Class {
     fn forget(&mut self, exposure: u64, segment: Segment) -> bool {
         let found = self.items.iter().position(|item| item.exposure == exposure);
         let segment = match found {
-            Some(at) => self.items.remove(at).map_or(segment, |item| item.segment),
+            Some(at) => {
+                let held = self.items.remove(at).map_or(segment, |item| item.segment);
+                self.let_go(held);
+                held
+            }
             None if self.seen() <= self.items.len() as u64 => return false,
             None => segment,
         };
@@ -116,20 +142,27 @@ impl Class {
                 *count = count.saturating_sub(1);
             }
         }
-        self.items.retain(|item| !is_gone(item));
+        let mut kept = std::mem::take(&mut self.items);
+        kept.retain(|item| !is_gone(item));
+        *self = Self::of(kept, std::mem::take(&mut self.seen));
         removed
     }
 
-    fn held(&self, segment: Segment) -> usize {
-        self.items.iter().filter(|item| item.segment == segment).count()
+    fn held(&self, segment: Segment) -> u64 {
+        self.held.get(&segment).copied().unwrap_or(0)
     }
 }
+
+/// How many times as many rows as others a segment may hold; 1 where there is nothing.
+pub(crate) type Boosts = BTreeMap<Segment, f64>;
 
 /// The remembered examples of one objective.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Replay {
     pub(crate) positives: Class,
     pub(crate) negatives: Class,
+    /// Of segments that are easily confused with others.
+    pub(crate) boosts: Boosts,
 }
 
 /// A row drawn from the memory.
@@ -147,7 +180,8 @@ impl Replay {
     }
 
     pub(crate) fn offer(&mut self, memory: Memory, config: &ReplayConfig, stream: &mut Stream) {
-        self.class(memory.label).offer(memory, config, stream);
+        let class = if memory.label >= 0.5 { &mut self.positives } else { &mut self.negatives };
+        class.offer(memory, config, &self.boosts, stream);
     }
 
     /// Forgets an example of `segment` that was offered with `label`; `false` when it was not.
@@ -324,6 +358,40 @@ mod tests {
         assert!(replay.forget(kept, 0, 0.0));
         assert_eq!((replay.negatives.seen(), replay.negatives.items.len()), (9_498, 399));
         assert_eq!(replay.positives.seen(), 500, "the other class is not looked at");
+    }
+
+    fn of_segment(exposure: u64, segment: Segment) -> Memory {
+        Memory { segment, ..memory(exposure, 0.0) }
+    }
+
+    #[test]
+    fn counts_of_segments_follow_every_change_and_boosted_segments_hold_more() {
+        let mut stream = Seed::new(1).stream("replay");
+        let stratified = ReplayConfig { strategy: ReplayStrategy::Stratified, ..room(120) };
+        let mut replay = Replay::default();
+        let fill = |replay: &mut Replay, stream: &mut Stream| {
+            for i in 0..3_000 {
+                // Segments 0, 1 and 2 with shares of 80, 10 and 10 %.
+                let segment = [0, 0, 0, 0, 0, 0, 0, 0, 1, 2][i as usize % 10];
+                replay.offer(of_segment(i, segment), &stratified, stream);
+            }
+        };
+        fill(&mut replay, &mut stream);
+        let held = |replay: &Replay| [0, 1, 2].map(|segment| replay.negatives.held(segment));
+        assert_eq!(held(&replay), [40, 40, 40], "an equal share each");
+        let counted = |replay: &Replay| {
+            let items = &replay.negatives.items;
+            [0, 1, 2].map(|segment| items.iter().filter(|item| item.segment == segment).count() as u64)
+        };
+        let kept: Vec<u64> = replay.negatives.items.iter().take(30).map(|item| item.exposure).collect();
+        replay.erase(&kept.iter().copied().take(20).collect());
+        kept.iter().skip(20).for_each(|exposure| assert!(replay.forget(*exposure, 0, 0.0)));
+        assert_eq!(held(&replay), counted(&replay));
+        assert_eq!(held(&replay).iter().sum::<u64>(), 90);
+
+        let mut boosted = Replay { boosts: Boosts::from([(1, 4.0)]), ..Replay::default() };
+        fill(&mut boosted, &mut stream);
+        assert_eq!((held(&boosted), counted(&boosted)), ([20, 80, 20], [20, 80, 20]));
     }
 
     #[test]

@@ -19,6 +19,7 @@ use crate::golden::{Golden, Place};
 use crate::guard::{Guard, Verdict};
 use crate::hash_model::HashModel;
 use crate::linear::Rates;
+use crate::prototypes::Prototypes;
 use crate::segments::{Segment, Segments};
 use crate::unit_cap::UnitCap;
 use crate::{Config, Drift, Error, Prediction, Quality, Row, Statistic};
@@ -74,6 +75,7 @@ pub struct Trainer {
     units: UnitCap,
     guard: Guard,
     golden: Golden,
+    prototypes: Prototypes,
     examples: u64,
     last: Option<Taken>,
     closed_through: Option<Timestamp>,
@@ -122,6 +124,7 @@ impl Trainer {
             units: UnitCap::default(),
             guard: Guard::default(),
             golden: Golden::default(),
+            prototypes: Prototypes::default(),
             examples: 0,
             last: None,
             closed_through: None,
@@ -287,6 +290,7 @@ impl Trainer {
         report.capped += u64::from(teaches && !within);
         report.suspect += u64::from(within && !believed);
         if admitted {
+            self.note_prototype(example, lesson.segment, &lesson.features);
             report.trained += 1;
             let closed = (example.revision == 0).then_some(example.ts);
             self.closed_through = self.closed_through.max(closed);

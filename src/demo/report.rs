@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use plaudit_policy::tripwire::UNSOLICITED_CLOSING;
-use plaudit_reward_model::quality;
+use plaudit_reward_model::{Freshness, quality};
 use plaudit_serving::readout::{ExperimentReadout, VariantReadout};
 use plaudit_serving::rollout::{Rollout, Stage};
 use plaudit_simulator::{Driver, Record};
@@ -102,6 +102,8 @@ pub(crate) struct Lag {
     pub(crate) window_to_weights: Option<f64>,
     /// From there to its first answer to a user.
     pub(crate) weights_to_serving: Option<f64>,
+    /// From the close of a window to weights of the reward model that used it, and where that time goes.
+    pub(crate) window_to_reward: Option<Freshness>,
 }
 
 /// The fate of every event: `received = accepted + duplicate + rejected + quarantined + unavailable`.
@@ -195,7 +197,7 @@ impl Report {
             reward_model: driver.with_record(|record| reward_quality(app, record)),
             promotions: promotions(&rollout),
             refusals: refusals(&rollout),
-            lag_seconds: lag(candidates.last(), sightings),
+            lag_seconds: lag(app, candidates.last(), sightings),
             conservation: Conservation {
                 received: totals.received,
                 accepted: totals.accepted,
@@ -281,12 +283,13 @@ fn refusals(rollout: &Rollout) -> Vec<Refusal> {
         .collect()
 }
 
-fn lag(candidate: Option<&CandidateSummary>, sightings: &Sightings) -> Lag {
+fn lag(app: &App, candidate: Option<&CandidateSummary>, sightings: &Sightings) -> Lag {
     let seconds = |millis: i64| millis as f64 / 1_000.0;
     let trained = candidate.map(|c| seconds(c.trained.millis_since(c.newest_example)));
     let served = candidate.and_then(|c| {
         let first = sightings.first_served.iter().find(|(policy, _)| *policy == c.policy_id)?;
         Some(seconds(first.1.millis_since(c.trained)))
     });
-    Lag { window_to_weights: trained, weights_to_serving: served }
+    let window_to_reward = app.reward.as_ref().and_then(|reward| reward.status().freshness);
+    Lag { window_to_weights: trained, weights_to_serving: served, window_to_reward }
 }

@@ -1,9 +1,9 @@
-//! The forgetting matrix as text.
+//! The forgetting matrix, and what may be the cause of it, as text.
 
 use std::fmt::{Result, Write};
 
 use super::markdown::{cell, number};
-use crate::{FORGETTING_ALARM, GoldenReport, Measurement};
+use crate::{CONFUSABLE, ConfusablePair, FORGETTING_ALARM, GoldenReport, Measurement};
 
 /// Most earlier models that are shown.
 const MOST_ROWS: usize = 12;
@@ -58,4 +58,29 @@ fn write(text: &mut String, report: &GoldenReport) -> Result {
 fn shown(matrix: &[Measurement]) -> impl Iterator<Item = &Measurement> {
     let from = matrix.len().saturating_sub(MOST_ROWS - 1).max(1);
     matrix.iter().take(1).chain(matrix.iter().skip(from))
+}
+
+/// Pairs of segments that are easily confused, as a table in Markdown.
+#[must_use]
+pub fn confusable_table(pairs: &[ConfusablePair]) -> String {
+    let mut text = String::new();
+    write_pairs(&mut text, pairs).expect("a string takes everything");
+    text
+}
+
+fn write_pairs(text: &mut String, pairs: &[ConfusablePair]) -> Result {
+    if pairs.is_empty() {
+        return writeln!(text, "None: where responses look alike, the same is loved.");
+    }
+    writeln!(
+        text,
+        "Responses look alike (closeness 1: the same), and something else is loved (agreement -1: the opposite);"
+    )?;
+    writeln!(text, "confusion of at least {CONFUSABLE}. What is learned of one is wrong in the other.\n")?;
+    writeln!(text, "| segment | and | closeness | agreement | confusion |\n|---|---|---|---|---|")?;
+    for pair in pairs {
+        let (a, b) = (cell(&pair.a), cell(&pair.b));
+        writeln!(text, "| {a} | {b} | {:.3} | {:.3} | {:.3} |", pair.closeness, pair.agreement, pair.confusion)?;
+    }
+    Ok(())
 }

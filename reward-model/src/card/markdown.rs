@@ -14,6 +14,7 @@ pub(super) fn write(card: &Card) -> String {
         write_quality(&mut text, card)?;
         write_drift(&mut text, card)?;
         writeln!(text, "## Forgetting\n\n{}", super::forgetting_table(&card.golden))?;
+        writeln!(text, "## Segments easily confused\n\n{}", super::confusable_table(&card.confusable))?;
         write_challengers(&mut text, card)?;
         write_training(&mut text, card)?;
         text.write_str(USE)

@@ -4,8 +4,11 @@ use plaudit_event::Example;
 
 use super::Trainer;
 use super::head::News;
+use crate::encode::Features;
 use crate::golden::{Golden, Place};
-use crate::{Error, GoldenReport};
+use crate::replay::Boosts;
+use crate::segments::Segment;
+use crate::{ConfusablePair, Error, GoldenReport, ReplayStrategy};
 
 impl Trainer {
     /// How well the present model and earlier ones do on what was never trained on, and what was forgotten; without
@@ -49,8 +52,32 @@ impl Trainer {
         }
     }
 
+    /// Pairs of segments that are easily confused: responses look alike, and users love the opposite.
+    #[must_use]
+    pub fn confusable(&self) -> Vec<ConfusablePair> {
+        self.prototypes.confusable(self.segments.names())
+    }
+
+    /// Adds what `example` says of its segment. Corrections do not count.
+    pub(super) fn note_prototype(&mut self, example: &Example, segment: Segment, features: &Features) {
+        if let News::First(label) = News::of(example, &self.config.golden.objective) {
+            self.prototypes.add(segment, label.value >= 0.5, features);
+        }
+    }
+
+    /// Gives segments that are easily confused more of the memory.
+    fn boost(&mut self) {
+        let most = self.config.replay.confusable;
+        if most > 0.0 && self.config.replay.strategy == ReplayStrategy::Stratified {
+            let boost = |(segment, confusion): (Segment, f64)| (segment, 1.0 + most * confusion);
+            let boosts: Boosts = self.prototypes.worst().into_iter().map(boost).collect();
+            self.heads.iter_mut().for_each(|head| head.replay.boosts.clone_from(&boosts));
+        }
+    }
+
     /// Freezes what has come together, and judges the model on all slices.
     pub(super) fn judge(&mut self) {
+        self.boost();
         self.golden.freeze(self.examples, self.segments.names(), &self.config.golden);
         if self.golden.slices().is_empty() {
             return;

@@ -17,7 +17,8 @@ use serde::{Deserialize, Serialize};
 use super::{Taken, Trainer};
 use crate::encode::{ENCODER_VERSION, Encoder};
 use crate::hash_model::HashModel;
-use crate::replay::Replay;
+use crate::prototypes::Prototypes;
+use crate::replay::{Boosts, Replay};
 use crate::segments::Segments;
 use crate::{Config, Error};
 use tensors::{Reader, Writer};
@@ -36,6 +37,7 @@ const OPTIMIZER: &str = "optimizer.safetensors";
 const REPLAY: &str = "replay.safetensors";
 const GUARD: &str = "guard.safetensors";
 const GOLDEN: &str = "golden.json";
+const PROTOTYPES: &str = "prototypes.json";
 const QUALITY: &str = "quality.safetensors";
 
 /// The part of the state that is whole numbers and names.
@@ -122,6 +124,7 @@ impl Trainer {
             (REPLAY, replay.finish()?),
             (QUALITY, quality.finish()?),
             (GUARD, guard::write(&self.guard)?),
+            (PROTOTYPES, prototypes(self)),
             (GOLDEN, serde_json::to_vec(&self.golden).expect("only finite numbers")),
         ];
         Ok(Draft {
@@ -165,6 +168,8 @@ impl Trainer {
         trainer.guard = guard::read(&Reader::open(checkpoint, GUARD)?)?
             .ok_or_else(|| mismatch("the counts of the guard are damaged"))?;
         trainer.golden = parse(checkpoint, GOLDEN)?;
+        let (prototypes, boosts): (Prototypes, Boosts) = parse(checkpoint, PROTOTYPES)?;
+        trainer.prototypes = prototypes;
         let hashes = replay.u64s("units.hash")?;
         let counts = replay.u32s("units.count")?;
         trainer.units.counts = hashes.into_iter().zip(counts).collect();
@@ -184,6 +189,7 @@ impl Trainer {
             head.replay = Replay {
                 positives: replay.class(&format!("{objective}.positives"))?,
                 negatives: replay.class(&format!("{objective}.negatives"))?,
+                boosts: boosts.clone(),
             };
             head.window = quality::read_window(&quality, objective, &found.predicted)?;
             head.drift = quality::read_drift(&quality, objective)?
@@ -217,6 +223,12 @@ impl HashModel {
         let encoder = Encoder::new(&config.encoder);
         Ok(Self::new(config.objectives.into(), encoder, heads, state.examples))
     }
+}
+
+/// What segments look like, and how much of the memory each gets since it was looked at last.
+fn prototypes(trainer: &Trainer) -> Vec<u8> {
+    let boosts = trainer.heads.first().map(|head| &head.replay.boosts);
+    serde_json::to_vec(&(&trainer.prototypes, boosts.cloned().unwrap_or_default())).expect("only finite numbers")
 }
 
 fn read_state(checkpoint: &Checkpoint) -> Result<State, Error> {

@@ -64,6 +64,8 @@ fn without_replay_earlier_domains_are_seen_to_be_forgotten_and_the_card_says_so(
     let (lost, much) = forgetting(ReplayStrategy::None);
     println!("forgetting with a reservoir {little:.3}, without replay {much:.3}");
     assert!(little < 0.05 && much > 0.1, "{little} and {much}");
+    let pairs = kept.confusable();
+    assert!(!pairs.is_empty() && pairs.iter().all(|pair| pair.a != pair.b), "phrases mean something else: {pairs:?}");
     assert!(!kept.golden().unwrap().alarm && lost.golden().unwrap().alarm);
 
     let root = tempfile::tempdir().unwrap();

@@ -2,7 +2,7 @@
 
 use plaudit_event::{Example, Objective, Seed};
 use plaudit_nn::checkpoint;
-use plaudit_reward_model::{Config, HashModel, RewardModel, Row, Trainer};
+use plaudit_reward_model::{Config, HashModel, ReplayStrategy, RewardModel, Row, Trainer};
 
 use crate::world;
 
@@ -133,4 +133,54 @@ fn unlabelled_examples_change_nothing_but_the_count() {
     assert_eq!((report.unlabelled, report.trained), (1, 0));
     assert_eq!(model(&trainer), before);
     assert_eq!(trainer.examples(), 101);
+}
+
+/// Examples of three segments, in one of which everybody finds helpful what nobody does elsewhere.
+fn contradicting(n: usize) -> Vec<Example> {
+    let mut examples: Vec<Example> = world::draw(n, 12, usize::MAX, 0.0).into_iter().map(|d| d.example).collect();
+    for (i, example) in examples.iter_mut().enumerate() {
+        example.attributes.insert("kind".to_owned(), ["a", "b", "c"][i % 3].into());
+        if let Some(helpful) = example.label(Objective::HELPFULNESS).filter(|_| i % 3 == 1) {
+            world::label(example, Objective::HELPFULNESS, 1.0 - helpful.value);
+        }
+    }
+    examples
+}
+
+#[test]
+fn golden_slices_and_the_memory_of_confusable_segments_go_on_exactly() {
+    let mut config = Config { metrics_window: 300, ..Config::default() };
+    config.segments.by = "kind".to_owned();
+    config.golden.objective = Objective::new(Objective::HELPFULNESS);
+    (config.golden.share, config.golden.every) = (0.2, 700);
+    (config.golden.rows, config.golden.least) = (16, 4);
+    config.replay.strategy = ReplayStrategy::Stratified;
+    (config.replay.capacity, config.replay.confusable) = (100, 4.0);
+    let examples = contradicting(6_000);
+    let new = |config: &Config| Trainer::new(config.clone(), Seed::new(5)).unwrap();
+    let mut straight = new(&config);
+    straight.step(&examples);
+    assert!(straight.golden().unwrap().slices.len() >= 6, "{:?}", straight.golden());
+    let pairs = straight.confusable();
+    let found: Vec<_> = pairs.iter().map(|pair| (pair.a.as_str(), pair.b.as_str())).collect();
+    assert!(found.contains(&("a", "b")) && found.contains(&("b", "c")) && found.len() == 2, "{pairs:?}");
+
+    let root = tempfile::tempdir().unwrap();
+    let mut first = new(&config);
+    first.step(&examples[..4_000]);
+    let written = checkpoint::write(root.path(), "reward-", &first.checkpoint(4_000, None).unwrap()).unwrap();
+    let loaded = checkpoint::load(&root.path().join(&written.id)).unwrap();
+    let mut second = Trainer::resume(&loaded, config.clone(), Seed::new(5)).unwrap();
+    second.step(&examples[4_000..]);
+    let files = |trainer: &Trainer| trainer.checkpoint(6_000, None).unwrap().files;
+    let (a, b) = (files(&straight), files(&second));
+    for (name, bytes) in &a {
+        assert_eq!(bytes, &b[name], "{name} differs");
+    }
+    assert_eq!(straight.golden().unwrap(), second.golden().unwrap());
+
+    config.replay.confusable = 0.0;
+    let mut plain = new(&config);
+    plain.step(&examples);
+    assert_ne!(files(&plain)["replay.safetensors"], a["replay.safetensors"], "the memory is another one");
 }

@@ -38,12 +38,13 @@ pub(crate) struct Arguments {
 }
 
 /// What is compared.
-const STRATEGIES: [(&str, ReplayStrategy); 5] = [
-    ("none", ReplayStrategy::None),
-    ("recent", ReplayStrategy::Recent),
-    ("reservoir", ReplayStrategy::Reservoir),
-    ("stratified", ReplayStrategy::Stratified),
-    ("logits", ReplayStrategy::Logits),
+const STRATEGIES: [(&str, ReplayStrategy, f64); 6] = [
+    ("none", ReplayStrategy::None, 0.0),
+    ("recent", ReplayStrategy::Recent, 0.0),
+    ("reservoir", ReplayStrategy::Reservoir, 0.0),
+    ("stratified", ReplayStrategy::Stratified, 0.0),
+    ("confusable", ReplayStrategy::Stratified, 4.0),
+    ("logits", ReplayStrategy::Logits, 0.0),
 ];
 
 /// Trains under every strategy and prints the table.
@@ -51,11 +52,11 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let base = arguments.files.load(Vec::new())?.reward_model;
     let mut report = Report::new(arguments.capacity);
     let progress = indicatif::ProgressBar::new(STRATEGIES.len() as u64 * arguments.seeds);
-    for (name, strategy) in STRATEGIES {
+    for (name, strategy, confusable) in STRATEGIES {
         let mut runs = Vec::new();
         for seed in 1..=arguments.seeds {
             progress.set_message(name);
-            runs.push(one(arguments, &base, strategy, Seed::new(seed))?);
+            runs.push(one(arguments, &base, (strategy, confusable), Seed::new(seed))?);
             progress.inc(1);
         }
         report.push(name, &runs);
@@ -65,12 +66,18 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 /// One pass over all domains, judged on all of them after each.
-fn one(arguments: &Arguments, base: &Config, strategy: ReplayStrategy, seed: Seed) -> anyhow::Result<Run> {
+fn one(
+    arguments: &Arguments,
+    base: &Config,
+    (strategy, confusable): (ReplayStrategy, f64),
+    seed: Seed,
+) -> anyhow::Result<Run> {
     let num = usize::from(arguments.domains);
     let domains = Domains::new(num, seed);
     let mut config = Config { objectives: vec![Objective::new(Objective::LOVE)], ..base.clone() };
     config.segments.by = "domain".to_owned();
     config.replay.strategy = strategy;
+    config.replay.confusable = confusable;
     config.replay.capacity = (arguments.capacity / 2).max(1);
     let mut trainer = Trainer::new(config, seed.derive("trainer", 0))?;
     let tests: Vec<Vec<(Example, f64)>> = (0..num).map(|n| domains.draw(n, "test", arguments.test)).collect();

@@ -5,9 +5,11 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use plaudit_event::{Example, Objective};
-use plaudit_reward_model::card::forgetting_table;
+use plaudit_reward_model::card::{confusable_table, forgetting_table};
 use plaudit_reward_model::plot::{LearningPoint, PairPoint, learning_svg, pairs_svg, reliability_svg, roc_svg};
-use plaudit_reward_model::{Estimate, GoldenReport, Quality, Report, RewardModel, Row, Trainer, quality};
+use plaudit_reward_model::{
+    ConfusablePair, Estimate, GoldenReport, Quality, Report, RewardModel, Row, Trainer, quality,
+};
 use serde::Serialize;
 
 /// Learning curves by objective.
@@ -28,6 +30,8 @@ pub(super) struct Trained {
     segments: BTreeMap<Objective, BTreeMap<String, Quality>>,
     /// On golden slices, with what was forgotten.
     golden: GoldenReport,
+    /// Segments that are easily confused.
+    confusable: Vec<ConfusablePair>,
     /// On the examples held back.
     test: BTreeMap<Objective, Report>,
 }
@@ -43,8 +47,8 @@ impl Trained {
         let objectives = trainer.objectives().iter();
         let prequential = objectives.clone().filter_map(|o| Some((o.clone(), trainer.quality(&o.0)?))).collect();
         let segments = objectives.map(|o| (o.clone(), trainer.quality_by_segment(&o.0))).collect();
-        let golden = trainer.golden()?;
-        Ok(Self { checkpoint, train_examples, test_examples, prequential, segments, golden, test })
+        let (golden, confusable) = (trainer.golden()?, trainer.confusable());
+        Ok(Self { checkpoint, train_examples, test_examples, prequential, segments, golden, confusable, test })
     }
 
     pub(super) fn checkpoint(&self) -> &str {
@@ -72,6 +76,9 @@ impl Trained {
             if let Some(r) = report.length_correlation {
                 let _ = writeln!(text, "  r with length   {r:.3}");
             }
+        }
+        if !self.confusable.is_empty() {
+            let _ = writeln!(text, "\nSegments easily confused\n\n{}", confusable_table(&self.confusable).trim_end());
         }
         let _ = writeln!(text, "\nForgetting\n\n{}", forgetting_table(&self.golden).trim_end());
         let _ = writeln!(text, "\n{}: {}, card.md, report.json, plots", out.display(), self.checkpoint);

@@ -28,6 +28,13 @@ impl Report {
             out,
             "From the close of the newest window to new weights: {trained}; from weights to the first answer: {served}"
         )?;
+        if let Some(reward) = &lag.window_to_reward {
+            let (half, most) = (reward.total.p50, reward.total.p95);
+            writeln!(
+                out,
+                "Of that, until weights of P[love] had used it: median {half:.2} s, 95 % within {most:.2} s"
+            )?;
+        }
         self.write_events(out)
     }
 

@@ -70,7 +70,7 @@ impl Worker {
         };
         let love = progress.trainer.predictions(Objective::LOVE);
         if reasons.is_empty() {
-            if let Err(error) = judge.remember(&*challenger, held_out, false) {
+            if let Err(error) = judge.accepted(&*challenger, held_out) {
                 tracing::warn!(error = describe(&error), "champion not judged on golden slices");
             }
             self.shared.publish(Some(Arc::clone(&challenger)), love);

@@ -162,7 +162,7 @@ impl Reader {
             label: labels[row],
             weight: weights[row],
         };
-        Ok(Class { items: rows.into_iter().enumerate().map(item).collect(), seen })
+        Ok(Class::of(rows.into_iter().enumerate().map(item).collect(), seen))
     }
 
     /// What is remembered of `seen` pairs.
