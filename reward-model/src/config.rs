@@ -281,7 +281,7 @@ impl Default for ServiceConfig {
     fn default() -> Self {
         Self {
             batch_examples: 256,
-            poll_ms: 200,
+            poll_ms: 50,
             publish_every: 1_024,
             checkpoint_every: 5_000,
             keep_checkpoints: 3,
