@@ -4,9 +4,13 @@
 mod command;
 
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::Path;
 
 use command::{run, succeed};
+use plaudit_datasets::Split;
+use plaudit_datasets::upworthy::synthetic;
+use plaudit_event::Seed;
 use serde_json::{Value, json};
 
 const NOUNS: [&str; 10] =
@@ -74,6 +78,9 @@ fn every_form_is_learned_and_judged_on_the_newest() {
     assert_eq!((&tally["reasons"], &tally["unused_fields"]), (&24.into(), &json!(["score_chosen"])));
     assert!(report["curves"]["love"].as_array().unwrap().len() > 20);
     assert!(std::fs::read_to_string(out.join("love.pairs.svg")).unwrap().contains("held back"));
+    let png = trained(&data, &out, &["--plot-format", "png"]);
+    assert_eq!(png["checkpoint"], report["checkpoint"]);
+    assert!(std::fs::read(out.join("love.pairs.png")).unwrap().starts_with(b"\x89PNG"));
     let card = std::fs::read_to_string(out.join("card.md")).unwrap();
     assert!(card.contains("| pairs | 90 |") && card.contains("Bradley-Terry"), "{card}");
 }
@@ -169,4 +176,60 @@ fn times_order_pairs_and_objectives_are_kept_apart() {
         assert!(quality["accuracy"]["value"].as_f64().unwrap() > 0.9, "{report:#}");
     }
     assert!(report["test"].get("love").is_none());
+}
+
+/// A file as the public sets have them: votes for `a` and `b`, gzipped.
+fn votes(path: &Path, rows: impl Iterator<Item = Value>) {
+    std::fs::create_dir_all(path.parent().expect("a folder")).expect("writable");
+    let file = std::fs::File::create(path).expect("writable");
+    let mut gzip = flate2::write::GzEncoder::new(file, flate2::Compression::fast());
+    rows.for_each(|row| writeln!(gzip, "{row}").expect("written"));
+    gzip.finish().expect("written");
+}
+
+/// Row `at`: whoever is kind wins, or loses, or there is a tie.
+fn vote(at: usize, kind_wins: bool, subset: &str) -> Value {
+    let [asked, kind, cold] = triple(at);
+    let share = if at % 10 == 9 { 0.5 } else { f64::from(u8::from(kind_wins)) };
+    json!({"prompt": asked, "a": kind, "b": cold, "p_a": share, "subset": subset})
+}
+
+#[test]
+fn the_bench_of_preferences_trains_and_judges_each_set() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path();
+    for (part, wins) in [("helpful", true), ("harmless", false)] {
+        let rows = |from: usize, n: usize| (from..from + n).map(move |at| vote(at, wins, ""));
+        votes(&data.join(format!("hh_rlhf/{part}.train.jsonl.gz")), rows(0, 90));
+        votes(&data.join(format!("hh_rlhf/{part}.test.jsonl.gz")), rows(90, 30));
+    }
+    // The subsets that try to mislead prefer whoever is not kind.
+    let bar = (0..40).map(|at| match at % 2 {
+        0 => vote(at, true, "LLMBar_Natural"),
+        _ => vote(at, false, "LLMBar_Adversarial_Neighbor"),
+    });
+    votes(&data.join("human_pairs/llmbar.test.jsonl.gz"), bar);
+    for set in ["pandalm", "autoj"] {
+        votes(&data.join(format!("human_pairs/{set}.test.jsonl.gz")), (0..20).map(|at| vote(at, true, "")));
+    }
+    for (split, tests) in [(Split::Train, 60), (Split::Test, 40)] {
+        synthetic::write(data, split, Seed::new(1), tests).unwrap();
+    }
+    let report = succeed(&["bench", "preferences", "--datasets", data.to_str().unwrap(), "--json"]);
+    let report: Value = serde_json::from_str(&report).unwrap();
+    let line = |set: &str| {
+        let lines = report["lines"].as_array().unwrap();
+        let line = lines.iter().find(|line| line["set"] == set).unwrap_or_else(|| panic!("no {set} in {report:#}"));
+        (line["pairs"].as_u64().unwrap(), line["accuracy"]["value"].as_f64().unwrap())
+    };
+    // Each tenth row is a tie, which carries no order.
+    assert!(line("hh helpful").0 == 27 && line("hh helpful").1 > 0.9, "{report:#}");
+    assert!(line("hh harmless").0 == 27 && line("hh harmless").1 > 0.9, "{report:#}");
+    assert!(line("LLMBar natural").0 == 20 && line("LLMBar natural").1 > 0.9, "{report:#}");
+    let misled = line("LLMBar adversarial, all");
+    assert!(misled.0 == 16 && misled.1 < 0.1 && misled == line("LLMBar adversarial, Neighbor"), "{report:#}");
+    assert!(line("PandaLM").1 > 0.9 && line("Auto-J").0 == 18, "{report:#}");
+    assert_eq!(report["training"][0]["pairs"], 81);
+    let picks = report["picks"].as_array().unwrap();
+    assert!(picks[0]["tests"].as_u64().unwrap() > 0 && picks[0]["lift"]["value"].is_number(), "{report:#}");
 }

@@ -81,9 +81,15 @@ fn the_guard_takes_back_what_spam_does() {
     let bench = ["bench", "spam", "--units", "10", "--seeds", "1", "--json"];
     let lines: Value = serde_json::from_str(&succeed(&bench)).unwrap();
     let area = |at: usize| lines[at]["auroc"].as_f64().unwrap();
-    assert_eq!((&lines[1]["is_guarded"], &lines[2]["is_guarded"]), (&false.into(), &true.into()));
-    assert!(area(0) - area(2) <= 0.01 && area(0) - area(1) > 0.01, "{lines:#}");
-    assert_eq!((&lines[2]["found"], &lines[2]["honest_suspected"]), (&10.into(), &0.into()));
+    let defences: Vec<(bool, bool)> = lines.as_array().unwrap()[1..]
+        .iter()
+        .map(|line| (line["is_capped"].as_bool().unwrap(), line["is_guarded"].as_bool().unwrap()))
+        .collect();
+    assert_eq!(defences, [(false, false), (true, false), (true, true)]);
+    assert!(area(0) - area(3) <= 0.01 && area(0) - area(1) > 0.01, "{lines:#}");
+    // The bound per day is beyond what ten units send.
+    assert!(area(0) - area(2) > 0.01, "{lines:#}");
+    assert_eq!((&lines[3]["found"], &lines[3]["honest_suspected"]), (&10.into(), &0.into()));
     let wrong = run(&["bench", "spam", "--share", "1.5"]);
     assert!(!wrong.status.success());
 }

@@ -24,6 +24,31 @@ def plaudit_reward(prompts, completions, **kwargs):
     return rewards
 
 
+def plaudit_principle(principle, blame=False):
+    """A reward function for one principle in words: the probability that it holds, or that it does not, for `blame`."""
+
+    def reward(prompts, completions, **kwargs):
+        rows = [_row(prompt, completion) for prompt, completion in zip(prompts, completions, strict=True)]
+        rewards = []
+        for start in range(0, len(rows), MAX_ROWS):
+            answer = _post({"rows": rows[start : start + MAX_ROWS], "principles": [principle]})
+            # Null while no reason has been learned.
+            rewards.extend(scores and scores[0]["p"] for scores in answer["principles"])
+        return [p if p is None or not blame else 1.0 - p for p in rewards]
+
+    reward.__name__ = "plaudit_" + "_".join(principle.split())
+    return reward
+
+
+def plaudit_spans(prompts, completions):
+    """Per completion its sentences, each with `start` and `end` in characters and its `score`: a dense reward."""
+    rows = [_row(prompt, completion) for prompt, completion in zip(prompts, completions, strict=True)]
+    spans = []
+    for start in range(0, len(rows), MAX_ROWS):
+        spans.extend(_post({"rows": rows[start : start + MAX_ROWS], "spans": True})["spans"])
+    return spans
+
+
 def _row(prompt, completion):
     if not isinstance(completion, str):  # Conversations come as lists of messages.
         completion = "\n".join(message["content"] for message in completion)

@@ -19,6 +19,7 @@
 mod early;
 mod emission;
 mod labels;
+mod remark;
 mod shown;
 
 use std::collections::{HashMap, VecDeque};
@@ -197,19 +198,21 @@ impl Joiner {
             return;
         }
         let is_closed = appended >= shown.close;
-        let before = is_closed.then(|| shown.labels(&self.rules));
+        let before = is_closed.then(|| shown.worth(&self.rules));
         let taken = shown.take(&reaction, &self.rules);
         self.stats.count(taken);
         let Some(before) = before else { return };
-        let labels = shown.labels(&self.rules);
-        if labels != before {
+        let after = shown.worth(&self.rules);
+        if after != before {
             shown.revision += 1;
+            let ((labels, remarks), (replaced, _)) = (after, before);
             out.push(Emission {
                 order: Order { at: appended, phase: Phase::Correction, cause: offset },
                 exposure_offset: shown.offset,
                 revision: shown.revision,
                 labels,
-                replaced: before,
+                replaced,
+                remarks,
                 closed: self.closed,
             });
         }
@@ -223,12 +226,14 @@ impl Joiner {
                 continue;
             };
             self.stats.open -= 1;
+            let (labels, remarks) = shown.worth(&self.rules);
             out.push(Emission {
                 order: Order { at: due.close, phase: Phase::Close, cause: due.offset },
                 exposure_offset: shown.offset,
                 revision: 0,
-                labels: shown.labels(&self.rules),
+                labels,
                 replaced: Labels::new(),
+                remarks,
                 closed: self.closed,
             });
         }

@@ -25,7 +25,7 @@ use totals::{Counters, Redactions};
 pub(crate) use screen::{Screen, Screened};
 
 pub(crate) use judge::CUT_BYTES;
-pub use judge::{MAX_EVENT_BYTES, MAX_ITEM_ID_BYTES, MAX_SLATE, MAX_TEXT_BYTES, MAX_TOKEN_LOGPROBS};
+pub use judge::{MAX_EVENT_BYTES, MAX_ITEM_ID_BYTES, MAX_SLATE, MAX_SPANS, MAX_TEXT_BYTES, MAX_TOKEN_LOGPROBS};
 pub use totals::Totals;
 
 /// Takes events in. Cheap to clone; all clones share one memory of ids.

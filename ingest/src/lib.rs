@@ -64,6 +64,8 @@ pub use config::{
     Quality, RateCap, Redaction, Retention, Sampling, Secret, SignalSpec, Silence, Suspicion,
 };
 pub use error::{Error, ErrorKind};
-pub use intake::{Intake, MAX_EVENT_BYTES, MAX_ITEM_ID_BYTES, MAX_SLATE, MAX_TEXT_BYTES, MAX_TOKEN_LOGPROBS, Totals};
+pub use intake::{
+    Intake, MAX_EVENT_BYTES, MAX_ITEM_ID_BYTES, MAX_SLATE, MAX_SPANS, MAX_TEXT_BYTES, MAX_TOKEN_LOGPROBS, Totals,
+};
 pub use outcome::{DeadLetter, Outcome, Reason, Refusal};
 pub use quality::{BotFilter, SALT_BYTES, SAMPLING_WEIGHT_ATTRIBUTE, Salt, UNIT_HASH_PREFIX};

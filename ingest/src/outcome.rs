@@ -51,6 +51,8 @@ reasons! {
     Value = "value",
     /// A text that is too long.
     Text = "text",
+    /// Parts of a response that are none, or too many.
+    Spans = "spans",
     /// A slate that is empty, too long, or has an unusable item.
     Slate = "slate",
     /// `chosen` points outside the slate.

@@ -17,7 +17,9 @@ use serde::Serialize;
 use crate::challenger::Record;
 use crate::encode::ENCODER_VERSION;
 use crate::trainer::persist::CHECKPOINT_KIND;
-use crate::{ChallengerStatus, Config, ConfusablePair, Drift, Error, GoldenReport, Quality, Statistic, Trainer};
+use crate::{
+    ChallengerStatus, Config, ConfusablePair, Drift, Error, GoldenReport, LearnedPrinciple, Quality, Statistic, Trainer,
+};
 pub use forgetting::{confusable_table, forgetting_table};
 pub use lineage::Ancestor;
 
@@ -50,6 +52,8 @@ pub struct Card {
     /// What became of the models that were to serve, its predecessors and successors among them: read from beside the
     /// checkpoint, and empty where there is no such record.
     pub challengers: ChallengerStatus,
+    /// Principles learned from reasons, those that most units gave first.
+    pub principles: Vec<LearnedPrinciple>,
     /// What is predicted, and how well.
     pub objectives: BTreeMap<Objective, ObjectiveCard>,
 }
@@ -130,6 +134,7 @@ impl Card {
             golden: trainer.golden()?,
             confusable: trainer.confusable(),
             challengers: root.map(Record::read).unwrap_or_default().status(u64::MAX),
+            principles: trainer.principles(),
             objectives: trainer.objectives().iter().map(objective).collect(),
             config,
         })

@@ -13,6 +13,7 @@ use crate::encode::ENCODER_VERSION;
 use crate::factors::MOST_FACTORS;
 use crate::golden::GoldenConfig;
 use crate::guard::GuardConfig;
+use crate::remarks::config::RemarkConfig;
 use crate::trainer::pairs::config::PairConfig;
 
 /// Settings of the reward model and its service.
@@ -29,6 +30,8 @@ pub struct Config {
     pub replay: ReplayConfig,
     /// Which pairs are learned again.
     pub pairs: PairConfig,
+    /// What is learned from parts of responses and from reasons.
+    pub remarks: RemarkConfig,
     /// How predictions are kept calibrated.
     pub calibration: CalibrationConfig,
     /// Which units are not believed.
@@ -57,6 +60,7 @@ impl Default for Config {
             learner: LearnerConfig::default(),
             replay: ReplayConfig::default(),
             pairs: PairConfig::default(),
+            remarks: RemarkConfig::default(),
             calibration: CalibrationConfig::default(),
             guard: GuardConfig::default(),
             golden: GoldenConfig::default(),
@@ -317,7 +321,13 @@ impl Config {
         if factors > MOST_FACTORS {
             add("learner.factors", format!("must be 0 to {MOST_FACTORS}, got {factors}"));
         }
-        let parts = [self.guard.problems(), self.pairs.problems(), self.golden.problems(), self.challenger.problems()];
+        let parts = [
+            self.guard.problems(),
+            self.pairs.problems(),
+            self.remarks.problems(),
+            self.golden.problems(),
+            self.challenger.problems(),
+        ];
         for (key, message) in parts.into_iter().flatten() {
             add(key, message);
         }
@@ -422,6 +432,8 @@ mod tests {
         wrong.metrics_window = 0;
         wrong.pairs.capacity = 0;
         wrong.pairs.per_pair = 65;
+        wrong.remarks.similarity = f64::NAN;
+        wrong.remarks.max_reasons = 0;
         wrong.max_examples_per_unit_day = 0;
         let text = wrong.check().unwrap_err().to_string();
         for problem in [
@@ -436,6 +448,8 @@ mod tests {
             "max_examples_per_unit_day: must be at least 1, got 0",
             "pairs.capacity: must be 1 to 1000000, got 0",
             "pairs.per_pair: must be 0 to 64, got 65",
+            "remarks.similarity: must be 0.1 to 1, got NaN",
+            "remarks.max_reasons: must be 1 to 10000, got 0",
         ] {
             assert!(text.contains(problem), "{problem} is not in {text}");
         }

@@ -15,8 +15,8 @@ use plaudit_event::Role;
 use crate::Row;
 use crate::config::EncoderConfig;
 use surface::DENSE;
-pub(crate) use text::mix;
-use text::{Kind, Token, hash_bytes, pair, tokens};
+use text::{Kind, Token, hash_bytes, tokens};
+pub(crate) use text::{mix, pair};
 
 /// Changes whenever the same text would give other features.
 pub(crate) const ENCODER_VERSION: u32 = 1;
@@ -160,6 +160,11 @@ fn distinct_content(tokens: &[Token], limit: usize) -> Vec<u64> {
         }
     }
     words
+}
+
+/// Hashes of up to `limit` different words of `text` that carry meaning.
+pub(crate) fn content_words(text: &str, limit: usize) -> Vec<u64> {
+    distinct_content(&tokens(text, 8 * limit), limit)
 }
 
 struct Builder {

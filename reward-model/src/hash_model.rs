@@ -8,7 +8,8 @@ use crate::calibration::Calibrator;
 use crate::encode::{Encoder, Features};
 use crate::factors::Vectors;
 use crate::learner::Network;
-use crate::{Error, RewardModel, Row, Scores};
+use crate::remarks::FrozenRemarks;
+use crate::{Error, Principle, PrincipleScore, RewardModel, Row, Scores, SpanScore};
 
 /// One head: a network and the calibration of its logits.
 #[derive(Debug, Clone)]
@@ -52,6 +53,7 @@ pub struct HashModel {
     /// `None` where no label of each class has been seen.
     heads: Vec<Option<FrozenHead>>,
     examples: u64,
+    remarks: Option<Arc<FrozenRemarks>>,
 }
 
 impl HashModel {
@@ -61,7 +63,11 @@ impl HashModel {
         heads: Vec<Option<FrozenHead>>,
         examples: u64,
     ) -> Self {
-        Self { objectives, encoder, heads, examples }
+        Self { objectives, encoder, heads, examples, remarks: None }
+    }
+
+    pub(crate) fn with_remarks(self, remarks: Arc<FrozenRemarks>) -> Self {
+        Self { remarks: Some(remarks), ..self }
     }
 
     /// How many examples it had seen.
@@ -93,6 +99,18 @@ impl RewardModel for HashModel {
 
     fn is_finite(&self) -> bool {
         self.heads.iter().flatten().all(FrozenHead::is_finite)
+    }
+
+    fn spans(&self, rows: &[Row<'_>]) -> Result<Vec<Option<Vec<SpanScore>>>, Error> {
+        Ok(rows.iter().map(|row| self.remarks.as_ref()?.spans(row)).collect())
+    }
+
+    fn principles(
+        &self,
+        rows: &[Row<'_>],
+        principles: &[Principle],
+    ) -> Result<Vec<Option<Vec<PrincipleScore>>>, Error> {
+        Ok(rows.iter().map(|row| self.remarks.as_ref()?.principles(row, principles)).collect())
     }
 
     fn score(&self, rows: &[Row<'_>]) -> Result<Vec<Scores>, Error> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use plaudit_event::{Context, Objective};
 use plaudit_nn::loss::sigmoid;
 
-use crate::Error;
+use crate::{Error, Principle, PrincipleScore, SpanScore};
 
 /// What is to be scored: a response to a context.
 #[derive(Debug, Clone, Copy)]
@@ -78,6 +78,29 @@ pub trait RewardModel: Send + Sync {
     /// Whether every weight is a number.
     fn is_finite(&self) -> bool {
         true
+    }
+
+    /// The sentences of each response, and how likely people who work on parts keep them; nothing where the model has no
+    /// such head, or nothing was learned yet. One entry per row.
+    ///
+    /// # Errors
+    /// As for [`RewardModel::score`].
+    fn spans(&self, rows: &[Row<'_>]) -> Result<Vec<Option<Vec<SpanScore>>>, Error> {
+        Ok(vec![None; rows.len()])
+    }
+
+    /// How each of `principles` fits each response, learned before or not; nothing as for [`RewardModel::spans`]. One
+    /// entry per row.
+    ///
+    /// # Errors
+    /// As for [`RewardModel::score`].
+    fn principles(
+        &self,
+        rows: &[Row<'_>],
+        principles: &[Principle],
+    ) -> Result<Vec<Option<Vec<PrincipleScore>>>, Error> {
+        let _ = principles;
+        Ok(vec![None; rows.len()])
     }
 
     /// Scores `rows`.

@@ -1,7 +1,9 @@
-//! Plots as SVG text: what a reader sees at once and a number does not say.
+//! Plots as SVG or PNG: what a reader sees at once and a number does not say.
 
+mod canvas;
 mod learning;
 mod pairs;
+mod png;
 
 use std::error::Error as StdError;
 
@@ -10,11 +12,13 @@ use plotters::prelude::*;
 
 use crate::Error;
 use crate::quality::{Reliability, RocPoint};
-pub use learning::{LearningPoint, learning_svg};
-pub use pairs::{PairPoint, pairs_svg};
+pub use canvas::PlotFormat;
+use canvas::{Canvas, load_font, pixels};
+pub use learning::{LearningPoint, learning_plot};
+pub use pairs::{PairPoint, pairs_plot};
 
-/// What the backend gives for a drawing into a string.
-type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+/// What is drawn on.
+type Area<'a> = DrawingArea<Canvas<'a>, Shift>;
 type Drawn = Result<(), Box<dyn StdError + Send + Sync>>;
 
 const BLUE_LINE: RGBColor = RGBColor(31, 99, 176);
@@ -30,8 +34,8 @@ const LABEL_SIZE: u32 = 14;
 ///
 /// # Errors
 /// Fails when a plot cannot be drawn of these numbers.
-pub fn roc_svg(title: &str, points: &[RocPoint], auroc: Option<f64>) -> Result<String, Error> {
-    draw((560, 560), |area| {
+pub fn roc_plot(format: PlotFormat, title: &str, points: &[RocPoint], auroc: Option<f64>) -> Result<Vec<u8>, Error> {
+    draw(format, (560, 560), |area| {
         let caption = auroc.map_or_else(|| title.to_owned(), |auroc| format!("{title} – AUROC {auroc:.3}"));
         let mut chart = ChartBuilder::on(area)
             .caption(caption, (FONT, TITLE_SIZE).into_font().color(&INK))
@@ -60,8 +64,8 @@ pub fn roc_svg(title: &str, points: &[RocPoint], auroc: Option<f64>) -> Result<S
 ///
 /// # Errors
 /// Fails when a plot cannot be drawn of these numbers.
-pub fn reliability_svg(title: &str, bins: &[Reliability]) -> Result<String, Error> {
-    draw((560, 700), |area| {
+pub fn reliability_plot(format: PlotFormat, title: &str, bins: &[Reliability]) -> Result<Vec<u8>, Error> {
+    draw(format, (560, 700), |area| {
         let (upper, lower) = area.split_vertically(520);
         draw_reliability(&upper, title, bins)?;
         draw_counts(&lower, bins)
@@ -131,19 +135,29 @@ fn draw_counts(area: &Area<'_>, bins: &[Reliability]) -> Drawn {
     Ok(())
 }
 
-/// Draws into an SVG of this size in pixels, on white.
-fn draw(size: (u32, u32), into: impl FnOnce(&Area<'_>) -> Drawn) -> Result<String, Error> {
-    let mut text = String::new();
-    let area = SVGBackend::with_string(&mut text, size).into_drawing_area();
-    let draw = || -> Drawn {
+/// Draws a plot of this size, on white.
+fn draw(format: PlotFormat, size: (u32, u32), into: impl FnOnce(&Area<'_>) -> Drawn) -> Result<Vec<u8>, Error> {
+    load_font()?;
+    let paint = |canvas: Canvas<'_>| -> Drawn {
+        let area = canvas.into_drawing_area();
         area.fill(&WHITE)?;
         into(&area)?;
         area.present()?;
         Ok(())
     };
-    draw().map_err(|error| Error::Plot(error.to_string()))?;
-    drop(area);
-    Ok(text)
+    let failed = |error: Box<dyn StdError + Send + Sync>| Error::Plot(error.to_string());
+    match format {
+        PlotFormat::Svg => {
+            let mut text = String::new();
+            paint(Canvas::Text(SVGBackend::with_string(&mut text, size))).map_err(failed)?;
+            Ok(text.into_bytes())
+        }
+        PlotFormat::Png => {
+            let (mut rgb, size) = pixels(size);
+            paint(Canvas::Pixels(BitMapBackend::with_buffer(&mut rgb, size))).map_err(failed)?;
+            png::encode(&rgb, size).map_err(|error| Error::Plot(error.to_string()))
+        }
+    }
 }
 
 #[cfg(test)]
@@ -152,7 +166,7 @@ mod tests {
     use crate::quality::{auroc, reliability, roc};
 
     #[test]
-    fn plots_are_svg_with_labels_and_escaped_titles() {
+    fn plots_are_svg_with_labels_and_escaped_titles_or_png() {
         let p: Vec<f64> = (0..400).map(|i| f64::from(i) / 400.0).collect();
         let y: Vec<f64> = (0..400).map(|i| f64::from(u8::from((i * 7919) % 400 < i))).collect();
         let points: Vec<LearningPoint> = (1..40)
@@ -165,12 +179,37 @@ mod tests {
             })
             .collect();
         let title = "love <b> & co";
-        let plots = [
-            ("roc", roc_svg(title, &roc(&p, &y), auroc(&p, &y)).unwrap(), "false positive rate"),
-            ("reliability", reliability_svg(title, &reliability(&p, &y)).unwrap(), "predicted probability"),
-            ("learning", learning_svg(title, &points).unwrap(), "log-loss"),
-        ];
-        for (name, svg, label) in plots {
+        let pairs: Vec<PairPoint> = points
+            .iter()
+            .map(|point| PairPoint {
+                pairs: point.examples,
+                accuracy: point.auroc.unwrap_or(0.5),
+                log_loss: point.log_loss,
+                held_out_accuracy: point.auroc.map(|area| area - 0.05),
+                held_out_log_loss: Some(point.log_loss + 0.03),
+            })
+            .collect();
+        let plots = |format| {
+            [
+                ("roc", roc_plot(format, title, &roc(&p, &y), auroc(&p, &y)).unwrap(), "false positive rate"),
+                (
+                    "reliability",
+                    reliability_plot(format, title, &reliability(&p, &y)).unwrap(),
+                    "predicted probability",
+                ),
+                ("learning", learning_plot(format, title, &points).unwrap(), "log-loss"),
+                ("pairs", pairs_plot(format, title, &pairs).unwrap(), "held back"),
+            ]
+        };
+        for (name, png, _) in plots(PlotFormat::Png) {
+            // Colours other than white are in it: text and lines.
+            assert!(png.starts_with(b"\x89PNG") && png.len() > 5_000, "{name}: {} bytes", png.len());
+            if let Some(dir) = option_env!("PLOT_DIR") {
+                std::fs::write(format!("{dir}/{name}.png"), &png).unwrap();
+            }
+        }
+        for (name, svg, label) in plots(PlotFormat::Svg) {
+            let svg = String::from_utf8(svg).unwrap();
             assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"), "{name}");
             assert!(svg.contains(label) && svg.contains("&lt;b&gt; &amp; co") && !svg.contains("NaN"), "{name}");
         }
@@ -178,10 +217,11 @@ mod tests {
 
     #[test]
     fn nothing_to_draw_is_an_empty_plot() {
-        for svg in [roc_svg("t", &[], None), reliability_svg("t", &[]), learning_svg("t", &[])] {
-            assert!(svg.unwrap().contains("</svg>"));
+        for format in [PlotFormat::Svg, PlotFormat::Png] {
+            assert!(roc_plot(format, "t", &[], None).is_ok() && reliability_plot(format, "t", &[]).is_ok());
+            assert!(learning_plot(format, "t", &[]).is_ok() && pairs_plot(format, "t", &[]).is_ok());
         }
         let broken = LearningPoint { examples: 0, auroc: None, log_loss: f64::NAN, prior_log_loss: 0.1, ece: f64::NAN };
-        assert!(learning_svg("t", &[broken; 2]).is_ok());
+        assert!(learning_plot(PlotFormat::Png, "t", &[broken; 2]).is_ok());
     }
 }

@@ -20,9 +20,10 @@ use crate::guard::{Guard, Verdict};
 use crate::hash_model::HashModel;
 use crate::linear::Rates;
 use crate::prototypes::Prototypes;
+use crate::remarks::Remarks;
 use crate::segments::{Segment, Segments};
 use crate::unit_cap::UnitCap;
-use crate::{Config, Drift, Error, Prediction, Quality, Row, Statistic};
+use crate::{Config, Drift, Error, LearnedPrinciple, Prediction, Quality, Row, Statistic};
 use head::{Head, Lesson, News};
 
 /// What a call of [`Trainer::step`] did.
@@ -71,6 +72,7 @@ pub struct Trainer {
     heads: Vec<Head>,
     stream: Stream,
     pair_stream: Stream,
+    remarks: Remarks,
     segments: Segments,
     units: UnitCap,
     guard: Guard,
@@ -120,6 +122,7 @@ impl Trainer {
             heads: heads.collect(),
             stream: seed.stream("reward/replay"),
             pair_stream: seed.stream("reward/pairs"),
+            remarks: Remarks::new(&config, seed),
             segments: Segments::new(&config.segments),
             units: UnitCap::default(),
             guard: Guard::default(),
@@ -148,7 +151,7 @@ impl Trainer {
     /// golden rows and predictions. Of the units of these rows the guard forgets its counts. What the weights have learned from them
     /// stays. Returns how many rows there were.
     pub fn erase(&mut self, exposures: &HashSet<u64>) -> u64 {
-        let mut removed = 0;
+        let mut removed = self.remarks.erase(exposures);
         let units: HashSet<u64> = self.heads.iter().flat_map(|head| head.replay.units_of(exposures)).collect();
         for unit in units {
             self.guard.forget(unit);
@@ -231,12 +234,19 @@ impl Trainer {
         head.map_or_else(Vec::new, |head| head.window.labelled().cloned().collect())
     }
 
+    /// The principles that were learned from reasons, those that most units gave first.
+    #[must_use]
+    pub fn principles(&self) -> Vec<LearnedPrinciple> {
+        self.remarks.learned(&self.config)
+    }
+
     /// The model as of now, frozen.
     #[must_use]
     pub fn snapshot(&self) -> Arc<HashModel> {
         let heads = self.heads.iter().map(Head::frozen).collect();
         let objectives = Arc::clone(&self.objectives);
-        Arc::new(HashModel::new(objectives, self.encoder.clone(), heads, self.examples))
+        let model = HashModel::new(objectives, self.encoder.clone(), heads, self.examples);
+        Arc::new(model.with_remarks(self.remarks.frozen(&self.config)))
     }
 
     fn head(&self, objective: &str) -> Option<&Head> {
@@ -254,9 +264,10 @@ impl Trainer {
         report.corrections += u64::from(example.revision > 0);
         let objectives = Arc::clone(&self.objectives);
         let news = objectives.iter().map(|objective| News::of(example, objective));
-        let teaches = news.clone().any(|news| news.label().is_some());
+        let remarks = !example.remarks.is_empty();
+        let teaches = remarks || news.clone().any(|news| news.label().is_some());
         report.unlabelled += u64::from(!teaches);
-        if news.clone().all(|news| news == News::Nothing) {
+        if !remarks && news.clone().all(|news| news == News::Nothing) {
             return;
         }
         let limit = self.config.max_examples_per_unit_day;
@@ -291,6 +302,9 @@ impl Trainer {
         report.suspect += u64::from(within && !believed);
         if admitted {
             self.note_prototype(example, lesson.segment, &lesson.features);
+            if remarks {
+                self.remarks.take(example, unit, &self.config);
+            }
             report.trained += 1;
             let closed = (example.revision == 0).then_some(example.ts);
             self.closed_through = self.closed_through.max(closed);
@@ -310,6 +324,7 @@ impl Trainer {
                 head.replay.forget_unit(unit);
             }
             self.golden.forget_unit(unit);
+            self.remarks.forget_unit(unit);
         }
         verdict == Verdict::Believed
     }

@@ -25,6 +25,9 @@ mod learning;
 #[path = "suite/pairs.rs"]
 mod pairs;
 #[cfg(test)]
+#[path = "suite/remarks.rs"]
+mod remarks;
+#[cfg(test)]
 #[path = "suite/resume.rs"]
 mod resume;
 #[cfg(test)]

@@ -40,6 +40,37 @@ pub struct RewardVersion {
 /// Scores rows: per row, in order, one entry per objective, with nothing where no label of each class was seen.
 pub type ScoreRows = Box<dyn Fn(&[ScoreRow]) -> Result<Vec<Vec<Option<ObjectiveScore>>>, Error> + Send + Sync>;
 
+/// A sentence of a response.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct SpanScore {
+    /// Its first character.
+    pub start: u32,
+    /// The character behind its last.
+    pub end: u32,
+    /// How likely people who work on parts keep it, in \[0, 1\].
+    pub score: f64,
+}
+
+/// How a principle fits a response.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct PrincipleScore {
+    /// How likely someone who comments says it of the response, in \[0, 1\].
+    pub p: f64,
+    /// Its logit.
+    pub logit: f64,
+    /// Share of the principle's words that learned principles have.
+    pub familiarity: f64,
+    /// Share of those who gave the learned principle most like it that liked the response; nothing where none is alike.
+    pub praise: Option<f64>,
+}
+
+/// One entry per row, with nothing while nothing was learned.
+pub type PerRow<T> = Vec<Option<Vec<T>>>;
+/// Scores the sentences of each response.
+pub type ScoreSpans = Box<dyn Fn(&[ScoreRow]) -> Result<PerRow<SpanScore>, Error> + Send + Sync>;
+/// Scores each response by each of the principles, in their order.
+pub type ScorePrinciples = Box<dyn Fn(&[ScoreRow], &[String]) -> Result<PerRow<PrincipleScore>, Error> + Send + Sync>;
+
 /// A reward model that does not change any more.
 pub struct Reward {
     /// What it predicts.
@@ -48,6 +79,10 @@ pub struct Reward {
     pub version: RewardVersion,
     /// How it scores.
     pub score: ScoreRows,
+    /// How it scores sentences.
+    pub spans: ScoreSpans,
+    /// How it scores by principles.
+    pub principles: ScorePrinciples,
 }
 
 /// The newest reward model; nothing before the first one.

@@ -9,10 +9,10 @@ mod source;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use plaudit_event::{Example, Objective, Seed};
 use plaudit_reward_model::card::card;
-use plaudit_reward_model::plot::LearningPoint;
+use plaudit_reward_model::plot::{LearningPoint, PlotFormat};
 use plaudit_reward_model::{Bootstrap, Config, Trainer, evaluate};
 
 use super::{Files, print};
@@ -75,12 +75,33 @@ pub(crate) struct Reward {
     /// Directory for checkpoint, card, report and plots; made when absent.
     #[arg(long)]
     out: PathBuf,
+    /// What the plots are.
+    #[arg(long, value_enum, default_value_t = Plots::Svg)]
+    plot_format: Plots,
     /// Root of all randomness.
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Print the report as one JSON object.
     #[arg(long)]
     json: bool,
+}
+
+/// What plots can be.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Plots {
+    /// Vectors, for browsers.
+    Svg,
+    /// Pixels, for everything else.
+    Png,
+}
+
+impl From<Plots> for PlotFormat {
+    fn from(plots: Plots) -> Self {
+        match plots {
+            Plots::Svg => Self::Svg,
+            Plots::Png => Self::Png,
+        }
+    }
 }
 
 /// Runs a verb of `train`.
@@ -114,7 +135,8 @@ async fn reward(arguments: &Reward) -> anyhow::Result<()> {
         let found = preferences::read(path, &Objective::new(arguments.objective.as_str()), known)?;
         let trained = pairs::train(arguments, found, setting)?;
         for (objective, points) in &trained.curves {
-            write(out, &report::file(objective, "pairs"), &report::pairs_plot(objective, points)?)?;
+            let (name, plot) = report::curve_of_pairs(objective, points, arguments.plot_format.into())?;
+            write(out, &name, &plot)?;
         }
         return finish(arguments, trained.checkpoint(), &trained, &trained.to_text(out));
     }
@@ -139,7 +161,7 @@ fn on_examples(arguments: &Reward, examples: &[Example], (config, seed): (Config
     let (curves, checkpoint) = learn(&mut trainer, course, train)?;
     let bootstrap = Bootstrap { resamples: RESAMPLES, seed: seed.derive("bootstrap", 0) };
     let reports = evaluate(&*trainer.snapshot(), test, bootstrap)?;
-    for (name, svg) in report::plots(&trainer, test, &curves)? {
+    for (name, svg) in report::plots(&trainer, test, &curves, arguments.plot_format.into())? {
         write(&arguments.out, &name, &svg)?;
     }
     Trained::new(checkpoint, train.len(), test.len(), &trainer, reports)
@@ -167,13 +189,13 @@ fn learn(trainer: &mut Trainer, mut course: Course, train: &[Example]) -> anyhow
 /// Writes card and report, and says what came of it.
 fn finish(arguments: &Reward, checkpoint: &str, trained: &impl serde::Serialize, text: &str) -> anyhow::Result<()> {
     let out = arguments.out.as_path();
-    write(out, "card.md", &card(&out.join(checkpoint))?.to_markdown())?;
+    write(out, "card.md", card(&out.join(checkpoint))?.to_markdown())?;
     let json = serde_json::to_string_pretty(trained)? + "\n";
     write(out, "report.json", &json)?;
     print(if arguments.json { &json } else { text })
 }
 
-fn write(dir: &Path, name: &str, text: &str) -> anyhow::Result<()> {
+fn write(dir: &Path, name: &str, bytes: impl AsRef<[u8]>) -> anyhow::Result<()> {
     let path = dir.join(name);
-    std::fs::write(&path, text).with_context(|| format!("failed to write `{}`", path.display()))
+    std::fs::write(&path, bytes).with_context(|| format!("failed to write `{}`", path.display()))
 }

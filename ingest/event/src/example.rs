@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{Assignment, Context, ExposureId, PolicyId, Propensity, Surface, Timestamp, UnitId};
+use crate::{Assignment, Context, ExposureId, PolicyId, Propensity, Span, Surface, Timestamp, UnitId};
 
 /// What is learned: `love`, `helpfulness`, `safety`, or a configured name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -52,6 +52,29 @@ pub struct Label {
 /// Labels by objective; an absent objective was not observed and must not be trained on.
 pub type Labels = BTreeMap<Objective, Label>;
 
+/// What was said about parts of a response, and why.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Remarks {
+    /// Parts that were changed or deleted, within the response; what else there is of it was kept.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub edited: Vec<Span>,
+    /// Parts that were copied or marked as good, within the response.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub taken: Vec<Span>,
+    /// What was written in comments and beside ratings and thumbs, oldest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<String>,
+}
+
+impl Remarks {
+    /// Whether nothing was said.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.edited.is_empty() && self.taken.is_empty() && self.reasons.is_empty()
+    }
+}
+
 /// An exposure whose attribution window closed, with what it was worth.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Example {
@@ -87,6 +110,9 @@ pub struct Example {
     /// The labels of the revision before, which `labels` replaces; empty for revision 0.
     #[serde(default, skip_serializing_if = "Labels::is_empty")]
     pub replaced: Labels,
+    /// What was said about parts of the response, and why.
+    #[serde(default, skip_serializing_if = "Remarks::is_empty")]
+    pub remarks: Remarks,
     /// When it was shown.
     pub exposure_ts: Timestamp,
     /// When this revision came about: the close of the window, or the arrival of the correction.

@@ -22,11 +22,11 @@ mod signal;
 mod time;
 mod wire;
 
-pub use example::{Example, Label, Labels, Objective};
+pub use example::{Example, Label, Labels, Objective, Remarks};
 pub use exposure::{Assignment, Context, Exposure, Impression, Message, Role, Stage, Surface, TokenLogprob};
 pub use id::{CheckpointId, ExperimentId, ExposureId, IdError, LayerId, PolicyId, SignalId, UnitId, VariantId};
 pub use reward::{Propensity, RangeError, Reward};
 pub use seed::{Seed, Stream};
-pub use signal::{Actor, Signal, SignalKind};
+pub use signal::{Actor, Signal, SignalKind, Span};
 pub use time::{Clock, ManualClock, Timestamp};
 pub use wire::{ENVELOPE_VERSION, Envelope, Event, InvalidEvent, json_schema};

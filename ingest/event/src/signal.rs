@@ -52,13 +52,15 @@ signal_kinds! {
     ThumbsDown = "thumbs_down",
     /// Another emoji; `text` holds it.
     Emoji = "emoji",
-    /// The response was copied.
+    /// The response was copied; where only parts of it were, `spans` say which.
     Copy = "copy",
+    /// A part of the response was marked as good; `spans` say which.
+    Highlight = "highlight",
     /// The response was shared.
     Share = "share",
     /// Another response was asked for.
     Regenerate = "regenerate",
-    /// The response was edited; `text` holds the result.
+    /// The response was edited; `text` holds the result, `spans` the parts that were changed or deleted.
     Edit = "edit",
     /// Time spent, `value` in seconds.
     Dwell = "dwell",
@@ -95,6 +97,15 @@ impl std::fmt::Display for SignalKind {
     }
 }
 
+/// A part of a response, in characters (Unicode scalar values) from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+pub struct Span {
+    /// The first character.
+    pub start: u32,
+    /// The character behind the last; above `start`.
+    pub end: u32,
+}
+
 /// Who reacted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -124,6 +135,9 @@ pub struct Signal {
     /// A text that belongs to the kind.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
+    /// The parts of the response that were copied, marked or edited, as it was shown; none for all of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub spans: Vec<Span>,
     /// The pipeline step it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stage: Option<Stage>,

@@ -1,7 +1,9 @@
 //! What the joiner emits.
 
-use plaudit_event::{Example, Exposure, Labels, Timestamp};
+use plaudit_event::{Example, Exposure, Labels, Remarks, Timestamp};
 use serde::{Deserialize, Serialize};
+
+use super::remark::within;
 
 /// Where an emission stands among all emissions: they leave the joiner in strictly rising order.
 ///
@@ -40,6 +42,8 @@ pub struct Emission {
     pub labels: Labels,
     /// The labels of the revision before; empty at the close.
     pub replaced: Labels,
+    /// What was said about parts of the response, and why; parts may lie beyond its end.
+    pub remarks: Remarks,
     /// Every exposure below this offset has been closed, or was one that was known already.
     pub closed: u64,
 }
@@ -51,6 +55,7 @@ impl Emission {
         let chosen = exposure.slate.into_iter().nth(exposure.chosen as usize);
         let (item_id, position, response) =
             chosen.map_or_else(Default::default, |item| (item.item_id, item.position, item.content));
+        let length = u32::try_from(response.chars().count()).unwrap_or(u32::MAX);
         Example {
             exposure_id: exposure.exposure_id,
             revision: self.revision,
@@ -66,6 +71,7 @@ impl Emission {
             attributes: exposure.attributes,
             labels: self.labels.clone(),
             replaced: self.replaced.clone(),
+            remarks: within(&self.remarks, length),
             exposure_ts: exposure.ts,
             ts: self.order.at,
         }

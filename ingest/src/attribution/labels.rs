@@ -9,10 +9,11 @@ use std::collections::{BTreeMap, HashMap};
 
 use plaudit_event::{Actor, Label, Labels, Objective, Signal, SignalKind, Surface};
 
+use super::remark::{Remark, can_remark};
 use super::shown::{Reaction, Says, Vote, item_hash};
 use crate::config::millis;
 use crate::fingerprint::Fingerprint;
-use crate::{Config, Evidence, Silence};
+use crate::{Config, Evidence, SignalSpec, Silence};
 
 /// Sums closer to 0 than this are 0: what is left of them is rounding.
 const TIE: f64 = 1e-9;
@@ -28,6 +29,8 @@ pub(super) struct Rules {
 
 struct KindRule {
     polarity: Evidence,
+    /// Whether it makes labels; else it only remarks.
+    has_objectives: bool,
     window_ms: i64,
 }
 
@@ -41,13 +44,20 @@ struct ObjectiveRule {
 
 impl Rules {
     pub(super) fn new(config: &Config) -> Self {
-        let labelling = config.signals.iter().filter(|(_, spec)| spec.enabled && !spec.objectives.is_empty());
+        let counts = |(kind, spec): &(&SignalKind, &SignalSpec)| {
+            spec.enabled && (!spec.objectives.is_empty() || can_remark(kind))
+        };
+        let labelling = config.signals.iter().filter(counts);
         let mut numbers = HashMap::new();
         let mut kinds = Vec::new();
         let mut strengths: BTreeMap<&Objective, BTreeMap<u16, f64>> = BTreeMap::new();
         for (number, (kind, spec)) in (0_u16..).zip(labelling) {
             numbers.insert(kind.clone(), number);
-            kinds.push(KindRule { polarity: spec.polarity, window_ms: millis(spec.window.unwrap_or(config.window)) });
+            kinds.push(KindRule {
+                polarity: spec.polarity,
+                has_objectives: !spec.objectives.is_empty(),
+                window_ms: millis(spec.window.unwrap_or(config.window)),
+            });
             for objective in &spec.objectives {
                 let of_objective = strengths.entry(objective).or_default();
                 of_objective.insert(number, spec.weight * spec.trust);
@@ -68,8 +78,8 @@ impl Rules {
         }
     }
 
-    /// What `signal` says; nothing when it can make no label: it is of a kind that bears on no
-    /// objective, or comes from a shadow, not from a person.
+    /// What `signal` says; nothing when it can make no label and no remark: it is of a kind that bears
+    /// on no objective and says nothing of parts or reasons, or comes from a shadow, not from a person.
     pub(super) fn reaction(&self, signal: &Signal) -> Option<Reaction> {
         if signal.actor == Actor::Shadow {
             return None;
@@ -80,9 +90,14 @@ impl Rules {
                 ts: signal.ts,
                 item: None,
                 says: Says::Retract,
+                remark: None,
             });
         }
         let kind = *self.numbers.get(&signal.kind)?;
+        let remark = Remark::of(signal);
+        if remark.is_none() && !self.kinds[usize::from(kind)].has_objectives {
+            return None;
+        }
         let vote = match self.kinds[usize::from(kind)].polarity {
             Evidence::Positive => 1.0,
             Evidence::Negative => -1.0,
@@ -95,6 +110,7 @@ impl Rules {
             ts: signal.ts,
             item: signal.item_id.as_deref().map(item_hash),
             says: Says::Vote { kind, vote },
+            remark,
         })
     }
 

@@ -1,9 +1,12 @@
 //! The compact state of one exposure.
 
-use plaudit_event::{Exposure, Labels, Surface, Timestamp};
+use std::sync::Arc;
+
+use plaudit_event::{Exposure, Labels, Remarks, Surface, Timestamp};
 use serde::Deserialize;
 
 use super::labels::Rules;
+use super::remark::{self, Remark};
 use crate::fingerprint::Fingerprint;
 
 /// An exposure: when it closes, and what was said about it.
@@ -18,14 +21,15 @@ pub(super) struct Shown {
     votes: Vec<Vote>,
 }
 
-/// What a signal says, without the words.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// What a signal says; of its words only those that an example keeps.
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Reaction {
     /// The signal; for a retraction, the signal taken back.
     pub(super) id: Fingerprint,
     pub(super) ts: Timestamp,
     pub(super) item: Option<u64>,
     pub(super) says: Says,
+    pub(super) remark: Option<Arc<Remark>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -50,7 +54,7 @@ pub(super) enum Taken {
 }
 
 /// One signal that counts, or that is known not to.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Vote {
     id: Fingerprint,
     pub(super) ts: Timestamp,
@@ -58,6 +62,7 @@ pub(super) struct Vote {
     pub(super) vote: f32,
     /// Retracted, perhaps before it came.
     pub(super) is_retracted: bool,
+    pub(super) remark: Option<Arc<Remark>>,
 }
 
 impl Shown {
@@ -97,12 +102,14 @@ impl Shown {
         if self.votes.len() >= rules.max_signals {
             return Taken::OverLimit;
         }
-        self.votes.push(Vote { id: reaction.id, ts: reaction.ts, kind, vote, is_retracted });
+        let (id, ts, remark) = (reaction.id, reaction.ts, reaction.remark.clone());
+        self.votes.push(Vote { id, ts, kind, vote, is_retracted, remark });
         Taken::Counts
     }
 
-    pub(super) fn labels(&self, rules: &Rules) -> Labels {
-        rules.labels(self.surface, &self.votes)
+    /// Labels and remarks as they are now.
+    pub(super) fn worth(&self, rules: &Rules) -> (Labels, Remarks) {
+        (rules.labels(self.surface, &self.votes), remark::remarks(&self.votes))
     }
 }
 

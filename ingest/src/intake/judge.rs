@@ -17,7 +17,7 @@ use crate::quality::{BotFilter, BotRules, Cleaner, Facts, Hits, Sampler, Witness
 
 use decode::{fill_time, not_accepted, open_envelope, shape, too_large, wrap};
 
-pub use limits::{MAX_EVENT_BYTES, MAX_ITEM_ID_BYTES, MAX_SLATE, MAX_TEXT_BYTES, MAX_TOKEN_LOGPROBS};
+pub use limits::{MAX_EVENT_BYTES, MAX_ITEM_ID_BYTES, MAX_SLATE, MAX_SPANS, MAX_TEXT_BYTES, MAX_TOKEN_LOGPROBS};
 
 /// What is kept of an event that is too large to keep.
 pub(crate) const CUT_BYTES: usize = 64 << 10;

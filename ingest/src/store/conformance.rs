@@ -68,6 +68,7 @@ fn signal(id: &str) -> Signal {
         kind: SignalKind::Custom("saved".into()),
         value: Some(0.3),
         text: None,
+        spans: Vec::new(),
         stage: None,
         op: None,
         actor: Actor::User,
@@ -95,6 +96,7 @@ fn example(id: &str, revision: u32, exposure_ts: i64) -> Example {
         attributes: serde_json::Map::new(),
         labels: BTreeMap::from([(Objective::new("love"), label)]),
         replaced: Default::default(),
+        remarks: Default::default(),
         exposure_ts: at(exposure_ts),
         ts: at(exposure_ts + 10),
     }

@@ -1,6 +1,6 @@
 //! The joiner, against hand-written cases.
 
-use plaudit_event::{Actor, Label, Labels, Objective, SignalId, SignalKind};
+use plaudit_event::{Actor, Label, Labels, Objective, SignalId, SignalKind, Span};
 use plaudit_ingest::Config;
 use plaudit_ingest::attribution::{Emission, ExposureHead, Joiner, Phase};
 
@@ -204,4 +204,50 @@ fn signals_wait_for_so_many_exposures_and_the_oldest_go_first() {
     joiner.advance(at(200), &mut out);
     let loves: Vec<_> = summary(&out).into_iter().map(|(_, _, love, _)| love).collect();
     assert_eq!(loves, [Some(1.0), Some(0.0), Some(1.0)]);
+}
+
+/// A signal with parts of the response or a text.
+fn remarked(appended: i64, id: &str, kind: SignalKind, spans: &[(u32, u32)], text: Option<&str>) -> (i64, Event) {
+    let mut signal = signal(id, "e", kind, appended);
+    signal.spans = spans.iter().map(|(start, end)| Span { start: *start, end: *end }).collect();
+    signal.text = text.map(str::to_owned);
+    (appended, Event::Signal(signal))
+}
+
+fn ranges(spans: &[Span]) -> Vec<(u32, u32)> {
+    spans.iter().map(|span| (span.start, span.end)).collect()
+}
+
+#[test]
+fn parts_and_reasons_are_in_the_example_oldest_first_and_within_the_response() {
+    // The response is `second of e`, 11 characters.
+    let events = [
+        shown(100, "e"),
+        remarked(104, "s3", SignalKind::Comment, &[], Some("  too short ")),
+        remarked(101, "s1", SignalKind::Copy, &[(0, 6)], None),
+        remarked(102, "s2", SignalKind::Edit, &[(7, 9), (10, 40), (50, 60)], Some("second by f")),
+        remarked(103, "s4", SignalKind::ThumbsDown, &[], Some("wrong")),
+        remarked(105, "s5", SignalKind::Highlight, &[(7, 9)], None),
+        remarked(106, "s6", SignalKind::Comment, &[], Some("taken back")),
+        taken_back(107, "r", "s6"),
+        remarked(108, "s7", SignalKind::Copy, &[], Some("not a reason")),
+    ];
+    let out = run(&events, 300);
+    assert_eq!(summary(&out), [(0, 160, Some(0.0), Some(0.0))]);
+    let example = out[0].example(exposure("e", 100));
+    assert_eq!(ranges(&example.remarks.edited), [(7, 9), (10, 11)]);
+    assert_eq!(ranges(&example.remarks.taken), [(0, 6), (7, 9)]);
+    assert_eq!(example.remarks.reasons, ["wrong", "too short"]);
+}
+
+#[test]
+fn a_late_remark_makes_a_correction_even_where_no_label_changes() {
+    let out = run(&[shown(100, "e"), remarked(170, "s", SignalKind::Comment, &[], Some("so kind"))], 300);
+    // It happened after the window, and is no part of the example.
+    assert_eq!(summary(&out), [(0, 160, Some(0.0), None)]);
+    let mut late = signal("s", "e", SignalKind::Comment, 140);
+    late.text = Some("so kind".to_owned());
+    let out = run(&[shown(100, "e"), (170, Event::Signal(late))], 300);
+    assert_eq!(summary(&out), [(0, 160, Some(0.0), None), (1, 170, Some(0.0), None)]);
+    assert!(out[0].remarks.is_empty() && out[1].remarks.reasons == ["so kind"]);
 }

@@ -17,7 +17,6 @@ const MEMORY: i64 = OPEN + CORRECTION;
 
 /// A record of the log, without its offset.
 #[derive(Debug, Clone)]
-#[expect(clippy::large_enum_variant, reason = "a history is short")]
 pub(crate) enum Event {
     Exposure(Exposure),
     Signal(Signal),

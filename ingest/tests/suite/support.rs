@@ -73,6 +73,7 @@ pub(crate) fn signal(id: &str, exposure: &str, kind: SignalKind, ts: i64) -> Sig
         kind,
         value: None,
         text: None,
+        spans: Vec::new(),
         stage: None,
         op: None,
         actor: Actor::User,

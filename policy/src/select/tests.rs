@@ -21,6 +21,7 @@ fn example(exposure: u32, item: &str, revision: u32, label: Option<f32>) -> Exam
         attributes,
         labels: labels.into_iter().collect(),
         replaced: Default::default(),
+        remarks: Default::default(),
         exposure_ts: Timestamp::from_millis(0),
         ts: Timestamp::from_millis(0),
     }

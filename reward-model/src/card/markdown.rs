@@ -16,6 +16,7 @@ pub(super) fn write(card: &Card) -> String {
         writeln!(text, "## Forgetting\n\n{}", super::forgetting_table(&card.golden))?;
         writeln!(text, "## Segments easily confused\n\n{}", super::confusable_table(&card.confusable))?;
         write_challengers(&mut text, card)?;
+        write_principles(&mut text, card)?;
         write_training(&mut text, card)?;
         text.write_str(USE)
     };
@@ -115,6 +116,20 @@ fn write_challengers(text: &mut String, card: &Card) -> Result {
     writeln!(text, "The newest refusal, {at}, of a model of {examples} examples against one of {champion}:\n")?;
     for reason in &last.reasons {
         writeln!(text, "- {reason}")?;
+    }
+    writeln!(text)
+}
+
+/// Nothing where none was learned.
+fn write_principles(text: &mut String, card: &Card) -> Result {
+    if card.principles.is_empty() {
+        return Ok(());
+    }
+    writeln!(text, "## Principles\n\nReasons that several units gave and agree on.\n")?;
+    writeln!(text, "| reason | units | share that liked the response |\n|---|---|---|")?;
+    for principle in &card.principles {
+        let said = if principle.text.is_empty() { "(erased)".to_owned() } else { cell(&principle.text) };
+        writeln!(text, "| {said} | {} | {} |", principle.units, number(principle.praise))?;
     }
     writeln!(text)
 }

@@ -112,7 +112,7 @@ pub(crate) fn mix(mut x: u64) -> u64 {
 }
 
 /// A hash of two hashes that depends on their order.
-pub(super) fn pair(a: u64, b: u64) -> u64 {
+pub(crate) fn pair(a: u64, b: u64) -> u64 {
     mix(a.rotate_left(23) ^ b.wrapping_mul(0x9e37_79b9_7f4a_7c15))
 }
 

@@ -26,6 +26,7 @@ fn example(number: u32) -> Example {
         attributes: serde_json::Map::new(),
         labels: Labels::new(),
         replaced: Labels::new(),
+        remarks: Default::default(),
         exposure_ts: Timestamp::from_millis(0),
         ts: Timestamp::from_millis(0),
     }

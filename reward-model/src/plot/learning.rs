@@ -5,7 +5,7 @@ use std::ops::Range;
 use plotters::prelude::*;
 use serde::Serialize;
 
-use super::{Area, BLUE_LINE, Drawn, FONT, GRID, INK, LABEL_SIZE, ORANGE_LINE, PALE, TITLE_SIZE, draw};
+use super::{Area, BLUE_LINE, Drawn, FONT, GRID, INK, LABEL_SIZE, ORANGE_LINE, PALE, PlotFormat, TITLE_SIZE, draw};
 use crate::{Error, Quality};
 
 /// Quality after some examples.
@@ -37,8 +37,8 @@ impl LearningPoint {
 ///
 /// # Errors
 /// Fails when a plot cannot be drawn of these numbers.
-pub fn learning_svg(title: &str, points: &[LearningPoint]) -> Result<String, Error> {
-    draw((720, 760), |area| {
+pub fn learning_plot(format: PlotFormat, title: &str, points: &[LearningPoint]) -> Result<Vec<u8>, Error> {
+    draw(format, (720, 760), |area| {
         let area = area.margin(10, 4, 0, 10).titled(title, (FONT, TITLE_SIZE).into_font().color(&INK))?;
         let panels = area.split_evenly((3, 1));
         let last = points.iter().map(|point| point.examples).max().unwrap_or(0).max(1) as f64;

@@ -4,7 +4,7 @@ use plotters::prelude::*;
 use serde::Serialize;
 
 use super::learning::draw_panel;
-use super::{FONT, INK, TITLE_SIZE, draw};
+use super::{FONT, INK, PlotFormat, TITLE_SIZE, draw};
 use crate::Error;
 
 /// How well pairs are told after some of them.
@@ -27,8 +27,8 @@ pub struct PairPoint {
 ///
 /// # Errors
 /// Fails when a plot cannot be drawn of these numbers.
-pub fn pairs_svg(title: &str, points: &[PairPoint]) -> Result<String, Error> {
-    draw((720, 560), |area| {
+pub fn pairs_plot(format: PlotFormat, title: &str, points: &[PairPoint]) -> Result<Vec<u8>, Error> {
+    draw(format, (720, 560), |area| {
         let area = area.margin(10, 4, 0, 10).titled(title, (FONT, TITLE_SIZE).into_font().color(&INK))?;
         let panels = area.split_evenly((2, 1));
         let last = points.iter().map(|point| point.pairs).max().unwrap_or(0).max(1) as f64;

@@ -5,6 +5,7 @@
 
 mod guard;
 mod quality;
+mod remarks;
 mod tensors;
 mod weights;
 
@@ -116,7 +117,10 @@ impl Trainer {
             segments: self.segments.names().to_vec(),
             heads,
         };
+        let [numbers, reasons] = remarks::write(&self.remarks)?;
         let files = [
+            numbers,
+            reasons,
             (CONFIG, json(&self.config.learning())),
             (STATE, json(&state)),
             (MODEL, model.finish()?),
@@ -165,6 +169,8 @@ impl Trainer {
         let optimizer = Reader::open(checkpoint, OPTIMIZER)?;
         let replay = Reader::open(checkpoint, REPLAY)?;
         let quality = Reader::open(checkpoint, QUALITY)?;
+        trainer.remarks = remarks::read(checkpoint, trainer.remarks, &trainer.config)?
+            .ok_or_else(|| mismatch("the state of the remarks is damaged"))?;
         trainer.guard = guard::read(&Reader::open(checkpoint, GUARD)?)?
             .ok_or_else(|| mismatch("the counts of the guard are damaged"))?;
         trainer.golden = parse(checkpoint, GOLDEN)?;
@@ -221,7 +227,8 @@ impl HashModel {
             heads.push(head.transpose()?);
         }
         let encoder = Encoder::new(&config.encoder);
-        Ok(Self::new(config.objectives.into(), encoder, heads, state.examples))
+        let remarks = remarks::read_frozen(checkpoint, &config)?;
+        Ok(Self::new(config.objectives.into(), encoder, heads, state.examples).with_remarks(remarks))
     }
 }
 

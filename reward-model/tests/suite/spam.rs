@@ -1,6 +1,7 @@
 //! Units that love one phrase, against the guard.
 
-use plaudit_event::{Objective, Seed};
+use plaudit_event::{Example, Objective, Seed};
+use plaudit_nn::checkpoint;
 use plaudit_reward_model::{Config, Row, Trainer};
 use plaudit_simulator::spam::{Reaction, Spam};
 
@@ -43,4 +44,29 @@ fn spam_costs_little_with_the_guard_and_much_without() {
     assert!(clean.0 - guarded.0 <= 0.01, "{clean:?} {guarded:?}");
     assert!(clean.0 - bare.0 > 2.0 * (clean.0 - guarded.0), "{clean:?} {bare:?} {guarded:?}");
     assert!(guarded.2 >= 18 && guarded.3 <= 8 && clean.3 <= 8, "{clean:?} {guarded:?}");
+}
+
+#[test]
+fn a_guard_with_suspects_goes_on_after_a_checkpoint_byte_for_byte() {
+    let seed = Seed::new(1);
+    let config = Config { objectives: vec![Objective::new(Objective::LOVE)], ..Config::default() };
+    let spam = Spam { examples: 16_000, honest: 520, units: 8, share: 0.2 };
+    let examples: Vec<Example> = spam.draw(seed, "train").into_iter().map(|reaction| reaction.example).collect();
+    let (first, rest) = examples.split_at(examples.len() * 3 / 4);
+    let mut whole = Trainer::new(config.clone(), seed).unwrap();
+    whole.step(first);
+    let suspects = whole.suspects();
+    assert!(suspects > 0, "nobody is suspected yet");
+    let directory = tempfile::tempdir().unwrap();
+    let written = checkpoint::write(directory.path(), "reward-", &whole.checkpoint(1, None).unwrap()).unwrap();
+    let loaded = checkpoint::load(&directory.path().join(&written.id)).unwrap();
+    let mut resumed = Trainer::resume(&loaded, config, seed).unwrap();
+    assert_eq!(resumed.suspects(), suspects);
+    let reports = [&mut whole, &mut resumed].map(|trainer| trainer.step(rest));
+    assert!(reports[0].suspect > 0 && reports[0] == reports[1], "{reports:?}");
+    let draft = |trainer: &Trainer| trainer.checkpoint(2, None).unwrap();
+    let (a, b) = (draft(&whole), draft(&resumed));
+    for (name, bytes) in &a.files {
+        assert_eq!(bytes, &b.files[name], "{name} differs");
+    }
 }

@@ -107,6 +107,7 @@ pub(crate) fn example(i: usize, request: &str, response: &str) -> Example {
         attributes: serde_json::Map::new(),
         labels: BTreeMap::new(),
         replaced: Default::default(),
+        remarks: Default::default(),
         exposure_ts: at,
         ts: at,
     }

@@ -16,12 +16,18 @@ use plaudit_event::{Context, Message, Objective};
 use serde::{Deserialize, Serialize};
 
 use super::extract;
-use crate::score::{ObjectiveScore, Reward, RewardVersion, ScoreRow};
+use crate::score::{ObjectiveScore, PerRow, PrincipleScore, Reward, RewardVersion, ScoreRow, SpanScore};
 use crate::state::Serving;
 use crate::{Error, metrics};
 
 /// Most rows of one request.
 const MAX_ROWS: usize = 4_096;
+/// Most principles of one request.
+const MAX_PRINCIPLES: usize = 64;
+/// Most pairs of a row and a principle.
+const MAX_PRODUCTS: usize = 65_536;
+/// Longest principle.
+const MAX_PRINCIPLE_BYTES: usize = 1_000;
 /// Most messages of one row.
 const MAX_MESSAGES: usize = 1_000;
 
@@ -31,6 +37,27 @@ pub(super) struct ScoreRequest {
     rows: Vec<RowRequest>,
     #[serde(default)]
     objectives: Option<Vec<Objective>>,
+    /// Whether to score each sentence, too.
+    #[serde(default)]
+    spans: bool,
+    /// Principles in words, to score by, too.
+    #[serde(default)]
+    principles: Option<Vec<String>>,
+}
+
+/// What is asked beside the objectives.
+#[derive(Debug, Default)]
+pub(super) struct More {
+    spans: bool,
+    principles: Option<Vec<String>>,
+}
+
+/// What came of it.
+pub(super) struct Scored {
+    version: RewardVersion,
+    objectives: Vec<Vec<Option<ObjectiveScore>>>,
+    spans: Option<PerRow<SpanScore>>,
+    principles: Option<PerRow<PrincipleScore>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -47,6 +74,10 @@ struct RowRequest {
 pub(super) struct ScoreAnswer {
     reward: RewardVersion,
     rows: Vec<BTreeMap<Objective, Option<ObjectiveScore>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    spans: Option<PerRow<SpanScore>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    principles: Option<PerRow<PrincipleScore>>,
 }
 
 pub(super) async fn handle(
@@ -56,6 +87,8 @@ pub(super) async fn handle(
 ) -> Result<Json<ScoreAnswer>, Error> {
     let request: ScoreRequest = extract::json(&headers, body, serving.config().max_body_bytes).await?;
     check_rows("rows", request.rows.len())?;
+    check_principles(request.principles.as_deref(), request.rows.len())?;
+    let more = More { spans: request.spans, principles: request.principles };
     let rows: Result<Vec<ScoreRow>, Error> =
         request.rows.into_iter().enumerate().map(|(at, row)| row.read(at)).collect();
     let (rows, reward) = (rows?, newest(&serving)?);
@@ -64,12 +97,13 @@ pub(super) async fn handle(
         Some(names) => positions(&names, &reward.objectives)?,
     };
     let names: Vec<Objective> = wanted.iter().map(|at| reward.objectives[*at].clone()).collect();
-    let (version, scores) = score(&serving, reward, rows).await?;
+    let Scored { version, objectives, spans, principles } = score(&serving, reward, rows, more).await?;
     let select = |row: Vec<Option<ObjectiveScore>>| {
         let chosen = wanted.iter().map(|at| row.get(*at).copied().flatten());
         names.iter().cloned().zip(chosen).collect()
     };
-    Ok(Json(ScoreAnswer { reward: version, rows: scores.into_iter().map(select).collect() }))
+    let rows = objectives.into_iter().map(select).collect();
+    Ok(Json(ScoreAnswer { reward: version, rows, spans, principles }))
 }
 
 impl RowRequest {
@@ -102,6 +136,27 @@ fn check_rows(field: &str, count: usize) -> Result<(), Error> {
     Err(Error::invalid(field, format!("must have 1 to {MAX_ROWS} entries, got {count}")))
 }
 
+fn check_principles(principles: Option<&[String]>, rows: usize) -> Result<(), Error> {
+    let Some(principles) = principles else { return Ok(()) };
+    let count = principles.len();
+    if !(1..=MAX_PRINCIPLES).contains(&count) {
+        return Err(Error::invalid("principles", format!("must have 1 to {MAX_PRINCIPLES} entries, got {count}")));
+    }
+    if rows * count > MAX_PRODUCTS {
+        let reason = format!("must be at most {MAX_PRODUCTS} rows × principles, got {rows} × {count}");
+        return Err(Error::invalid("principles", reason));
+    }
+    let wrong = |text: &String| text.trim().is_empty() || text.len() > MAX_PRINCIPLE_BYTES;
+    match principles.iter().position(wrong) {
+        None => Ok(()),
+        Some(at) => {
+            let reason =
+                format!("must be a text of 1 to {MAX_PRINCIPLE_BYTES} bytes, got {} bytes", principles[at].len());
+            Err(Error::invalid(format!("principles[{at}]"), reason))
+        }
+    }
+}
+
 fn positions(names: &[Objective], known: &[Objective]) -> Result<Vec<usize>, Error> {
     if names.is_empty() {
         return Err(Error::invalid("objectives", "must have at least 1 entry, got 0; leave it out for all"));
@@ -123,19 +178,17 @@ fn newest(serving: &Serving) -> Result<Reward, Error> {
 }
 
 /// Scores `rows` off the threads that answer.
-async fn score(
-    serving: &Serving,
-    reward: Reward,
-    rows: Vec<ScoreRow>,
-) -> Result<(RewardVersion, Vec<Vec<Option<ObjectiveScore>>>), Error> {
+async fn score(serving: &Serving, reward: Reward, rows: Vec<ScoreRow>, more: More) -> Result<Scored, Error> {
     let turn = Arc::clone(serving.scoring()).acquire_owned().await;
     let turn = turn.map_err(|_| Error::unavailable("the server is shutting down"))?;
     let work = move || {
         // Held until the work is done, also when the caller has left.
         let _turn = turn;
-        let scores = (reward.score)(&rows)?;
+        let objectives = (reward.score)(&rows)?;
+        let spans = more.spans.then(|| (reward.spans)(&rows)).transpose()?;
+        let principles = more.principles.map(|principles| (reward.principles)(&rows, &principles)).transpose()?;
         metrics::scored(rows.len());
-        Ok((reward.version, scores))
+        Ok(Scored { version: reward.version, objectives, spans, principles })
     };
     let done = tokio::task::spawn_blocking(work).await;
     done.map_err(|error| Error::Task { what: "scoring", detail: error.to_string() })?

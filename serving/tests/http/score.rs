@@ -30,6 +30,24 @@ async fn rows_are_scored_in_order_by_a_named_model() {
 }
 
 #[tokio::test]
+async fn spans_and_principles_are_answered_when_they_are_asked_for() {
+    let world = World::new();
+    *world.reward_examples.lock().unwrap() = Some(12);
+    let server = world.start(Config::default()).await;
+    let rows = json!([{"prompt": "a", "response": "abc"}, {"prompt": "a", "response": "abcd"}]);
+    let plain: Value = post(&server.url, "/v1/score", &json!({"rows": rows})).await.json().await.unwrap();
+    assert!(plain.get("spans").is_none() && plain.get("principles").is_none());
+    let body = json!({"rows": rows, "spans": true, "principles": ["ab", "abcd"], "objectives": ["love"]});
+    let answer: Value = post(&server.url, "/v1/score", &body).await.json().await.unwrap();
+    assert_eq!(answer["spans"][1], json!([{"start": 0, "end": 4, "score": 0.5}]));
+    let p: Vec<&Value> = answer["principles"][0].as_array().unwrap().iter().map(|score| &score["p"]).collect();
+    assert_eq!(p, [&json!(0.5), &json!(0.25)]);
+    let love: Vec<Value> = [0, 1].map(|at| json!({"love": plain["rows"][at]["love"]})).into();
+    assert_eq!(answer["rows"], json!(love));
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn what_cannot_be_scored_is_named() {
     let world = World::new();
     *world.reward_examples.lock().unwrap() = Some(1);
@@ -46,6 +64,11 @@ async fn what_cannot_be_scored_is_named() {
         (json!({"rows": [{"prompt": "a"}]}), "rows[0]"),
         (json!({"rows": [row], "objectives": ["glory"]}), "objectives[0]"),
         (json!({"rows": [row], "objectives": []}), "objectives"),
+        (json!({"rows": [row], "principles": []}), "principles"),
+        (json!({"rows": [row], "principles": vec!["kind"; 65]}), "principles"),
+        (json!({"rows": vec![row.clone(); 2_000], "principles": vec!["kind"; 33]}), "principles"),
+        (json!({"rows": [row], "principles": ["kind", " "]}), "principles[1]"),
+        (json!({"rows": [row], "principles": ["k".repeat(1_001)]}), "principles[0]"),
     ];
     for (body, field) in bad {
         let error = error_of(post(&server.url, "/v1/score", &body).await, 400).await;

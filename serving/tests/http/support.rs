@@ -15,7 +15,9 @@ use plaudit_nn::tokenizer::Tokenizer;
 use plaudit_policy::generate::{GeneratePolicy, Lineage, Sampling};
 use plaudit_policy::select::Thompson;
 use plaudit_serving::rollout::Origin;
-use plaudit_serving::score::{NewestReward, ObjectiveScore, Reward, RewardVersion, ScoreRow};
+use plaudit_serving::score::{
+    NewestReward, ObjectiveScore, PrincipleScore, Reward, RewardVersion, ScoreRow, SpanScore,
+};
 use plaudit_serving::{Config, Listener, Parts, Serving, serve};
 use reqwest::{Client, RequestBuilder, Response};
 use serde_json::{Map, Value, json};
@@ -71,6 +73,17 @@ impl World {
                 objectives: vec![Objective::new(Objective::LOVE), Objective::new(Objective::HELPFULNESS)],
                 version: RewardVersion { checkpoint_id: None, examples: (*examples.lock().unwrap())? },
                 score: Box::new(move |rows| Ok(rows.iter().map(score).collect())),
+                spans: Box::new(|rows| {
+                    let whole = |row: &ScoreRow| SpanScore { start: 0, end: row.response.len() as u32, score: 0.5 };
+                    Ok(rows.iter().map(|row| Some(vec![whole(row)])).collect())
+                }),
+                principles: Box::new(|rows, principles| {
+                    let one = |text: &String| {
+                        let p = 1.0 / text.len() as f64;
+                        PrincipleScore { p, logit: (p / (1.0 - p)).ln(), familiarity: 0.0, praise: None }
+                    };
+                    Ok(rows.iter().map(|_| Some(principles.iter().map(one).collect())).collect())
+                }),
             })
         }))
     }
@@ -303,6 +316,7 @@ pub(crate) fn example(id: &str, unit: &str, assignments: Vec<Assignment>, labels
         attributes: Map::new(),
         labels: labels.iter().map(label).collect::<Labels>(),
         replaced: Default::default(),
+        remarks: Default::default(),
         exposure_ts: START,
         ts: START,
     }

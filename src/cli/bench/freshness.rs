@@ -149,6 +149,7 @@ fn love(exposure_id: &ExposureId, ts: Timestamp) -> Signal {
         kind: SignalKind::Love,
         value: None,
         text: None,
+        spans: Vec::new(),
         stage: None,
         op: None,
         actor: Actor::User,

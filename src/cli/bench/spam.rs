@@ -46,6 +46,8 @@ struct Line {
     seed: u64,
     units: usize,
     is_guarded: bool,
+    /// Whether what one unit teaches per day is bounded.
+    is_capped: bool,
     /// Area under the ROC curve on clean examples.
     auroc: f64,
     /// P\[love\] of answers with the phrase over its true mean.
@@ -60,11 +62,11 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     anyhow::ensure!((0.0..1.0).contains(&share), "`--share` must be at least 0 and below 1, got {share}");
     anyhow::ensure!(arguments.honest > 0, "`--honest` must be at least 1, got 0");
     let base = arguments.files.load(Vec::new())?.reward_model;
-    let bar = ProgressBar::new(arguments.seeds * (1 + 2 * arguments.units.len() as u64));
+    let bar = ProgressBar::new(arguments.seeds * (1 + 3 * arguments.units.len() as u64));
     let mut lines = Vec::new();
     for seed in 1..=arguments.seeds {
-        for (units, is_guarded) in trials(&arguments.units) {
-            lines.push(one(arguments, &base, seed, units, is_guarded)?);
+        for (units, defence) in trials(&arguments.units) {
+            lines.push(one(arguments, &base, seed, units, defence)?);
             bar.inc(1);
         }
     }
@@ -72,17 +74,31 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     print(&if arguments.json { serde_json::to_string_pretty(&lines)? + "\n" } else { text(&lines) })
 }
 
-/// Spam units and whether the guard is on, first without spam.
-fn trials(units: &[usize]) -> impl Iterator<Item = (usize, bool)> {
-    std::iter::once((0, true)).chain(units.iter().flat_map(|units| [(*units, false), (*units, true)]))
+/// What is done against spam.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Defence {
+    None,
+    /// The bound of a unit per day alone.
+    Cap,
+    /// That and the guard.
+    Guard,
 }
 
-fn one(arguments: &Arguments, base: &Config, seed: u64, units: usize, is_guarded: bool) -> anyhow::Result<Line> {
+/// Spam units and what is done against them, first without spam.
+fn trials(units: &[usize]) -> impl Iterator<Item = (usize, Defence)> {
+    let all = [Defence::None, Defence::Cap, Defence::Guard];
+    std::iter::once((0, Defence::Guard)).chain(units.iter().flat_map(move |units| all.map(|defence| (*units, defence))))
+}
+
+fn one(arguments: &Arguments, base: &Config, seed: u64, units: usize, defence: Defence) -> anyhow::Result<Line> {
     let Arguments { examples, honest, share, .. } = *arguments;
     let spam = Spam { examples, honest, units, share };
     let root = Seed::new(seed);
     let mut config = Config { objectives: vec![Objective::new(Objective::LOVE)], ..base.clone() };
-    config.guard.enabled = is_guarded;
+    config.guard.enabled = defence == Defence::Guard;
+    if defence == Defence::None {
+        config.max_examples_per_unit_day = u32::MAX;
+    }
     let mut trainer = Trainer::new(config, root)?;
     for reaction in spam.draw(root, "train") {
         trainer.step(&[reaction.example]);
@@ -100,7 +116,8 @@ fn one(arguments: &Arguments, base: &Config, seed: u64, units: usize, is_guarded
     Ok(Line {
         seed,
         units,
-        is_guarded,
+        is_guarded: defence == Defence::Guard,
+        is_capped: defence != Defence::None,
         auroc: quality::expected_auroc(&scores, &truth).unwrap_or(0.5),
         inflation: said / meant,
         found: (0..units).filter(|number| trainer.is_suspect(&Spam::spam_unit(*number))).count(),
@@ -109,17 +126,22 @@ fn one(arguments: &Arguments, base: &Config, seed: u64, units: usize, is_guarded
 }
 
 fn text(lines: &[Line]) -> String {
-    let mut text = String::from("seed  spam units  guard   AUROC     loss  P[love] / truth  found  honest suspected\n");
+    let mut text =
+        String::from("seed  spam units  defence   AUROC     loss  P[love] / truth  found  honest suspected\n");
     let mut clean = 0.0;
     for line in lines {
         if line.units == 0 {
             clean = line.auroc;
         }
-        let guard = if line.is_guarded { "on" } else { "off" };
+        let defence = match (line.is_guarded, line.is_capped) {
+            (true, _) => "guard",
+            (false, true) => "cap",
+            (false, false) => "none",
+        };
         // Writing to a string cannot fail.
         let _ = writeln!(
             text,
-            "{:>4}  {:>10}  {guard:>5}  {:.4}  {:>7.4}  {:>15.2}  {:>5}  {:>16}",
+            "{:>4}  {:>10}  {defence:>7}  {:.4}  {:>7.4}  {:>15.2}  {:>5}  {:>16}",
             line.seed,
             line.units,
             line.auroc,

@@ -6,7 +6,9 @@ use std::path::Path;
 
 use plaudit_event::{Example, Objective};
 use plaudit_reward_model::card::{confusable_table, forgetting_table};
-use plaudit_reward_model::plot::{LearningPoint, PairPoint, learning_svg, pairs_svg, reliability_svg, roc_svg};
+use plaudit_reward_model::plot::{
+    LearningPoint, PairPoint, PlotFormat, learning_plot, pairs_plot, reliability_plot, roc_plot,
+};
 use plaudit_reward_model::{
     ConfusablePair, Estimate, GoldenReport, Quality, Report, RewardModel, Row, Trainer, quality,
 };
@@ -87,29 +89,41 @@ impl Trained {
 }
 
 /// Plots by file name: ROC and reliability on `test`, and the learning curves.
-pub(super) fn plots(trainer: &Trainer, test: &[Example], curves: &Curves) -> anyhow::Result<Vec<(String, String)>> {
+pub(super) fn plots(
+    trainer: &Trainer,
+    test: &[Example],
+    curves: &Curves,
+    format: PlotFormat,
+) -> anyhow::Result<Vec<(String, Vec<u8>)>> {
     let mut plots = Vec::new();
     for (objective, points) in curves {
-        plots.push((file(objective, "learning"), learning_svg(&format!("P[{objective}] while learning"), points)?));
+        let title = format!("P[{objective}] while learning");
+        plots.push((file(objective, "learning", format), learning_plot(format, &title, points)?));
     }
     for (objective, (p, y)) in &predictions(trainer, test)? {
         let title = format!("P[{objective}] on the newest examples");
-        let roc = roc_svg(&title, &quality::roc(p, y), quality::auroc(p, y))?;
-        plots.push((file(objective, "roc"), roc));
-        plots.push((file(objective, "reliability"), reliability_svg(&title, &quality::reliability(p, y))?));
+        let roc = roc_plot(format, &title, &quality::roc(p, y), quality::auroc(p, y))?;
+        plots.push((file(objective, "roc", format), roc));
+        let bins = quality::reliability(p, y);
+        plots.push((file(objective, "reliability", format), reliability_plot(format, &title, &bins)?));
     }
     Ok(plots)
 }
 
 /// The learning curve of pairs.
-pub(super) fn pairs_plot(objective: &Objective, points: &[PairPoint]) -> anyhow::Result<String> {
-    Ok(pairs_svg(&format!("Which response is preferred: {objective}"), points)?)
+pub(super) fn curve_of_pairs(
+    objective: &Objective,
+    points: &[PairPoint],
+    format: PlotFormat,
+) -> anyhow::Result<(String, Vec<u8>)> {
+    let title = format!("Which response is preferred: {objective}");
+    Ok((file(objective, "pairs", format), pairs_plot(format, &title, points)?))
 }
 
 /// The name of a plot; names of objectives are anything, those of files are not.
-pub(super) fn file(objective: &Objective, kind: &str) -> String {
+fn file(objective: &Objective, kind: &str, format: PlotFormat) -> String {
     let kept = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
-    format!("{}.{kind}.svg", objective.0.chars().map(kept).collect::<String>())
+    format!("{}.{kind}.{}", objective.0.chars().map(kept).collect::<String>(), format.ending())
 }
 
 /// Probabilities and labels by objective.

@@ -239,6 +239,7 @@ impl Dialog {
             kind,
             value: None,
             text: None,
+            spans: Vec::new(),
             stage: None,
             op: None,
             actor: Actor::User,

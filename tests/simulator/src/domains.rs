@@ -95,6 +95,7 @@ impl Domains {
             attributes,
             labels: BTreeMap::from([(Objective::new(Objective::LOVE), label)]),
             replaced: BTreeMap::new(),
+            remarks: Default::default(),
             exposure_ts: at,
             ts: at,
         };

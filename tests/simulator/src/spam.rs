@@ -151,6 +151,7 @@ fn example(row: usize, part: &str, response: &str) -> Example {
         attributes: serde_json::Map::new(),
         labels: BTreeMap::new(),
         replaced: BTreeMap::new(),
+        remarks: Default::default(),
         exposure_ts: Timestamp::from_millis(0),
         ts: Timestamp::from_millis(0),
     }

@@ -16,6 +16,7 @@ fn signal() -> Signal {
         kind: SignalKind::Love,
         value: None,
         text: None,
+        spans: Vec::new(),
         stage: None,
         op: None,
         actor: crate::Actor::User,
@@ -28,10 +29,11 @@ fn signal() -> Signal {
 #[test]
 fn envelopes_survive_a_round_trip_with_unknown_fields() {
     let text =
-        br#"{"v":1,"event":"signal","data":{"signal_id":"s1","exposure_id":"e1","kind":"love","ts":5,"app":"ios"}}"#;
+        br#"{"v":1,"event":"signal","data":{"signal_id":"s1","exposure_id":"e1","kind":"copy","spans":[{"start":2,"end":9}],"ts":5,"app":"ios"}}"#;
     let decoded = Envelope::decode(text).expect("valid");
     let Event::Signal(read) = &decoded.event else { panic!("a signal") };
     assert_eq!(read.unknown["app"], "ios");
+    assert_eq!(read.spans, [crate::Span { start: 2, end: 9 }]);
     assert_eq!(Envelope::decode(&decoded.encode()), Ok(decoded.clone()));
     let plain = Envelope::new(Event::Signal(signal()));
     assert_eq!(Envelope::decode(&plain.encode()), Ok(plain));
@@ -155,6 +157,7 @@ prop_compose! {
             kind: SignalKind::from(kind),
             item_id: texts.0,
             text: texts.1,
+            spans: Vec::new(),
             op: texts.2,
             value,
             stage,

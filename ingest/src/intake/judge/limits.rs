@@ -1,6 +1,6 @@
 //! The limits of well-shaped events.
 
-use plaudit_event::{Event, Exposure, Signal, SignalKind, Timestamp};
+use plaudit_event::{Event, Exposure, Signal, SignalKind, Span, Timestamp};
 
 use super::Judge;
 use crate::Evidence;
@@ -10,6 +10,10 @@ use crate::outcome::{Reason, Refusal};
 pub const MAX_EVENT_BYTES: usize = 1 << 20;
 /// Longest text of a signal.
 pub const MAX_TEXT_BYTES: usize = 16 << 10;
+/// Most parts of a response that one signal names.
+pub const MAX_SPANS: usize = 64;
+/// Highest number of a character in a response.
+const MAX_SPAN_END: u32 = 1 << 20;
 /// Longest slate.
 pub const MAX_SLATE: usize = 1_000;
 /// Most generated tokens of an exposure.
@@ -62,6 +66,7 @@ impl Judge {
         if signal.retracts.is_none() {
             check_value(signal, spec.polarity)?;
         }
+        check_spans(signal)?;
         check_length("text", signal.text.as_deref(), MAX_TEXT_BYTES)?;
         check_length("op", signal.op.as_deref(), MAX_ITEM_ID_BYTES)?;
         check_length("item_id", signal.item_id.as_deref(), MAX_ITEM_ID_BYTES)
@@ -87,6 +92,19 @@ fn check_value(signal: &Signal, evidence: Evidence) -> Result<(), Refusal> {
     }
     let got = signal.value.map_or("none".to_owned(), |v| v.to_string());
     Err(Refusal::new(Reason::Value, "value", allowed, got))
+}
+
+fn check_spans(signal: &Signal) -> Result<(), Refusal> {
+    let count = signal.spans.len();
+    if count > MAX_SPANS {
+        let allowed = format!("at most {MAX_SPANS} parts");
+        return Err(Refusal::new(Reason::Spans, "spans", allowed, format!("{count} parts")));
+    }
+    let is_part = |span: &Span| span.start < span.end && span.end <= MAX_SPAN_END;
+    let Some(at) = signal.spans.iter().position(|span| !is_part(span)) else { return Ok(()) };
+    let Span { start, end } = signal.spans[at];
+    let allowed = format!("`start` below `end`, and `end` at most {MAX_SPAN_END}");
+    Err(Refusal::new(Reason::Spans, format!("spans[{at}]"), allowed, format!("{start} to {end}")))
 }
 
 /// The text itself stays out of the refusal: it may be a person's.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use plaudit_event::{ExposureId, Labels, Timestamp};
+use plaudit_event::{ExposureId, Labels, Remarks, Timestamp};
 use serde::Deserialize;
 
 use super::progress::Takeover;
@@ -30,6 +30,7 @@ pub(super) struct Earlier {
 struct Revision {
     number: u32,
     labels: Labels,
+    remarks: Remarks,
 }
 
 impl Earlier {
@@ -63,6 +64,8 @@ impl Earlier {
             exposure_id: String,
             revision: u32,
             labels: Labels,
+            #[serde(default)]
+            remarks: Remarks,
         }
         if !stored.origin.has_content() {
             return;
@@ -73,7 +76,7 @@ impl Earlier {
             return;
         };
         let id = Fingerprint::of_id("exposure", &head.exposure_id);
-        let revision = Revision { number: head.revision, labels: head.labels };
+        let revision = Revision { number: head.revision, labels: head.labels, remarks: head.remarks };
         if stored.offset < since {
             self.newest.insert(id, revision);
         } else if revision.number > 0
@@ -92,9 +95,11 @@ impl Earlier {
         let Some(newest) = self.newest.get_mut(&Fingerprint::of_id("exposure", id.as_str())) else {
             return Some(emission);
         };
-        if newest.labels == emission.labels {
+        // Remarks are compared as examples have them, but for parts beyond a response, which only the exposure tells.
+        if newest.labels == emission.labels && newest.remarks == emission.remarks {
             return None;
         }
+        newest.remarks.clone_from(&emission.remarks);
         newest.number += 1;
         let replaced = std::mem::replace(&mut newest.labels, emission.labels.clone());
         Some(Emission { revision: newest.number, replaced, ..emission })

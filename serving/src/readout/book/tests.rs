@@ -63,6 +63,7 @@ fn example(row: &Row<'_>) -> Example {
         attributes: Map::new(),
         labels,
         replaced: Labels::new(),
+        remarks: Default::default(),
         exposure_ts: Timestamp::from_millis(0),
         ts: Timestamp::from_millis(1),
     }

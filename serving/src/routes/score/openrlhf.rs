@@ -15,7 +15,7 @@ use axum::http::HeaderMap;
 use plaudit_event::{Context, Message, Objective, Role};
 use serde::{Deserialize, Serialize};
 
-use super::{ScoreRow, check_rows, newest, positions, score};
+use super::{More, ScoreRow, check_rows, newest, positions, score};
 use crate::Error;
 use crate::routes::extract;
 use crate::score::ObjectiveScore;
@@ -81,7 +81,7 @@ pub(in crate::routes) async fn handle(
     let at = positions(std::slice::from_ref(&objective), &reward.objectives)
         .map_err(|_| Error::invalid("objective", format!("is not predicted: `{}`", objective.0)))?[0];
     let names = reward.objectives.clone();
-    let (_, scores) = score(&serving, reward, rows).await?;
+    let scores = score(&serving, reward, rows, More::default()).await?.objectives;
     let unlearned = || Error::unavailable(format!("`{}` has no label of each class yet", objective.0));
     let own: Option<Vec<ObjectiveScore>> = scores.iter().map(|row| row.get(at).copied().flatten()).collect();
     let own = own.ok_or_else(unlearned)?;

@@ -181,6 +181,7 @@ fn logged(crowd: &Crowd, seed: Seed, index: u64) -> anyhow::Result<Example> {
         attributes: Map::new(),
         labels,
         replaced: Default::default(),
+        remarks: Default::default(),
         exposure_ts: ts,
         ts,
     })

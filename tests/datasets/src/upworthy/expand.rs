@@ -188,6 +188,7 @@ fn click(exposure_id: ExposureId, ts: Timestamp) -> Signal {
         kind: SignalKind::Click,
         value: None,
         text: None,
+        spans: Vec::new(),
         stage: None,
         op: None,
         actor: Actor::User,

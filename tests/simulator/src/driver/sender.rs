@@ -201,6 +201,7 @@ impl Task {
             kind: planned.kind.clone(),
             value: planned.value,
             text: planned.text.map(str::to_owned),
+            spans: Vec::new(),
             stage: None,
             op: None,
             actor: Actor::User,
