@@ -1,5 +1,6 @@
 //! Time of a training step: `cargo bench -p plaudit-nn --bench step -- THREADS` (1 when not given), or with the
-//! feature `cuda` `-- cuda` for the first CUDA device.
+//! feature `cuda` `-- cuda` for the first CUDA device, where `-- cuda profile` makes three steps of MiniLM in bf16 for
+//! a profiler of kernels.
 //!
 //! Forward, backward and AdamW of a decoder (6 layers × 256, next-token cross-entropy) and of MiniLM's shape
 //! (6 layers × 384, a binary head on the mean), batches of 16 × 128 tokens. `step_torch.py` beside it does
@@ -58,6 +59,11 @@ fn on_cpu(threads: usize) -> Result<(), Error> {
 fn on_cuda() -> Result<(), Error> {
     let device = Compute::Cuda(0).open()?;
     println!("\n{}", plaudit_nn::device::name(&device)?);
+    if std::env::args().any(|argument| argument == "profile") {
+        let cost = CASES[2].measure(&device, Precision::Bf16, 256, 1)?;
+        println!("{}: {:.2} ms", CASES[2].name, cost.seconds * 1e3);
+        return Ok(());
+    }
     let products = [Precision::F32, Precision::Bf16].map(|precision| product_flops(&device, precision));
     let [f32_peak, bf16_peak] = products;
     let (f32_peak, bf16_peak) = (f32_peak?, bf16_peak?);

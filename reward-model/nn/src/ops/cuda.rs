@@ -144,6 +144,29 @@ impl<'a> Launch<'a> {
     }
 }
 
+/// Sums of the columns of `x`, in blocks of rows that are added up in order, so that the result does not depend on
+/// timing: (rows · width) elements give `width` f32 ones.
+fn sum_rows(x: View<'_>, width: usize) -> Result<CudaStorage> {
+    const BLOCK_ROWS: usize = 64;
+    let stage = |x: View<'_>| {
+        let rows = x.len / width;
+        let blocks = rows.div_ceil(BLOCK_ROWS);
+        let columns = width.div_ceil(THREADS as usize) as u32;
+        let launch = Launch {
+            name: "sum_rows",
+            blocks: (columns, blocks as u32),
+            integers: &[rows, width, BLOCK_ROWS],
+            numbers: &[],
+        };
+        Ok::<_, Error>((launch.make(&[x], blocks * width, DType::F32)?, blocks))
+    };
+    let (mut sums, mut rows) = stage(x)?;
+    while rows > 1 {
+        (sums, rows) = stage(View::whole(&sums, rows * width))?;
+    }
+    Ok(sums)
+}
+
 /// The kernels for the driver, compiled once per process.
 fn ptx() -> Result<&'static str> {
     static PTX: OnceLock<std::result::Result<String, String>> = OnceLock::new();

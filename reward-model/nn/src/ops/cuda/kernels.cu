@@ -114,6 +114,17 @@ __device__ void norm_params(const T* x, const T* grad, const float* stats, float
   out[((i64)blockIdx.y * 2 + 1) * width + column] = of_bias;
 }
 
+// Column sums over blocks of rows: (row blocks, width), to be added up.
+template <class T>
+__device__ void sum_rows(const T* x, float* out, int rows, int width, int per_block) {
+  int column = blockIdx.x * blockDim.x + threadIdx.x;
+  if (column >= width) return;
+  float sum = 0.0f;
+  int end = min(rows, (int)(blockIdx.y + 1) * per_block);
+  for (int row = blockIdx.y * per_block; row < end; row++) sum += get(x, (i64)row * width + column);
+  out[(i64)blockIdx.y * width + column] = sum;
+}
+
 #define EACH(n) i64 i = (i64)blockIdx.x * blockDim.x + threadIdx.x; if (i < (i64)(n))
 
 template <class T>
@@ -265,6 +276,8 @@ BOTH(norm_backward, NORM_BACKWARD, (x, w, g, y, width, centred, eps))
 BOTH(norm_stats, NORM_STATS, (x, y, width, centred, eps))
 #define NORM_PARAMS(T) (const T* x, const T* g, const float* s, float* y, int rows, int width, int per_block)
 BOTH(norm_params, NORM_PARAMS, (x, g, s, y, rows, width, per_block))
+#define SUM_ROWS(T) (const T* x, float* y, int rows, int width, int per_block)
+BOTH(sum_rows, SUM_ROWS, (x, y, rows, width, per_block))
 #define ONE(T) (const T* x, T* y, int n)
 BOTH(gelu_forward, ONE, (x, y, n))
 #define TWO(T) (const T* x, const T* z, T* y, int n)

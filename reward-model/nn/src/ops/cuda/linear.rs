@@ -3,7 +3,7 @@
 use candle_core::backend::BackendStorage;
 use candle_core::{CudaStorage, Layout, Result, Tensor};
 
-use super::{Launch, View};
+use super::{Launch, View, on_tensors, sum_rows};
 
 /// `x · Wᵀ`, plus the bias if any: rows of `x` of the weight's inputs.
 pub(in crate::ops) fn linear(
@@ -30,12 +30,16 @@ pub(in crate::ops) fn linear_backward(
     needed: [bool; 3],
 ) -> Result<[Option<Tensor>; 3]> {
     let (outputs, inputs) = weight.dims2()?;
+    let bias_type = weight.dtype();
     let (weight, grad) = (weight.detach(), grad.detach().reshape(((), outputs))?.contiguous()?);
     let rows = grad.dim(0)?;
     let d_x = needed[0].then(|| grad.matmul(&weight)?.reshape(x.shape())).transpose()?;
     let flat = x.detach().reshape((rows, inputs))?;
     let d_weight = needed[1].then(|| grad.t()?.matmul(&flat)).transpose()?;
-    let ones = Tensor::ones((1, rows), grad.dtype(), grad.device());
-    let d_bias = needed[2].then(|| ones?.matmul(&grad)?.squeeze(0)).transpose()?;
+    let d_bias = needed[2].then(|| {
+        let [sums] = on_tensors("linear", [&grad], |[grad]| Ok([(sum_rows(grad, outputs)?, outputs.into())]))?;
+        sums.to_dtype(bias_type)
+    });
+    let d_bias = d_bias.transpose()?;
     Ok([d_x, d_weight, d_bias])
 }

@@ -2,7 +2,7 @@
 
 use candle_core::{CudaStorage, DType, Result, Tensor};
 
-use super::{Launch, THREADS, View, on_tensors};
+use super::{Launch, THREADS, View, on_tensors, sum_rows};
 
 /// Rows whose gradients of gain and bias one block adds up; the blocks are added in order, so that the
 /// result does not depend on timing.
@@ -31,7 +31,7 @@ pub(in crate::ops) fn norm_backward(norm: Norm, x: &Tensor, weight: &Tensor, gra
     let rows = x.elem_count() / width;
     let integers = [width, usize::from(norm.centred)];
     let chunks = rows.div_ceil(BLOCK_ROWS);
-    let [d_x, partial] = on_tensors(norm.op, [x, weight, &grad], |[x_rows, weight, grad]| {
+    let [d_x, sums] = on_tensors(norm.op, [x, weight, &grad], |[x_rows, weight, grad]| {
         let d_x = Launch::rows("norm_backward", rows, &integers, &[norm.eps]).make(
             &[x_rows, weight, grad],
             x_rows.len,
@@ -47,10 +47,8 @@ pub(in crate::ops) fn norm_backward(norm: Norm, x: &Tensor, weight: &Tensor, gra
         };
         let stats = View::whole(&stats, 2 * rows);
         let partial = launch.make(&[x_rows, grad, stats], 2 * chunks * width, DType::F32)?;
-        Ok([(d_x, x.shape().clone()), (partial, (chunks, 2 * width).into())])
+        let sums = sum_rows(View::whole(&partial, 2 * chunks * width), 2 * width)?;
+        Ok([(d_x, x.shape().clone()), (sums, (2 * width).into())])
     })?;
-    // A product with ones adds up faster than a reduction over the outer dimension.
-    let ones = Tensor::ones((1, chunks), DType::F32, x.device())?;
-    let sums = ones.matmul(&partial)?.squeeze(0)?;
     Ok([d_x, sums.narrow(0, 0, width)?, sums.narrow(0, width, width)?])
 }
