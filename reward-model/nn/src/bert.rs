@@ -306,9 +306,8 @@ impl Bert {
     }
 
     fn embed(&self, tokens: &Tensor, weights: Weights<'_>) -> Result<Tensor, Error> {
-        let (batch, len) = tokens.dims2()?;
-        let words = weights.get(WORDS)?.index_select(&tokens.flatten_all()?, 0)?;
-        let words = words.reshape((batch, len, self.config.hidden))?;
+        let len = tokens.dim(1)?;
+        let words = weights.ops.embed(&weights.get(WORDS)?, tokens)?;
         let positions = weights.get(POSITIONS)?.narrow(0, 0, len)?;
         let places = positions.broadcast_add(&weights.get(TYPES)?.narrow(0, 0, 1)?)?;
         self.norm(&self.precision.cast(&words.broadcast_add(&places)?)?, NORM_WEIGHT, NORM_BIAS, weights)

@@ -69,6 +69,21 @@ impl Implementation {
         x.contiguous()?.apply_op3(&weight.contiguous()?, &bias.contiguous()?, linear::LinearBias)
     }
 
+    /// Rows of `table` by number: (V, D) f32 and (..) u32 give (.., D).
+    ///
+    /// # Errors
+    /// Fails when a number is outside the table; on a CUDA device, which would have to be waited for, such a row is
+    /// not a number instead.
+    pub fn embed(self, table: &Tensor, tokens: &Tensor) -> Result<Tensor> {
+        #[cfg(feature = "cuda")]
+        if self == Self::Fused && table.device().is_cuda() {
+            return table.contiguous()?.apply_op2(&tokens.contiguous()?, cuda::Embed);
+        }
+        let mut dims = tokens.dims().to_vec();
+        dims.push(table.dim(candle_core::D::Minus1)?);
+        table.index_select(&tokens.flatten_all()?, 0)?.reshape(dims)
+    }
+
     /// `(x − mean) · w / sqrt(variance + ε) + b` per row: (.., D), (D) and (D) give (.., D).
     ///
     /// # Errors

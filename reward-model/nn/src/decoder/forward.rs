@@ -160,9 +160,7 @@ impl Decoder {
     }
 
     fn embed(&self, tokens: &Tensor, weights: Weights<'_>) -> Result<Tensor, Error> {
-        let (batch, len) = tokens.dims2()?;
-        let rows = weights.get(EMBEDDING)?.index_select(&tokens.flatten_all()?, 0)?;
-        weights.precision.cast(&rows.reshape((batch, len, self.config.hidden))?)
+        weights.precision.cast(&weights.ops.embed(&weights.get(EMBEDDING)?, tokens)?)
     }
 
     fn layer(&self, index: usize, x: &Tensor, weights: Weights<'_>) -> Result<Tensor, Error> {

@@ -5,6 +5,7 @@
 
 mod attention;
 mod elementwise;
+mod embed;
 mod linear;
 mod norm;
 
@@ -20,6 +21,7 @@ use cudarc::nvrtc::compile_ptx;
 pub(super) use attention::{attention, attention_backward};
 pub(crate) use elementwise::adamw;
 pub(super) use elementwise::{gelu, gelu_backward, logprob, logprob_backward, swiglu, swiglu_backward};
+pub(super) use embed::Embed;
 pub(super) use linear::{linear, linear_backward};
 pub(super) use norm::{Norm, norm, norm_backward};
 
@@ -186,6 +188,12 @@ fn allocate(device: &CudaDevice, len: usize, dtype: DType) -> Result<CudaStorage
             _ => CudaStorage::wrap_cuda_slice(device.alloc::<f32>(len)?, device.clone()),
         })
     }
+}
+
+/// f32 zeros on the device of `like`.
+fn zeros(like: &View<'_>, len: usize) -> Result<CudaStorage> {
+    let device = &like.storage.device;
+    Ok(CudaStorage::wrap_cuda_slice(device.alloc_zeros::<f32>(len)?, device.clone()))
 }
 
 /// Calls `work` with the elements of contiguous tensors on one CUDA device, and makes its results tensors.

@@ -68,6 +68,23 @@ pub(crate) fn matmul_add(out: MatMut<'_>, a: Mat<'_>, b: Mat<'_>) {
     product(out, a, b, true);
 }
 
+/// `a · b`, dense and row-major, in memory that nothing was written to before.
+#[expect(unsafe_code, reason = "the gemm crate takes raw pointers; the views checked their extents")]
+pub(crate) fn matmul_new(a: Mat<'_>, b: Mat<'_>) -> Vec<f32> {
+    assert_eq!(a.cols, b.rows, "inner dimensions differ");
+    let len = a.rows * b.cols;
+    if len == 0 || a.cols == 0 {
+        return vec![0.0; len];
+    }
+    let mut out = Vec::with_capacity(len);
+    // SAFETY: as in `product`; the product writes all `len` elements and reads none of them.
+    unsafe {
+        gemm_into(out.as_mut_ptr(), b.cols, a, b, false);
+        out.set_len(len);
+    }
+    out
+}
+
 fn check_extent(len: usize, rows: usize, cols: usize, row_stride: usize) {
     if rows > 0 && cols > 0 {
         let needed = (rows - 1) * row_stride + cols;
@@ -85,20 +102,29 @@ fn product(out: MatMut<'_>, a: Mat<'_>, b: Mat<'_>, accumulate: bool) {
     if out.rows == 0 || out.cols == 0 {
         return;
     }
+    // SAFETY: every view was checked to lie inside its slice when it was made, the dimensions
+    // agree, and `out` is borrowed mutably, so it overlaps neither input.
+    unsafe { gemm_into(out.data.as_mut_ptr(), out.row_stride, a, b, accumulate) };
+}
+
+/// # Safety
+/// `out` must be valid for writing, and for reading where it is added to, at every element of (a.rows, b.cols)
+/// with this row stride; `a.cols` must be `b.rows`.
+#[expect(unsafe_code, reason = "the gemm crate takes raw pointers; the views checked their extents")]
+unsafe fn gemm_into(out: *mut f32, row_stride: usize, a: Mat<'_>, b: Mat<'_>, accumulate: bool) {
     let parallelism = match rayon::current_num_threads() {
         0 | 1 => Parallelism::None,
         threads => Parallelism::Rayon(threads),
     };
-    // SAFETY: every view was checked to lie inside its slice when it was made, the dimensions
-    // agree, and `out` is borrowed mutably, so it overlaps neither input.
+    // SAFETY: the views lie inside their slices, `out` is as the caller promises.
     unsafe {
         gemm::gemm(
-            out.rows,
-            out.cols,
+            a.rows,
+            b.cols,
             a.cols,
-            out.data.as_mut_ptr(),
+            out,
             1,
-            out.row_stride as isize,
+            row_stride as isize,
             accumulate,
             a.data.as_ptr(),
             a.col_stride as isize,
@@ -134,6 +160,11 @@ mod tests {
             }
         }
         assert_eq!(out[4], 7.0, "the gap between rows is not written");
+        let new = matmul_new(Mat::new(&a, 2, 3), Mat::new(&b, 4, 3).t());
+        for (i, row) in new.chunks(4).enumerate() {
+            assert!(row.iter().zip(&out[i * 5..]).all(|(new, twice)| 2.0 * new == *twice));
+        }
+        assert_eq!(matmul_new(Mat::new(&[], 2, 0), Mat::new(&[], 0, 3)), [0.0; 6]);
     }
 
     #[test]

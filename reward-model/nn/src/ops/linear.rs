@@ -10,7 +10,7 @@ use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tenso
 #[cfg(feature = "cuda")]
 use super::cuda;
 use super::data::{slice, with_slices};
-use super::gemm::{Mat, MatMut, matmul, matmul_add};
+use super::gemm::{Mat, MatMut, matmul_add, matmul_new};
 use super::simd::{Kernel, vectorize};
 
 const NAME: &str = "linear";
@@ -28,8 +28,7 @@ impl CustomOp2 for Linear {
         let weight = slice(NAME, s2, l2)?;
         let (outputs, inputs) = l2.shape().dims2()?;
         let rows = x.len() / inputs;
-        let mut out = vec![0.0; rows * outputs];
-        matmul(MatMut::new(&mut out, rows, outputs), Mat::new(x, rows, inputs), Mat::new(weight, outputs, inputs).t());
+        let out = matmul_new(Mat::new(x, rows, inputs), Mat::new(weight, outputs, inputs).t());
         Ok((CpuStorage::F32(out), output_shape(l1, outputs)))
     }
 
@@ -142,16 +141,8 @@ fn backward(x: &Tensor, weight: &Tensor, grad: &Tensor) -> Result<(Option<Tensor
     let (d_x, d_weight) = with_slices(NAME, [x, weight, grad], |[x, weight, grad]| {
         let rows = x.len() / inputs;
         let grad = Mat::new(grad, rows, outputs);
-        let d_x = need_x.then(|| {
-            let mut d_x = vec![0.0; x.len()];
-            matmul(MatMut::new(&mut d_x, rows, inputs), grad, Mat::new(weight, outputs, inputs));
-            d_x
-        });
-        let d_weight = need_weight.then(|| {
-            let mut d_weight = vec![0.0; weight.len()];
-            matmul(MatMut::new(&mut d_weight, outputs, inputs), grad.t(), Mat::new(x, rows, inputs));
-            d_weight
-        });
+        let d_x = need_x.then(|| matmul_new(grad, Mat::new(weight, outputs, inputs)));
+        let d_weight = need_weight.then(|| matmul_new(grad.t(), Mat::new(x, rows, inputs)));
         Ok((d_x, d_weight))
     })?;
     let like = |values: Option<Vec<f32>>, of: &Tensor| {

@@ -325,6 +325,20 @@ fn a_token_outside_the_vocabulary_is_refused() {
 }
 
 #[test]
+fn embed() {
+    let mut rng = stream();
+    let table = normal(&[7, 33], 1.0, &mut rng);
+    // A row that occurs twice gets both gradients, one that does not gets none.
+    let tokens = Tensor::new(&[[0_u32, 6, 6], [3, 1, 2]], &Device::Cpu).unwrap();
+    let run = |ops: Implementation, of: &[Var]| ops.embed(&of[0], &tokens.to_device(of[0].device())?);
+    assert_eq!(run(Implementation::Fused, std::slice::from_ref(&table)).unwrap().dims(), [2, 3, 33]);
+    assert_agreement(std::slice::from_ref(&table), run);
+    assert_finite_difference(std::slice::from_ref(&table), || run(Implementation::Fused, std::slice::from_ref(&table)));
+    let outside = Tensor::new(&[7_u32], &Device::Cpu).unwrap();
+    assert!(Implementation::Fused.embed(&table, &outside).is_err());
+}
+
+#[test]
 fn masked_cross_entropy_averages_what_the_mask_counts() {
     let logprobs = Var::new(&[[-1.0_f32, -2.0, -30.0], [-4.0, -50.0, -60.0]], &Device::Cpu).unwrap();
     let mask = Tensor::new(&[[1.0_f32, 1.0, 0.0], [1.0, 0.0, 0.0]], &Device::Cpu).unwrap();

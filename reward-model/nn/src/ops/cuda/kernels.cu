@@ -125,7 +125,8 @@ __device__ void sum_rows(const T* x, float* out, int rows, int width, int per_bl
   out[(i64)blockIdx.y * width + column] = sum;
 }
 
-#define EACH(n) i64 i = (i64)blockIdx.x * blockDim.x + threadIdx.x; if (i < (i64)(n))
+// Element counts are below 2³¹, and 32-bit divisions several times faster than 64-bit ones.
+#define EACH(n) u32 i = blockIdx.x * blockDim.x + threadIdx.x; if (i < (u32)(n))
 
 template <class T>
 __device__ void gelu_forward(const T* x, T* y, int n) {
@@ -163,22 +164,23 @@ __device__ void swiglu_backward(const T* gate, const T* up, const T* grad, T* ou
 }
 
 template <class T>
-__device__ void add_bias(const T* bias, T* y, int n, int width) {
+__device__ void add_bias(const T* bias, T* y, int n, u32 width) {
   EACH(n) put(y, i, get(y, i) + get(bias, i % width));
 }
 
 // (B, T, kv_heads · d) to (B, heads, T, d), each head for its group of queries; turned by its position
 // where `rotary` is set.
 template <class T>
-__device__ void split_heads(const T* x, const float* cos, const float* sin, T* out, int n, int len, int heads,
-                            int group, int d, int rotary) {
+__device__ void split_heads(const T* x, const float* cos, const float* sin, T* out, int n, u32 len, u32 heads,
+                            u32 group, u32 d, int rotary) {
   EACH(n) {
-    int e = i % d, t = (i / d) % len, h = (i / ((i64)d * len)) % heads;
-    i64 b = i / ((i64)d * len * heads);
-    i64 from = ((b * len + t) * (heads / group) + h / group) * d;
+    u32 rest = i / d, e = i - rest * d;
+    u32 above = rest / len, t = rest - above * len;
+    u32 b = above / heads, h = above - b * heads;
+    u32 from = ((b * len + t) * (heads / group) + h / group) * d;
     float v = get(x, from + e);
     if (rotary) {
-      int half = d / 2, pair = e % half;
+      u32 half = d / 2, pair = e < half ? e : e - half;
       float c = cos[t * half + pair], s = sin[t * half + pair];
       v = e < half ? v * c - get(x, from + half + e) * s : v * c + get(x, from + e - half) * s;
     }
@@ -188,18 +190,19 @@ __device__ void split_heads(const T* x, const float* cos, const float* sin, T* o
 
 // The transpose of split_heads: groups are added up, turns are undone.
 template <class T>
-__device__ void merge_heads(const T* x, const float* cos, const float* sin, T* out, int n, int len, int heads,
-                            int group, int d, int rotary) {
+__device__ void merge_heads(const T* x, const float* cos, const float* sin, T* out, int n, u32 len, u32 heads,
+                            u32 group, u32 d, int rotary) {
   EACH(n) {
-    int kv_heads = heads / group;
-    int e = i % d, h = (i / d) % kv_heads, t = (i / ((i64)d * kv_heads)) % len;
-    i64 b = i / ((i64)d * kv_heads * len);
+    u32 kv_heads = heads / group;
+    u32 rest = i / d, e = i - rest * d;
+    u32 above = rest / kv_heads, h = rest - above * kv_heads;
+    u32 b = above / len, t = above - b * len;
     float sum = 0.0f;
-    for (int member = 0; member < group; member++) {
-      i64 from = ((b * heads + h * group + member) * len + t) * d;
+    for (u32 member = 0; member < group; member++) {
+      u32 from = ((b * heads + h * group + member) * len + t) * d;
       float v = get(x, from + e);
       if (rotary) {
-        int half = d / 2, pair = e % half;
+        u32 half = d / 2, pair = e < half ? e : e - half;
         float c = cos[t * half + pair], s = sin[t * half + pair];
         v = e < half ? v * c + get(x, from + half + e) * s : v * c - get(x, from + e - half) * s;
       }
@@ -241,7 +244,7 @@ __device__ void softmax_backward(const T* p, const T* grad, T* d_z, int rows, in
   for (int i = lane; i < len; i += 32) put(d_z, from + i, scale * get(p, from + i) * (get(grad, from + i) - dot));
 }
 
-// log softmax(scale · z)[token]; one block per row.
+// log softmax(scale · z)[token], not a number where there is no such token; one block per row.
 template <class T>
 __device__ void logprob_forward(const T* z, const u32* tokens, float* out, int width, float scale) {
   i64 from = (i64)blockIdx.x * width;
@@ -250,7 +253,9 @@ __device__ void logprob_forward(const T* z, const u32* tokens, float* out, int w
   top = block_all<false>(top);
   for (int i = threadIdx.x; i < width; i += blockDim.x) sum += expf((get(z, from + i) - top) * scale);
   sum = block_all<true>(sum);
-  if (threadIdx.x == 0) out[blockIdx.x] = (get(z, from + tokens[blockIdx.x]) - top) * scale - logf(sum);
+  u32 token = tokens[blockIdx.x];
+  if (threadIdx.x == 0)
+    out[blockIdx.x] = token < (u32)width ? (get(z, from + token) - top) * scale - logf(sum) : nanf("");
 }
 
 // dz_j = g scale (1[j = token] − p_j), with logsumexp = scale z_token − log p.
@@ -258,7 +263,7 @@ template <class T>
 __device__ void logprob_backward(const T* z, const u32* tokens, const float* logprobs, const float* grad, T* d_z,
                                  int width, float scale) {
   i64 from = (i64)blockIdx.x * width;
-  int token = tokens[blockIdx.x];
+  int token = min(tokens[blockIdx.x], (u32)width - 1);
   float normaliser = get(z, from + token) * scale - logprobs[blockIdx.x], factor = grad[blockIdx.x] * scale;
   for (int i = threadIdx.x; i < width; i += blockDim.x)
     put(d_z, from + i, factor * ((i == token ? 1.0f : 0.0f) - expf(get(z, from + i) * scale - normaliser)));
@@ -299,6 +304,22 @@ BOTH(softmax_backward, SOFTMAX_BACKWARD, (p, g, y, rows, len, scale))
 BOTH(logprob_forward, LOGPROB_FORWARD, (x, t, y, width, scale))
 #define LOGPROB_BACKWARD(T) (const T* x, const u32* t, const float* l, const float* g, T* y, int width, float scale)
 BOTH(logprob_backward, LOGPROB_BACKWARD, (x, t, l, g, y, width, scale))
+
+// Rows of a table by number, one block per row of the output; not a number where the table has no such row.
+extern "C" __global__ void embed_f32(const float* table, const u32* tokens, float* out, int width, u32 rows) {
+  u32 token = tokens[blockIdx.x];
+  i64 from = (i64)token * width, to = (i64)blockIdx.x * width;
+  for (int i = threadIdx.x; i < width; i += blockDim.x) out[to + i] = token < rows ? table[from + i] : nanf("");
+}
+
+// Adds the rows of the gradient to those of the table's, which starts at 0. In no particular order: sums of rows
+// that occur several times differ from run to run by rounding.
+extern "C" __global__ void embed_backward_f32(const float* grad, const u32* tokens, float* d_table, int width,
+                                              u32 rows) {
+  if (tokens[blockIdx.x] >= rows) return;
+  i64 from = (i64)blockIdx.x * width, to = (i64)tokens[blockIdx.x] * width;
+  for (int i = threadIdx.x; i < width; i += blockDim.x) atomicAdd(d_table + to + i, grad[from + i]);
+}
 
 // AdamW in one pass over memory; the moments are written too. `m` and `v` are inputs by place only.
 extern "C" __global__ void adamw(float* m, float* v, const float* grad, float* theta, int n, float beta1, float beta2,
