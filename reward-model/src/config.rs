@@ -5,10 +5,12 @@ use std::ops::RangeInclusive;
 
 use plaudit_event::Objective;
 use plaudit_ingest::Problem;
+use plaudit_nn::device::Compute;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::challenger::ChallengerConfig;
+use crate::deep::NetworkConfig;
 use crate::encode::ENCODER_VERSION;
 use crate::factors::MOST_FACTORS;
 use crate::golden::GoldenConfig;
@@ -91,6 +93,8 @@ pub struct EncoderConfig {
     pub max_cross_response_words: usize,
     /// How many earlier messages are read.
     pub max_history_messages: usize,
+    /// The network of the encoders that have one.
+    pub network: NetworkConfig,
 }
 
 /// The encoders of this build.
@@ -99,6 +103,10 @@ pub struct EncoderConfig {
 pub enum EncoderKind {
     /// Hashed words, word pairs, crosses and surface features; on the CPU.
     Hash,
+    /// A network of the BERT family beside them.
+    Bert,
+    /// A decoder of the Llama or Qwen family beside them: the state of a row's last token.
+    Decoder,
 }
 
 impl Default for EncoderConfig {
@@ -111,6 +119,7 @@ impl Default for EncoderConfig {
             max_cross_request_words: 10,
             max_cross_response_words: 24,
             max_history_messages: 3,
+            network: NetworkConfig::default(),
         }
     }
 }
@@ -331,6 +340,9 @@ impl Config {
         for (key, message) in parts.into_iter().flatten() {
             add(key, message);
         }
+        for (key, message) in self.encoder.network.problems(self.encoder.kind) {
+            add(&format!("encoder.network.{key}"), message);
+        }
         for (key, value) in self.counts() {
             if value == 0 {
                 add(key, "must be at least 1, got 0".to_owned());
@@ -406,9 +418,19 @@ impl Config {
         plaudit_nn::checkpoint::config_hash(&(ENCODER_VERSION, self.learning()))
     }
 
-    /// The configuration without the settings of the service and of challengers, which do not change what is learned.
+    /// Numbers per word in the bilinear term; none where a network is alone.
+    pub(crate) fn factors(&self) -> usize {
+        let is_alone = self.encoder.kind != EncoderKind::Hash && !self.encoder.network.with_hash;
+        if is_alone { 0 } else { self.learner.factors }
+    }
+
+    /// The configuration without the settings of the service, of challengers and of the device, which do not change what
+    /// is learned.
     pub(crate) fn learning(&self) -> Self {
-        Self { challenger: ChallengerConfig::default(), service: ServiceConfig::default(), ..self.clone() }
+        let (challenger, service) = (ChallengerConfig::default(), ServiceConfig::default());
+        let mut learning = Self { challenger, service, ..self.clone() };
+        learning.encoder.network.device = Compute::default();
+        learning
     }
 }
 

@@ -10,10 +10,13 @@
 pub(crate) mod surface;
 mod text;
 
-use plaudit_event::Role;
+use std::sync::Arc;
 
-use crate::Row;
-use crate::config::EncoderConfig;
+use plaudit_event::{Role, Seed};
+
+use crate::config::{EncoderConfig, EncoderKind};
+use crate::deep::{Deep, Network};
+use crate::{Error, Row};
 use surface::DENSE;
 use text::{Kind, Token, hash_bytes, tokens};
 pub(crate) use text::{mix, pair};
@@ -74,6 +77,8 @@ pub(crate) struct Features {
     pub(crate) ends: [u32; GROUPS],
     /// Values of the dense features.
     pub(crate) dense: [f32; DENSE],
+    /// What a network says of the row, where there is one.
+    pub(crate) deep: Option<Arc<Deep>>,
 }
 
 impl Features {
@@ -84,12 +89,27 @@ impl Features {
         &self.indices[from as usize..self.ends[at] as usize]
     }
 
+    /// The same with another vector of the network.
+    pub(crate) fn with_vector(&self, vector: &[f32]) -> Self {
+        let deep = self.deep.as_ref().map(|deep| Arc::new(Deep { vector: vector.into(), ..Deep::clone(deep) }));
+        Self { deep, ..self.clone() }
+    }
+
     /// Calls `visit` with the number and the value of every feature that is not 0.
     pub(crate) fn for_each(&self, mut visit: impl FnMut(usize, f32)) {
-        for (index, value) in self.dense.iter().enumerate() {
+        let alone = self.deep.as_ref().is_some_and(|deep| deep.alone);
+        // Alone, a network's vector has only the intercept beside it.
+        let dense = if alone { &self.dense[..1] } else { &self.dense[..] };
+        for (index, value) in dense.iter().enumerate() {
             if *value != 0.0 {
                 visit(index, *value);
             }
+        }
+        if let Some(deep) = &self.deep {
+            (deep.from as usize..).zip(&deep.vector).for_each(|(index, value)| visit(index, *value));
+        }
+        if alone {
+            return;
         }
         let mut from = 0;
         for (group, end) in Group::ALL.iter().zip(self.ends) {
@@ -107,13 +127,48 @@ impl Features {
 #[derive(Debug, Clone)]
 pub(crate) struct Encoder {
     config: EncoderConfig,
+    network: Option<Arc<Network>>,
 }
 
 impl Encoder {
     pub(crate) fn new(config: &EncoderConfig) -> Self {
-        Self { config: config.clone() }
+        Self { config: config.clone(), network: None }
     }
 
+    /// With the network of the configuration, if it has one.
+    pub(crate) fn load(config: &EncoderConfig, seed: Seed) -> Result<Self, Error> {
+        let has_network = config.kind != EncoderKind::Hash;
+        let network = has_network.then(|| Network::load(config, seed).map(Arc::new)).transpose()?;
+        Ok(Self { network, ..Self::new(config) })
+    }
+
+    /// The same as of now, for as long as training goes on.
+    pub(crate) fn frozen(&self) -> Result<Self, Error> {
+        let network = self.network.as_ref().map(|network| network.frozen().map(Arc::new)).transpose()?;
+        Ok(Self { network, ..Self::new(&self.config) })
+    }
+
+    pub(crate) fn network(&self) -> Option<&Network> {
+        self.network.as_deref()
+    }
+
+    /// How many numbers a head has: one for every number of a feature.
+    pub(crate) fn width(&self) -> usize {
+        self.config.buckets as usize + self.network().map_or(0, |network| network.shape().width)
+    }
+
+    /// The features of `rows`, in order.
+    pub(crate) fn encode_all(&self, rows: &[Row<'_>]) -> Result<Vec<Features>, Error> {
+        let mut features: Vec<Features> = rows.iter().map(|row| self.encode(row)).collect();
+        if let Some(network) = self.network() {
+            for (features, deep) in features.iter_mut().zip(network.read(rows)?) {
+                features.deep = Some(Arc::new(deep));
+            }
+        }
+        Ok(features)
+    }
+
+    /// The hashed features of `row`.
     pub(crate) fn encode(&self, row: &Row<'_>) -> Features {
         let config = &self.config;
         let response = tokens(row.response, config.max_response_tokens);
@@ -132,7 +187,7 @@ impl Encoder {
         let told = distinct_content(&response, config.max_cross_response_words);
         builder.cross(&asked, &told);
         builder.length_cross(&asked, surface.length_class());
-        Features { indices: builder.indices.into_boxed_slice(), ends: builder.ends, dense: surface.dense() }
+        Features { indices: builder.indices.into_boxed_slice(), ends: builder.ends, dense: surface.dense(), deep: None }
     }
 
     /// The tokens of the newest messages before the request, newest message first.

@@ -77,12 +77,19 @@ impl HashModel {
     }
 
     /// Scores one row.
+    ///
+    /// # Panics
+    /// Panics when the network cannot be computed; without one, and on a CPU, it can.
     #[must_use]
     pub fn score_row(&self, row: &Row<'_>) -> Scores {
-        let features = self.encoder.encode(row);
-        let logit = |head: &Option<FrozenHead>| head.as_ref().map(|head| head.logit(&features));
+        let features = self.encoder.encode_all(std::slice::from_ref(row)).expect("the network can be computed");
+        self.scores(&features[0])
+    }
+
+    fn scores(&self, features: &Features) -> Scores {
+        let logit = |head: &Option<FrozenHead>| head.as_ref().map(|head| head.logit(features));
         let logits = self.heads.iter().map(logit).collect();
-        let spread = |head: &Option<FrozenHead>| head.as_ref().and_then(|head| head.spread(&features));
+        let spread = |head: &Option<FrozenHead>| head.as_ref().and_then(|head| head.spread(features));
         let spreads = self.heads.iter().map(spread).collect();
         Scores::new(Arc::clone(&self.objectives), logits).with_spreads(spreads)
     }
@@ -114,6 +121,6 @@ impl RewardModel for HashModel {
     }
 
     fn score(&self, rows: &[Row<'_>]) -> Result<Vec<Scores>, Error> {
-        Ok(rows.iter().map(|row| self.score_row(row)).collect())
+        Ok(self.encoder.encode_all(rows)?.iter().map(|features| self.scores(features)).collect())
     }
 }

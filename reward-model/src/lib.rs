@@ -18,6 +18,7 @@ mod calibration;
 pub mod card;
 mod challenger;
 mod config;
+mod deep;
 pub mod delay;
 pub mod drift;
 mod encode;
@@ -49,6 +50,7 @@ pub use config::{
     CalibrationConfig, Config, EncoderConfig, EncoderKind, LearnerConfig, ReplayConfig, ReplayStrategy, SegmentConfig,
     ServiceConfig,
 };
+pub use deep::{NetworkConfig, TrainedPart};
 pub use drift::{Drift, Statistic};
 pub use error::Error;
 pub use evaluate::{Bootstrap, Estimate, PairQuality, Report, evaluate, evaluate_pairs};

@@ -136,7 +136,7 @@ mod tests {
     fn dense(values: [f32; 3]) -> Features {
         let mut dense = [0.0; DENSE];
         dense[..3].copy_from_slice(&values);
-        Features { indices: Box::default(), ends: [0; GROUPS], dense }
+        Features { indices: Box::default(), ends: [0; GROUPS], dense, deep: None }
     }
 
     /// Expected weights after each of four rows:

@@ -1,6 +1,6 @@
 //! The metrics of this crate: names, meaning, and the few places that count.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use plaudit_event::Objective;
@@ -58,6 +58,14 @@ pub const CHALLENGER_ALARM: &str = "plaudit_reward_challenger_alarm_state";
 /// From the close of an example's window to weights that used it; tag `stage` is `attribution`, `reading`, `training`,
 /// `publication` or `total`.
 pub const FRESHNESS_SECONDS: &str = "plaudit_reward_freshness_seconds";
+/// Steps of the encoder's network.
+pub const NETWORK_STEPS: &str = "plaudit_reward_network_steps_count";
+/// Length of the gradient of the newest step of the encoder's network, before it was clipped.
+pub const NETWORK_GRADIENT: &str = "plaudit_reward_network_gradient_norm_ratio";
+/// Tokens learned by the encoder's network.
+pub const NETWORK_TOKENS: &str = "plaudit_reward_network_tokens_total";
+/// Time of one step of the encoder's network.
+pub const NETWORK_STEP_SECONDS: &str = "plaudit_reward_network_step_seconds";
 
 /// Describes every metric of this crate to the installed recorder.
 pub fn describe() {
@@ -67,6 +75,7 @@ pub fn describe() {
         (CHECKPOINTS, "reward checkpoints, by result"),
         (LOG_FAILURES, "failed reads of the example topic"),
         (CHALLENGERS, "newly trained models, by whether they were let through or why not"),
+        (NETWORK_TOKENS, "tokens learned by the encoder's network"),
         (DRIFT_CHANGES, "changes of a statistic of predictions, by objective, statistic and detector"),
     ];
     for (name, meaning) in counters {
@@ -80,7 +89,10 @@ pub fn describe() {
         "from the close of a window to weights that used it, by stage"
     );
     describe_histogram!(BATCH_SECONDS, Unit::Seconds, "time to train on one batch read from the log");
+    describe_histogram!(NETWORK_STEP_SECONDS, Unit::Seconds, "time of one step of the encoder's network");
     let gauges = [
+        (NETWORK_STEPS, "steps of the encoder's network"),
+        (NETWORK_GRADIENT, "length of the newest gradient of the encoder's network, before it was clipped"),
         (AUROC, "area under the ROC curve of predictions made before training, by objective"),
         (LOG_LOSS, "log-loss in nats of predictions made before training, by objective"),
         (PRIOR_LOG_LOSS, "log-loss in nats of the base rate on the same examples, by objective"),
@@ -120,6 +132,13 @@ pub(crate) fn step(report: &StepReport, unreadable: u64) {
     counter!(EXAMPLES, "use" => "unlabelled").increment(report.unlabelled);
     counter!(EXAMPLES, "use" => "unreadable").increment(unreadable);
     counter!(CORRECTIONS).increment(report.corrections);
+}
+
+pub(crate) fn network_step(norm: f64, steps: u64, tokens: u64, time: Duration) {
+    gauge!(NETWORK_GRADIENT).set(norm);
+    gauge!(NETWORK_STEPS).set(steps as f64);
+    counter!(NETWORK_TOKENS).increment(tokens);
+    histogram!(NETWORK_STEP_SECONDS).record(time.as_secs_f64());
 }
 
 pub(crate) fn suspects(units: u64) {

@@ -264,7 +264,7 @@ mod tests {
     }
 
     fn memory(exposure: u64, label: f32) -> Memory {
-        let features = Features { indices: Box::default(), ends: [0; GROUPS], dense: [0.0; DENSE] };
+        let features = Features { indices: Box::default(), ends: [0; GROUPS], dense: [0.0; DENSE], deep: None };
         Memory { exposure, unit: exposure, segment: 0, features: Arc::new(features), label, weight: 1.0, logit: 0.0 }
     }
 

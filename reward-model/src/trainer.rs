@@ -6,6 +6,7 @@
 mod golden;
 mod head;
 pub(crate) mod pairs;
+mod pending;
 pub(crate) mod persist;
 
 use std::collections::{BTreeMap, HashSet};
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use plaudit_event::{Example, Objective, Seed, Stream, Timestamp, UnitId};
 use serde::{Deserialize, Serialize};
 
+use crate::deep::tuner::Tuner;
 use crate::encode::{Encoder, Features, hash_text};
 use crate::golden::{Golden, Place};
 use crate::guard::{Guard, Verdict};
@@ -24,7 +26,8 @@ use crate::remarks::Remarks;
 use crate::segments::{Segment, Segments};
 use crate::unit_cap::UnitCap;
 use crate::{Config, Drift, Error, LearnedPrinciple, Prediction, Quality, Row, Statistic};
-use head::{Head, Lesson, News};
+use head::{Head, Lesson, News, Tools};
+pub(crate) use pending::{Pending, Task};
 
 /// What a call of [`Trainer::step`] did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -70,6 +73,10 @@ pub struct Trainer {
     objectives: Arc<[Objective]>,
     encoder: Encoder,
     heads: Vec<Head>,
+    /// Trains the encoder's network, where there is one to be trained.
+    tuner: Option<Tuner>,
+    /// What waits for its next round.
+    pending: Vec<Pending>,
     stream: Stream,
     pair_stream: Stream,
     remarks: Remarks,
@@ -110,16 +117,20 @@ impl Trainer {
     /// A trainer that has seen nothing.
     ///
     /// # Errors
-    /// Fails when the configuration has values outside their ranges.
+    /// Fails when the configuration has values outside their ranges or its network cannot be read.
     pub fn new(config: Config, seed: Seed) -> Result<Self, Error> {
         config.check()?;
-        let heads = config.objectives.iter().map(|_| Head::new(&config));
+        let encoder = Encoder::load(&config.encoder, seed)?;
+        let heads = config.objectives.iter().map(|_| Head::new(&config, encoder.width()));
+        let trained = encoder.network().filter(|network| network.is_trained());
         Ok(Self {
+            tuner: trained.map(Tuner::new).transpose()?,
+            pending: Vec::new(),
             seed,
             rates: Rates::new(&config.learner),
             objectives: config.objectives.clone().into(),
-            encoder: Encoder::new(&config.encoder),
             heads: heads.collect(),
+            encoder,
             stream: seed.stream("reward/replay"),
             pair_stream: seed.stream("reward/pairs"),
             remarks: Remarks::new(&config, seed),
@@ -135,16 +146,48 @@ impl Trainer {
         })
     }
 
-    /// Takes `examples` in order. One call with many is the same as many calls with one.
+    /// [`Trainer::try_step`] where nothing can fail: without a network, or on a CPU.
+    ///
+    /// # Panics
+    /// Panics when the network cannot be computed.
     pub fn step(&mut self, examples: &[Example]) -> StepReport {
+        self.try_step(examples).expect("the network can be computed")
+    }
+
+    /// Takes `examples` in order. One call with many is the same as many calls with one.
+    ///
+    /// # Errors
+    /// Fails when the network cannot be computed; the trainer is of no use then.
+    pub fn try_step(&mut self, examples: &[Example]) -> Result<StepReport, Error> {
         let mut report = StepReport::default();
-        for example in examples {
-            self.take(example, &mut report);
-            if self.examples.is_multiple_of(self.config.golden.every) {
-                self.judge();
+        let mut rest = examples;
+        while !rest.is_empty() {
+            // The network stays as it is until its next round.
+            let (part, others) = rest.split_at(rest.len().min(self.until_round(self.examples)));
+            rest = others;
+            let objectives = Arc::clone(&self.objectives);
+            let tells = |example: &Example| {
+                !example.remarks.is_empty() || objectives.iter().any(|o| News::of(example, o) != News::Nothing)
+            };
+            let telling = part.iter().filter(|example| tells(example));
+            let rows: Vec<Row<'_>> = telling.map(|e| Row { context: &e.context, response: &e.response }).collect();
+            let mut features = self.encoder.encode_all(&rows)?.into_iter();
+            for example in part {
+                let own = if tells(example) { features.next() } else { None };
+                self.take(example, own, &mut report);
+                if self.examples.is_multiple_of(self.config.golden.every) {
+                    self.judge();
+                }
             }
+            self.settle_if_due(self.examples)?;
         }
-        report
+        Ok(report)
+    }
+
+    /// How many examples or pairs after the first `count` are left until the network is trained, at least one.
+    fn until_round(&self, count: u64) -> usize {
+        let every = self.config.encoder.network.step_every;
+        usize::try_from(every - count % every).unwrap_or(usize::MAX)
     }
 
     /// Removes what is remembered of erased exposures, by their [`exposure_row`](crate::exposure_row): replay rows,
@@ -156,6 +199,7 @@ impl Trainer {
         for unit in units {
             self.guard.forget(unit);
         }
+        self.pending.retain(|item| !exposures.iter().any(|exposure| item.is_of(*exposure)));
         for head in &mut self.heads {
             removed += head.replay.erase(exposures);
             head.window.forget(exposures);
@@ -240,13 +284,24 @@ impl Trainer {
         self.remarks.learned(&self.config)
     }
 
-    /// The model as of now, frozen.
+    /// [`Trainer::try_snapshot`] where nothing can fail: without a network, or on a CPU.
+    ///
+    /// # Panics
+    /// Panics when the device is out of memory.
     #[must_use]
     pub fn snapshot(&self) -> Arc<HashModel> {
+        self.try_snapshot().expect("memory suffices")
+    }
+
+    /// The model as of now, frozen. What is not trained of a network is shared.
+    ///
+    /// # Errors
+    /// Fails when the device is out of memory.
+    pub fn try_snapshot(&self) -> Result<Arc<HashModel>, Error> {
         let heads = self.heads.iter().map(Head::frozen).collect();
         let objectives = Arc::clone(&self.objectives);
-        let model = HashModel::new(objectives, self.encoder.clone(), heads, self.examples);
-        Arc::new(model.with_remarks(self.remarks.frozen(&self.config)))
+        let model = HashModel::new(objectives, self.encoder.frozen()?, heads, self.examples);
+        Ok(Arc::new(model.with_remarks(self.remarks.frozen(&self.config))))
     }
 
     fn head(&self, objective: &str) -> Option<&Head> {
@@ -254,7 +309,8 @@ impl Trainer {
         self.heads.get(at)
     }
 
-    fn take(&mut self, example: &Example, report: &mut StepReport) {
+    /// `features` are none for an example that says nothing.
+    fn take(&mut self, example: &Example, features: Option<Features>, report: &mut StepReport) {
         self.examples += 1;
         match &mut self.last {
             Some(last) => last.replace(example),
@@ -267,14 +323,12 @@ impl Trainer {
         let remarks = !example.remarks.is_empty();
         let teaches = remarks || news.clone().any(|news| news.label().is_some());
         report.unlabelled += u64::from(!teaches);
-        if !remarks && news.clone().all(|news| news == News::Nothing) {
-            return;
-        }
+        let Some(features) = features.map(Arc::new) else { return };
         let limit = self.config.max_examples_per_unit_day;
         let unit = hash_text(example.unit_id.as_str());
         let within = teaches && self.units.admit(unit, example.exposure_ts, limit);
-        let row = Row { context: &example.context, response: &example.response };
-        let features = Arc::new(self.encoder.encode(&row));
+        // The vector of a network that is trained is another one when the row is learned again.
+        let kept = if self.tuner.is_some() { Arc::new(features.with_vector(&[])) } else { Arc::clone(&features) };
         let believed = self.believe(example, unit, &features);
         let held_out = Golden::holds(unit, &self.config.golden);
         let admitted = within && believed && !held_out;
@@ -284,13 +338,20 @@ impl Trainer {
             unit,
             segment: self.segments.of(example),
             features,
+            kept,
             admitted,
         };
-        for (news, head) in news.zip(&mut self.heads) {
-            report.changes += head.take(&lesson, news, &self.config, self.rates, &mut self.stream);
+        let mut tools = Tools {
+            config: &self.config,
+            rates: self.rates,
+            stream: &mut self.stream,
+            pair_stream: &mut self.pair_stream,
+            pending: self.tuner.is_some().then_some(&mut self.pending),
+        };
+        for (number, (news, head)) in (0..).zip(news.zip(&mut self.heads)) {
+            report.changes += head.take(number, &lesson, news, &mut tools);
             if admitted && news.label().is_some() {
-                let (times, learner) = (self.config.pairs.per_example, &self.config.learner);
-                head.rehearse_pairs(times, learner, self.rates, &mut self.pair_stream);
+                head.rehearse_pairs(number, self.config.pairs.per_example, &mut tools);
             }
         }
         if held_out {
@@ -320,6 +381,7 @@ impl Trainer {
         let sight = News::of(example, &config.objective).sight();
         let verdict = self.guard.take(unit, features, sight, config);
         if verdict == Verdict::Accused {
+            self.pending.retain(|item| !item.is_from(unit));
             for head in &mut self.heads {
                 head.replay.forget_unit(unit);
             }

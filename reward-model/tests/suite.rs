@@ -22,6 +22,12 @@ mod golden;
 #[path = "suite/learning.rs"]
 mod learning;
 #[cfg(test)]
+#[path = "suite/network.rs"]
+mod network;
+#[cfg(test)]
+#[path = "suite/network_files.rs"]
+mod network_files;
+#[cfg(test)]
 #[path = "suite/pairs.rs"]
 mod pairs;
 #[cfg(test)]

@@ -34,7 +34,7 @@ pub(crate) async fn run(arguments: &Evaluate) -> anyhow::Result<()> {
     let (train, position) = attribute(&ConvAi::open(datasets, Split::Train)?).await?;
     let (test, _) = attribute(&ConvAi::open(datasets, Split::Test)?).await?;
     let directory = tempfile::tempdir().context("failed to create a temporary directory")?;
-    let mut config = plaudit_reward_model::Config::default();
+    let mut config = arguments.files.load(Vec::new())?.reward_model;
     // The model at the end of the pass is to be judged, whatever it is like.
     config.challenger.enabled = false;
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());

@@ -160,7 +160,7 @@ fn on_examples(arguments: &Reward, examples: &[Example], (config, seed): (Config
     )?;
     let (curves, checkpoint) = learn(&mut trainer, course, train)?;
     let bootstrap = Bootstrap { resamples: RESAMPLES, seed: seed.derive("bootstrap", 0) };
-    let reports = evaluate(&*trainer.snapshot(), test, bootstrap)?;
+    let reports = evaluate(&*trainer.try_snapshot()?, test, bootstrap)?;
     for (name, svg) in report::plots(&trainer, test, &curves, arguments.plot_format.into())? {
         write(&arguments.out, &name, &svg)?;
     }
@@ -173,7 +173,7 @@ fn learn(trainer: &mut Trainer, mut course: Course, train: &[Example]) -> anyhow
     let mut next = course.of(train.len())?;
     while next < train.len() {
         let stretch = course.stretch(train.len().div_ceil(POINTS));
-        trainer.step(&train[next..next + stretch]);
+        trainer.try_step(&train[next..next + stretch])?;
         next += stretch;
         for objective in trainer.objectives() {
             if let Some(quality) = trainer.quality(&objective.0) {

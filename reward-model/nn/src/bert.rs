@@ -140,6 +140,17 @@ impl Bert {
         Ok(Self { config: self.config.clone(), params: self.params.try_clone()?, lora, ..*self })
     }
 
+    /// A copy for as long as `self` is trained: what training changes is copied, the rest is shared.
+    ///
+    /// # Errors
+    /// Fails when the device is out of memory.
+    pub fn snapshot(&self) -> Result<Self, Error> {
+        let prefixes = if self.lora.is_some() { Vec::new() } else { self.trained_prefixes() };
+        let params = self.params.copy_where(|name| prefixes.iter().any(|prefix| name.starts_with(prefix)))?;
+        let lora = self.lora.as_ref().map(Lora::try_clone).transpose()?;
+        Ok(Self { config: self.config.clone(), params, lora, ..*self })
+    }
+
     /// The same encoder, sharing its parameters, on another implementation of the operations.
     #[must_use]
     pub fn with_implementation(self, implementation: Implementation) -> Self {

@@ -149,6 +149,16 @@ impl Decoder {
         })
     }
 
+    /// A copy for as long as `self` is trained: with adapters only they are copied.
+    ///
+    /// # Errors
+    /// Fails when the device is out of memory.
+    pub fn snapshot(&self) -> Result<Self, Error> {
+        let lora = self.lora.as_ref().map(Lora::try_clone).transpose()?;
+        let params = if lora.is_some() { self.params.clone() } else { self.params.try_clone()? };
+        Ok(Self { lora, ..self.with_params(params) })
+    }
+
     /// The same decoder with adapters, which it shares with `lora`: from now on only they are trained.
     /// Files hold the decoder without them.
     ///

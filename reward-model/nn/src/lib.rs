@@ -17,6 +17,7 @@ pub mod loss;
 pub mod ops;
 pub mod optim;
 mod params;
+pub mod pieces;
 pub mod runtime;
 pub mod schedule;
 pub mod tokenizer;

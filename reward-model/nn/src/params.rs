@@ -98,6 +98,22 @@ impl Params {
         self.map(|tensor| Ok(tensor.clone()))
     }
 
+    /// A copy that shares with `self` every parameter but those whose name `is_own` holds for.
+    ///
+    /// # Errors
+    /// Fails when the device is out of memory.
+    pub fn copy_where(&self, is_own: impl Fn(&str) -> bool) -> Result<Self, Error> {
+        let mut copy = Self::new();
+        for (name, var) in &self.vars {
+            if is_own(name) {
+                copy.insert(name.clone(), var.as_tensor())?;
+            } else {
+                copy.share(name.clone(), var);
+            }
+        }
+        Ok(copy)
+    }
+
     /// A copy with every number converted to `dtype`.
     ///
     /// # Errors
@@ -206,12 +222,16 @@ mod tests {
         let copy = params.try_clone().unwrap();
         let same_dtype = params.to_dtype(DType::F32).unwrap();
         let shared = params.clone();
+        let partly = params.copy_where(|name| name == "b").unwrap();
         let zeros = Tensor::zeros(3, DType::F32, &Device::Cpu).unwrap();
         params.get("b").unwrap().set(&zeros).unwrap();
         let read = |params: &Params| params.get("b").unwrap().to_vec1::<f32>().unwrap();
         assert_eq!(read(&copy), [1.5, -2.0, 3.0]);
         assert_eq!(read(&same_dtype), [1.5, -2.0, 3.0]);
         assert_eq!(read(&shared), [0.0; 3]);
+        assert_eq!(read(&partly), [1.5, -2.0, 3.0]);
+        params.get("a").unwrap().set(&Tensor::zeros((2, 2), DType::F32, &Device::Cpu).unwrap()).unwrap();
+        assert_eq!(partly.get("a").unwrap().to_vec2::<f32>().unwrap(), [[0.0; 2]; 2]);
         params.copy_from(&copy).unwrap();
         assert_eq!(read(&params), [1.5, -2.0, 3.0]);
     }

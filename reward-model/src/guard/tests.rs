@@ -6,7 +6,7 @@ use crate::encode::surface::DENSE;
 /// A response with these words (sorted).
 fn words(numbers: &[u32]) -> Features {
     let ends = [numbers.len() as u32; GROUPS];
-    Features { indices: numbers.into(), ends, dense: [0.0; DENSE] }
+    Features { indices: numbers.into(), ends, dense: [0.0; DENSE], deep: None }
 }
 
 fn new(positive: bool) -> Sight {

@@ -110,7 +110,7 @@ impl Worker {
                 pause(service.poll_ms, &mut stopping).await;
                 continue;
             }
-            self.take(&mut progress, &records);
+            self.take(&mut progress, &records)?;
             let since = progress.trainer.examples() - progress.published.unwrap_or(0);
             if since >= service.publish_every {
                 self.publish_if_new(&mut progress);
@@ -206,7 +206,7 @@ impl Worker {
     }
 
     /// Learns from `records`, with a checkpoint at every multiple of the configured number of examples.
-    fn take(&self, progress: &mut Progress, records: &[Stored]) {
+    fn take(&self, progress: &mut Progress, records: &[Stored]) -> Result<(), Error> {
         let watch = metrics::Stopwatch::start();
         let read = self.clock.now();
         let mut total = StepReport::default();
@@ -223,7 +223,7 @@ impl Worker {
             if progress.erased.contains(&exposure_row(&example.exposure_id)) {
                 continue;
             }
-            let step = progress.trainer.step(std::slice::from_ref(&example));
+            let step = progress.trainer.try_step(std::slice::from_ref(&example))?;
             total += step;
             progress.taken = progress.position;
             if step.trained > 0 && example.revision == 0 {
@@ -243,6 +243,7 @@ impl Worker {
         metrics::step(&total, unreadable);
         metrics::position(progress.position);
         watch.batch_done();
+        Ok(())
     }
 
     /// Writes a checkpoint. A failure is reported and survived: the next one may succeed, and the log has it all.

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use plaudit_event::{Example, Label, Objective, Stream};
 use plaudit_nn::loss::sigmoid;
 
+use super::pending::{Pending, Task};
 use crate::Prediction;
 use crate::calibration::Calibrator;
-use crate::config::{Config, ReplayStrategy};
+use crate::config::{Config, LearnerConfig, ReplayStrategy};
 use crate::drift::{Changes, Monitors};
 use crate::encode::Features;
 use crate::encode::mix;
@@ -29,8 +30,20 @@ pub(super) struct Lesson<'a> {
     pub(super) unit: u64,
     pub(super) segment: Segment,
     pub(super) features: Arc<Features>,
+    /// The same as it is remembered.
+    pub(super) kept: Arc<Features>,
     /// Within the bound of its unit: to be trained on.
     pub(super) admitted: bool,
+}
+
+/// What heads learn with.
+pub(super) struct Tools<'a> {
+    pub(super) config: &'a Config,
+    pub(super) rates: Rates,
+    pub(super) stream: &'a mut Stream,
+    pub(super) pair_stream: &'a mut Stream,
+    /// Where rows wait for a network that is trained, if there is one.
+    pub(super) pending: Option<&'a mut Vec<Pending>>,
 }
 
 /// What an example says about one objective.
@@ -94,12 +107,12 @@ pub(super) struct Head {
 }
 
 impl Head {
-    pub(super) fn new(config: &Config) -> Self {
-        let buckets = config.encoder.buckets as usize;
+    /// A head of `width` numbers.
+    pub(super) fn new(config: &Config, width: usize) -> Self {
         Self {
-            learner: Learner::new(buckets),
-            factors: Factors::new(buckets, config.learner.factors),
-            members: vec![Learner::new(buckets); config.learner.ensemble],
+            learner: Learner::new(width),
+            factors: Factors::new(config.encoder.buckets as usize, config.factors()),
+            members: vec![Learner::new(width); config.learner.ensemble],
             calibrator: Calibrator::new(&config.calibration),
             replay: Replay::default(),
             window: Window::default(),
@@ -119,20 +132,19 @@ impl Head {
     }
 
     /// Predicts and records, or corrects what is recorded; then learns and replays. How many statistics are seen to
-    /// have changed.
-    pub(super) fn take(
-        &mut self,
-        lesson: &Lesson<'_>,
-        news: News,
-        config: &Config,
-        rates: Rates,
-        stream: &mut Stream,
-    ) -> u64 {
+    /// have changed. `number` is that of this head.
+    pub(super) fn take(&mut self, number: u32, lesson: &Lesson<'_>, news: News, tools: &mut Tools<'_>) -> u64 {
+        let (config, rates) = (tools.config, tools.rates);
         let mut changes = Changes::default();
         match news {
             News::Nothing => return 0,
             News::First(label) => changes = self.predict(lesson, label, config),
-            News::Correction { before, after } => self.correct(lesson, before, after, config),
+            News::Correction { before, after } => {
+                if let Some(pending) = &mut tools.pending {
+                    pending.retain(|item| item.head != number || !item.is_of(lesson.exposure));
+                }
+                self.correct(lesson, before, after, config);
+            }
         }
         if changes.is_error_larger && config.learner.rewarm < 1.0 {
             self.learners().for_each(|learner| learner.rewarm(config.learner.rewarm, rates));
@@ -145,17 +157,24 @@ impl Head {
             exposure: lesson.exposure,
             unit: lesson.unit,
             segment: lesson.segment,
-            features: Arc::clone(&lesson.features),
+            features: Arc::clone(&lesson.kept),
             label: label.value,
             weight: label.weight,
             logit: (self.learner.training_logit(&lesson.features) + self.factors.vectors.forward(&lesson.features).0)
                 as f32,
         };
         let pass = Pass { rates, factor_rates: Rates::of_factors(&config.learner), shift: 0.0, hold: 0.0 };
-        learn(&mut self.learner, &mut self.members, &mut self.factors, &memory, pass);
-        self.replay.offer(memory, &config.replay, stream);
-        self.rehearse(config, rates, stream);
-        self.learners().for_each(|learner| learner.finish_example(&config.learner));
+        match &mut tools.pending {
+            Some(pending) => pending.push(pass.later(number, &memory, true)),
+            None => {
+                self.learn(&memory, pass);
+            }
+        }
+        self.replay.offer(memory, &config.replay, tools.stream);
+        self.rehearse(number, tools);
+        if tools.pending.is_none() {
+            self.finish_example(&config.learner);
+        }
         changes.count
     }
 
@@ -168,17 +187,33 @@ impl Head {
         std::iter::once(&mut self.learner).chain(&mut self.members)
     }
 
+    /// One step on `memory`; the derivative of its loss by its logit.
+    pub(super) fn learn(&mut self, memory: &Memory, pass: Pass) -> f64 {
+        learn(&mut self.learner, &mut self.members, &mut self.factors, memory, pass)
+    }
+
+    /// To be called once per example, after its updates.
+    pub(super) fn finish_example(&mut self, config: &LearnerConfig) {
+        self.learners().for_each(|learner| learner.finish_example(config));
+    }
+
     /// Learns from drawn memories.
-    fn rehearse(&mut self, config: &Config, rates: Rates, stream: &mut Stream) {
+    fn rehearse(&mut self, number: u32, tools: &mut Tools<'_>) {
+        let (config, rates) = (tools.config, tools.rates);
         let (draws, strategy) = (config.replay.per_example, config.replay.strategy);
         let share = self.replay.drawn_share(config.replay.positive_share, draws);
         let hold = if strategy == ReplayStrategy::Logits { config.replay.logit_weight } else { 0.0 };
         for _ in 0..draws {
-            let Some(draw) = self.replay.draw(share, strategy, stream) else {
+            let Some(draw) = self.replay.draw(share, strategy, tools.stream) else {
                 return;
             };
             let pass = Pass { rates, factor_rates: Rates::of_factors(&config.learner), shift: draw.shift, hold };
-            learn(&mut self.learner, &mut self.members, &mut self.factors, draw.memory, pass);
+            match &mut tools.pending {
+                Some(pending) => pending.push(pass.later(number, draw.memory, false)),
+                None => {
+                    learn(&mut self.learner, &mut self.members, &mut self.factors, draw.memory, pass);
+                }
+            }
         }
     }
 
@@ -227,13 +262,13 @@ impl Head {
 
 /// How a row is learned.
 #[derive(Debug, Clone, Copy)]
-struct Pass {
-    rates: Rates,
-    factor_rates: Rates,
+pub(super) struct Pass {
+    pub(super) rates: Rates,
+    pub(super) factor_rates: Rates,
     /// Added to the logit that the loss is taken at.
-    shift: f64,
+    pub(super) shift: f64,
     /// Weight of half the squared distance from the stored logit.
-    hold: f64,
+    pub(super) hold: f64,
 }
 
 impl Pass {
@@ -242,10 +277,15 @@ impl Pass {
         let error = sigmoid(z + self.shift) - f64::from(memory.label);
         error * f64::from(memory.weight) + self.hold * (z - f64::from(memory.logit))
     }
+
+    /// `memory` to be learned so by the head of that number, once the network is.
+    fn later(&self, head: u32, memory: &Memory, fresh: bool) -> Pending {
+        Pending { head, task: Task::Row { memory: memory.clone(), shift: self.shift, hold: self.hold }, fresh }
+    }
 }
 
-/// One step on `memory`, of the members of the ensemble those that have it.
-fn learn(learner: &mut Learner, members: &mut [Learner], factors: &mut Factors, memory: &Memory, pass: Pass) {
+/// One step on `memory`, of the members of the ensemble those that have it; the derivative of its loss by its logit.
+fn learn(learner: &mut Learner, members: &mut [Learner], factors: &mut Factors, memory: &Memory, pass: Pass) -> f64 {
     let features = &memory.features;
     let (crossed, sides) = factors.vectors.forward(features);
     let slope = pass.slope(memory, learner.training_logit(features) + crossed);
@@ -259,4 +299,5 @@ fn learn(learner: &mut Learner, members: &mut [Learner], factors: &mut Factors, 
         }
     }
     factors.update(features, &sides, slope as f32, pass.factor_rates);
+    slope
 }

@@ -13,13 +13,14 @@ pub(crate) mod memory;
 
 use std::sync::Arc;
 
-use plaudit_event::{Context, Stream};
+use plaudit_event::Context;
 use plaudit_nn::loss::{bce, sigmoid};
 use serde::Serialize;
 
 use super::Trainer;
-use super::head::Head;
-use crate::config::{Config, LearnerConfig};
+use super::head::{Head, Tools};
+use super::pending::{Pending, Task};
+use crate::config::LearnerConfig;
 use crate::encode::{Features, mix};
 use crate::error::argument;
 use crate::linear::{self, Rates};
@@ -55,7 +56,8 @@ impl Trainer {
     /// with one, but for what the reports are about.
     ///
     /// # Errors
-    /// Fails before anything is learned when `objective` is none of the configuration's or a weight is out of range.
+    /// Fails before anything is learned when `objective` is none of the configuration's or a weight is out of range, and
+    /// when a network cannot be computed.
     pub fn learn_pairs(&mut self, objective: &str, pairs: &[Pair<'_>]) -> Result<PairReport, Error> {
         let known = self.objectives.iter().position(|known| known.0 == objective);
         let at = known.ok_or_else(|| argument("objective", "one of the configuration", objective))?;
@@ -63,14 +65,32 @@ impl Trainer {
             return Err(argument("weight", "0 to 1e6", pair.weight));
         }
         let (mut hits, mut loss) = (0.0, 0.0);
-        for pair in pairs {
-            let encode = |response| self.encoder.encode(&Row { context: pair.context, response });
-            let both = Arc::new(Both { chosen: encode(pair.chosen), rejected: encode(pair.rejected) });
-            let margin = self.heads[at].margin(&both);
-            hits += if margin == 0.0 { 0.5 } else { f64::from(u8::from(margin > 0.0)) };
-            loss += bce(margin, 1.0);
-            let kept = Kept { both, weight: pair.weight };
-            self.heads[at].learn_pair(kept, &self.config, self.rates, &mut self.pair_stream);
+        let mut rest = pairs;
+        while !rest.is_empty() {
+            // The network stays as it is until its next round.
+            let count = self.pairs();
+            let (part, others) = rest.split_at(rest.len().min(self.until_round(count)));
+            rest = others;
+            let rows =
+                part.iter().flat_map(|pair| [pair.chosen, pair.rejected].map(|response| (pair.context, response)));
+            let rows: Vec<Row<'_>> = rows.map(|(context, response)| Row { context, response }).collect();
+            let mut features = self.encoder.encode_all(&rows)?.into_iter();
+            let mut tools = Tools {
+                config: &self.config,
+                rates: self.rates,
+                stream: &mut self.stream,
+                pair_stream: &mut self.pair_stream,
+                pending: self.tuner.is_some().then_some(&mut self.pending),
+            };
+            for pair in part {
+                let (Some(chosen), Some(rejected)) = (features.next(), features.next()) else { break };
+                let both = Arc::new(Both { chosen, rejected });
+                let margin = self.heads[at].margin(&both);
+                hits += if margin == 0.0 { 0.5 } else { f64::from(u8::from(margin > 0.0)) };
+                loss += bce(margin, 1.0);
+                self.heads[at].learn_pair(at as u32, Kept { both, weight: pair.weight }, &mut tools);
+            }
+            self.settle_if_due(count + part.len() as u64)?;
         }
         let count = pairs.len().max(1) as f64;
         Ok(PairReport { pairs: pairs.len() as u64, accuracy: hits / count, log_loss: loss / count })
@@ -93,6 +113,10 @@ pub(crate) struct Both {
 }
 
 impl Both {
+    pub(crate) fn map(&self, change: impl Fn(&Features) -> Features) -> Self {
+        Self { chosen: change(&self.chosen), rejected: change(&self.rejected) }
+    }
+
     /// Features of the chosen response less those of the other, by number, without zeros.
     fn difference(&self) -> Vec<(usize, f32)> {
         let mut parts = Vec::with_capacity(512);
@@ -120,24 +144,38 @@ impl Head {
         self.logit(&both.chosen) - self.logit(&both.rejected)
     }
 
-    /// Learns a new pair, remembers it, and learns some that are remembered.
-    fn learn_pair(&mut self, kept: Kept, config: &Config, rates: Rates, stream: &mut Stream) {
-        self.step_pair(&kept.both, f64::from(kept.weight), &config.learner, rates);
-        self.pairs.offer(kept, config.pairs.capacity, stream);
-        self.rehearse_pairs(config.pairs.per_pair, &config.learner, rates, stream);
-        self.learners().for_each(|learner| learner.finish_example(&config.learner));
-    }
-
-    /// Learns `times` remembered pairs, where there are any.
-    pub(super) fn rehearse_pairs(&mut self, times: usize, config: &LearnerConfig, rates: Rates, stream: &mut Stream) {
-        for _ in 0..times {
-            let Some(kept) = self.pairs.draw(stream) else { return };
-            self.step_pair(&kept.both, f64::from(kept.weight), config, rates);
+    /// Learns a new pair, remembers it, and learns some that are remembered. `number` is that of this head.
+    fn learn_pair(&mut self, number: u32, mut kept: Kept, tools: &mut Tools<'_>) {
+        let learner = &tools.config.learner;
+        if let Some(pending) = &mut tools.pending {
+            // The vectors of a network that is trained are others when the pair is learned.
+            kept.both = Arc::new(kept.both.map(|features| features.with_vector(&[])));
+            pending.push(Pending { head: number, task: Task::Pair(kept.clone()), fresh: true });
+        } else {
+            self.step_pair(&kept.both, f64::from(kept.weight), learner, tools.rates);
+        }
+        self.pairs.offer(kept, tools.config.pairs.capacity, tools.pair_stream);
+        self.rehearse_pairs(number, tools.config.pairs.per_pair, tools);
+        if tools.pending.is_none() {
+            self.finish_example(learner);
         }
     }
 
-    /// One step on a pair, of the members of the ensemble those that have it.
-    fn step_pair(&mut self, both: &Both, weight: f64, config: &LearnerConfig, rates: Rates) {
+    /// Learns `times` remembered pairs, where there are any.
+    pub(super) fn rehearse_pairs(&mut self, number: u32, times: usize, tools: &mut Tools<'_>) {
+        for _ in 0..times {
+            let Some(kept) = self.pairs.draw(tools.pair_stream) else { return };
+            if let Some(pending) = &mut tools.pending {
+                pending.push(Pending { head: number, task: Task::Pair(kept), fresh: false });
+            } else {
+                self.step_pair(&kept.both, f64::from(kept.weight), &tools.config.learner, tools.rates);
+            }
+        }
+    }
+
+    /// One step on a pair, of the members of the ensemble those that have it; the derivative of its loss by the
+    /// difference of the logits.
+    pub(super) fn step_pair(&mut self, both: &Both, weight: f64, config: &LearnerConfig, rates: Rates) -> f64 {
         let difference = both.difference();
         let crossed = self.factors.vectors.forward_pair(&both.chosen, &both.rejected);
         let slope = |weights: &[f32]| weight * (sigmoid(linear::product(weights, &difference) + crossed.margin) - 1.0);
@@ -152,6 +190,7 @@ impl Head {
             }
         }
         self.factors.update_pair(&both.chosen, &both.rejected, &crossed, own as f32, Rates::of_factors(config));
+        own
     }
 }
 
@@ -176,7 +215,7 @@ mod tests {
             chosen: encode("Mia is a lovely name. Or Felix, the name of lucky cats!"),
             rejected: encode("I do not name things. A cat is a cat"),
         };
-        let mut head = Head::new(&config);
+        let mut head = Head::new(&config, config.encoder.buckets as usize);
         for (at, weight) in head.learner.linear.weights.iter_mut().enumerate() {
             *weight = ((at % 17) as f32 - 8.0) / 10.0;
         }

@@ -4,6 +4,7 @@
 //! been touched.
 
 mod guard;
+mod network;
 mod quality;
 mod remarks;
 mod tensors;
@@ -16,12 +17,14 @@ use plaudit_nn::checkpoint::{Checkpoint, Draft};
 use serde::{Deserialize, Serialize};
 
 use super::{Taken, Trainer};
+use crate::deep;
 use crate::encode::{ENCODER_VERSION, Encoder};
 use crate::hash_model::HashModel;
 use crate::prototypes::Prototypes;
 use crate::replay::{Boosts, Replay};
 use crate::segments::Segments;
 use crate::{Config, Error};
+use network::NetworkState;
 use tensors::{Reader, Writer};
 use weights::{
     member_name, named, read_calibrator, read_factors, read_model, read_optimizer, read_weights, write_factors,
@@ -39,6 +42,9 @@ const REPLAY: &str = "replay.safetensors";
 const GUARD: &str = "guard.safetensors";
 const GOLDEN: &str = "golden.json";
 const PROTOTYPES: &str = "prototypes.json";
+const NETWORK: &str = "network.safetensors";
+const NETWORK_OPTIMIZER: &str = "network_optimizer.safetensors";
+const PENDING: &str = "pending.safetensors";
 const QUALITY: &str = "quality.safetensors";
 
 /// The part of the state that is whole numbers and names.
@@ -57,6 +63,9 @@ struct State {
     /// Names of the segments, by number.
     segments: Vec<String>,
     heads: BTreeMap<Objective, HeadState>,
+    /// The encoder's network, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    network: Option<NetworkState>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -116,9 +125,10 @@ impl Trainer {
             unit_day: self.units.day,
             segments: self.segments.names().to_vec(),
             heads,
+            network: NetworkState::of(self),
         };
         let [numbers, reasons] = remarks::write(&self.remarks)?;
-        let files = [
+        let mut files = vec![
             numbers,
             reasons,
             (CONFIG, json(&self.config.learning())),
@@ -131,13 +141,14 @@ impl Trainer {
             (PROTOTYPES, prototypes(self)),
             (GOLDEN, serde_json::to_vec(&self.golden).expect("only finite numbers")),
         ];
+        files.extend(network::write(self)?);
         Ok(Draft {
             kind: CHECKPOINT_KIND.to_owned(),
             parent,
             log_position,
             config_hash: self.config.hash(),
             seed: self.seed.value(),
-            files: files.map(|(name, bytes)| (name.to_owned(), bytes)).into(),
+            files: files.into_iter().map(|(name, bytes)| (name.to_owned(), bytes)).collect(),
         })
     }
 
@@ -156,6 +167,10 @@ impl Trainer {
         }
         let state = read_state(checkpoint)?;
         let mut trainer = Self::new(config, seed)?;
+        if let Some(reason) = NetworkState::mismatch(state.network.as_ref(), trainer.encoder.network()) {
+            return Err(mismatch(reason));
+        }
+        network::read(checkpoint, &mut trainer, state.network.as_ref())?;
         let position = |text: &str| text.parse().map_err(|_| mismatch("the stream position is not a number"));
         trainer.stream.set_word_pos(position(&state.stream_position)?);
         trainer.pair_stream.set_word_pos(position(&state.pair_stream_position)?);
@@ -179,6 +194,7 @@ impl Trainer {
         let hashes = replay.u64s("units.hash")?;
         let counts = replay.u32s("units.count")?;
         trainer.units.counts = hashes.into_iter().zip(counts).collect();
+        let shape = trainer.encoder.network().map(deep::Network::shape);
         for (objective, head) in trainer.objectives.iter().zip(&mut trainer.heads) {
             let found = state.heads.get(objective);
             let found = found.ok_or_else(|| mismatch("a head is missing"))?;
@@ -191,10 +207,10 @@ impl Trainer {
                 (learner.examples, learner.averaged) = (found.learned, found.averaged);
                 read_optimizer(&optimizer, &name, learner, trainer.rates)?;
             }
-            head.pairs = replay.pairs(&format!("{objective}.pairs"), found.pairs)?;
+            head.pairs = replay.pairs(&format!("{objective}.pairs"), found.pairs, shape)?;
             head.replay = Replay {
-                positives: replay.class(&format!("{objective}.positives"))?,
-                negatives: replay.class(&format!("{objective}.negatives"))?,
+                positives: replay.class(&format!("{objective}.positives"), shape)?,
+                negatives: replay.class(&format!("{objective}.negatives"), shape)?,
                 boosts: boosts.clone(),
             };
             head.window = quality::read_window(&quality, objective, &found.predicted)?;
@@ -218,15 +234,21 @@ impl HashModel {
         let config: Config = parse(checkpoint, CONFIG)?;
         config.check()?;
         let state = read_state(checkpoint)?;
+        let encoder = Encoder::load(&config.encoder, Seed::new(checkpoint.manifest.seed))?;
+        if let Some(reason) = NetworkState::mismatch(state.network.as_ref(), encoder.network()) {
+            return Err(mismatch(reason.to_owned()));
+        }
+        if let Some(network) = encoder.network() {
+            network::read_weights(checkpoint, network)?;
+        }
         let model = Reader::open(checkpoint, MODEL)?;
         let mut heads = Vec::with_capacity(config.objectives.len());
         for objective in &config.objectives {
             let seen = state.heads.get(objective);
             let known = seen.is_some_and(|s| s.pairs > 0 || (s.positives_seen > 0 && s.negatives_seen > 0));
-            let head = known.then(|| read_model(&model, objective, &config));
+            let head = known.then(|| read_model(&model, objective, &config, encoder.width()));
             heads.push(head.transpose()?);
         }
-        let encoder = Encoder::new(&config.encoder);
         let remarks = remarks::read_frozen(checkpoint, &config)?;
         Ok(Self::new(config.objectives.into(), encoder, heads, state.examples).with_remarks(remarks))
     }

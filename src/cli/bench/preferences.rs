@@ -9,18 +9,19 @@ mod settings;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 use clap::Args;
 use plaudit_datasets::Split;
 use plaudit_datasets::pairs::{Pair, PairSet};
 use plaudit_datasets::upworthy::{Test, Upworthy};
 use plaudit_event::{Objective, Seed};
-use plaudit_reward_model::{HashModel, Pair as Lesson, PairReport, Trainer};
+use plaudit_reward_model::{EncoderConfig, HashModel, Pair as Lesson, PairReport, Trainer};
 
-use crate::cli::print;
+use crate::cli::{Files, print};
 use measure::{length, line, pick, score};
 use report::{Picks, Report, Training};
-use settings::Settings;
+use settings::{Encoder, Settings};
 
 /// Arguments of `bench preferences`.
 #[derive(Debug, Args)]
@@ -28,6 +29,18 @@ pub(crate) struct Arguments {
     /// Directory of the public data sets.
     #[arg(long, visible_alias = "data-sets", env = "PLAUDIT_DATA")]
     datasets: PathBuf,
+    /// What to encode texts with; may be repeated, each gets its tables.
+    #[arg(long = "encoder", value_enum, default_values_t = [Encoder::Hash])]
+    encoders: Vec<Encoder>,
+    /// Directory of the network. Default: `reward_model.encoder.network.path` of the configuration, whose other settings of
+    /// the network hold, too.
+    #[arg(long)]
+    network: Option<PathBuf>,
+    /// Most pairs of each train split, the first ones. Default: all.
+    #[arg(long)]
+    limit: Option<usize>,
+    #[command(flatten)]
+    files: Files,
     /// Root of all randomness: the resampling of the intervals.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -41,14 +54,34 @@ const ADVERSARIAL: &str = "LLMBar_Adversarial";
 /// LLMBar's subset that does not.
 const NATURAL: &str = "LLMBar_Natural";
 
-/// Trains on the train splits, judges on the test splits, and prints the tables.
+/// Trains on the train splits, judges on the test splits, and prints the tables of each encoder.
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let mut network = arguments.files.load(Vec::new())?.reward_model.encoder.network;
+    if let Some(path) = &arguments.network {
+        network.path.clone_from(path);
+    }
+    let mut reports = Vec::new();
+    for encoder in &arguments.encoders {
+        let report = one(arguments, &encoder.config(&network)?, encoder.name())?;
+        if !arguments.json {
+            print(&report.to_text())?;
+        }
+        reports.push(report);
+    }
+    if arguments.json { print(&(serde_json::to_string_pretty(&reports)? + "\n")) } else { Ok(()) }
+}
+
+fn one(arguments: &Arguments, encoder: &EncoderConfig, name: &'static str) -> anyhow::Result<Report> {
     let (data, seed) = (arguments.datasets.as_path(), Seed::new(arguments.seed));
-    let mut report = Report { seed: arguments.seed, ..Report::default() };
+    let mut report = Report { seed: arguments.seed, encoder: name, ..Report::default() };
+    let first = |mut pairs: Vec<Pair>| {
+        pairs.truncate(arguments.limit.unwrap_or(usize::MAX));
+        pairs
+    };
 
     let mut helpful = None;
     for (name, set) in [("hh helpful", PairSet::Helpful), ("hh harmless", PairSet::Harmless)] {
-        let (model, training) = train(&settings::answers(), set.read(data, Split::Train)?, seed)?;
+        let (model, training) = train(&settings::answers(encoder), first(set.read(data, Split::Train)?), seed)?;
         report.training.push(Training { set: name, ..training });
         report.lines.push(line(name, &set.read(data, Split::Test)?, &score(&model), seed));
         helpful.get_or_insert(model);
@@ -63,27 +96,30 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         }
     }
 
-    let headlines = settings::headlines();
     let contests = Upworthy::open(data, Split::Train)?.contests();
     let weighed = contests.into_iter().map(|contest| Pair { weight: settings::weight(contest.z), ..contest.pair });
-    let (model, training) = train(&headlines, weighed.collect(), seed)?;
+    let (model, training) = train(&settings::headlines(encoder), first(weighed.collect()), seed)?;
     report.training.push(Training { set: "Upworthy", ..training });
-    let test = Upworthy::open(data, Split::Test)?;
+    headlines(&Upworthy::open(data, Split::Test)?, &model, seed, &mut report);
+    Ok(report)
+}
+
+/// The tables of Upworthy's test split.
+fn headlines(test: &Upworthy, model: &HashModel, seed: Seed, report: &mut Report) {
     let clear = test.contests().into_iter().filter(|contest| contest.z > settings::CLEAR);
     let clear: Vec<Pair> = clear.map(|contest| contest.pair).collect();
-    report.lines.push(line("Upworthy, |z| > 1.96", &clear, &score(&model), seed));
+    report.lines.push(line("Upworthy, |z| > 1.96", &clear, &score(model), seed));
     report.picks = vec![
-        Picks { by: "P[love]", ..pick(test.tests(), &score(&model), seed) },
+        Picks { by: "P[love]", ..pick(test.tests(), &score(model), seed) },
         Picks { by: "longest headline", ..pick(test.tests(), &length, seed) },
     ];
     // Where all arms have one headline, under several pictures, text cannot choose.
     let differ = |test: &&Test| test.arms.iter().any(|arm| arm.headline.trim() != test.arms[0].headline.trim());
     let differing: Vec<Test> = test.tests().iter().filter(differ).cloned().collect();
     report.picks.extend([
-        Picks { by: "P[love], headlines differ", ..pick(&differing, &score(&model), seed) },
+        Picks { by: "P[love], headlines differ", ..pick(&differing, &score(model), seed) },
         Picks { by: "longest, headlines differ", ..pick(&differing, &length, seed) },
     ]);
-    print(&if arguments.json { report.to_json()? } else { report.to_text() })
 }
 
 /// LLMBar in its natural part, all adversarial parts and each of them, then the other sets as a whole.
@@ -108,11 +144,15 @@ fn train(settings: &Settings, pairs: Vec<Pair>, seed: Seed) -> anyhow::Result<(A
         .filter(|pair| pair.weight > 0.0)
         .map(|Pair { context, chosen, rejected, weight, .. }| Lesson { context, chosen, rejected, weight: *weight })
         .collect();
+    let started = Instant::now();
     let mut first = None;
     for _ in 0..settings.passes {
         let pass = trainer.learn_pairs(Objective::LOVE, &lessons)?;
         first.get_or_insert(pass);
     }
+    trainer.settle()?;
+    let seconds = started.elapsed().as_secs_f64();
     let PairReport { pairs, accuracy, .. } = first.unwrap_or_default();
-    Ok((trainer.snapshot(), Training { set: "", pairs, passes: settings.passes, prequential: accuracy }))
+    let training = Training { set: "", pairs, passes: settings.passes, prequential: accuracy, seconds };
+    Ok((trainer.try_snapshot()?, training))
 }

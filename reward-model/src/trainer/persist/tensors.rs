@@ -8,6 +8,7 @@ use plaudit_nn::checkpoint::Checkpoint;
 use plaudit_nn::{Error as NnError, Params};
 
 use crate::Error;
+use crate::deep::{Deep, Shape};
 use crate::encode::surface::DENSE;
 use crate::encode::{Features, GROUPS};
 use crate::replay::{Class, Memory};
@@ -75,7 +76,11 @@ impl Writer {
     ) -> Result<(), Error> {
         self.u32s(&format!("{name}.ends"), rows.clone().flat_map(|features| features.ends))?;
         self.f32s(&format!("{name}.dense"), rows.clone().flat_map(|features| features.dense))?;
-        self.u32s(&format!("{name}.index"), rows.flat_map(|features| features.indices.iter().copied()))
+        self.u32s(&format!("{name}.index"), rows.clone().flat_map(|features| features.indices.iter().copied()))?;
+        let deep = rows.filter_map(|features| features.deep.as_deref());
+        self.u32s(&format!("{name}.tokens"), deep.clone().map(|deep| deep.tokens.len() as u32))?;
+        self.u32s(&format!("{name}.token"), deep.clone().flat_map(|deep| deep.tokens.iter().copied()))?;
+        self.f32s(&format!("{name}.vector"), deep.flat_map(|deep| deep.vector.iter().copied()))
     }
 
     pub(super) fn finish(self) -> Result<Vec<u8>, Error> {
@@ -138,7 +143,8 @@ impl Reader {
         numbers.collect::<Result<_, _>>().map_err(|_| self.damaged("a segment number is too large"))
     }
 
-    pub(super) fn class(&self, name: &str) -> Result<Class, Error> {
+    /// `shape` is that of what a network makes of a row, where there is one.
+    pub(super) fn class(&self, name: &str, shape: Option<Shape>) -> Result<Class, Error> {
         let seen = self.segments(&format!("{name}.seen.segment"))?;
         let seen = seen.into_iter().zip(self.u64s(&format!("{name}.seen.count"))?).collect();
         let units = self.u64s(&format!("{name}.unit"))?;
@@ -147,7 +153,7 @@ impl Reader {
         let exposures = self.u64s(&format!("{name}.exposure"))?;
         let labels = self.f32s(&format!("{name}.label"))?;
         let weights = self.f32s(&format!("{name}.weight"))?;
-        let rows = self.features(name)?;
+        let rows = self.features(name, shape)?;
         let n = exposures.len();
         let lengths = [labels.len(), weights.len(), units.len(), segments.len(), logits.len(), rows.len()];
         if lengths.iter().any(|length| *length != n) {
@@ -166,10 +172,10 @@ impl Reader {
     }
 
     /// What is remembered of `seen` pairs.
-    pub(super) fn pairs(&self, name: &str, seen: u64) -> Result<PairMemory, Error> {
+    pub(super) fn pairs(&self, name: &str, seen: u64, shape: Option<Shape>) -> Result<PairMemory, Error> {
         let weights = self.f32s(&format!("{name}.weight"))?;
-        let chosen = self.features(&format!("{name}.chosen"))?;
-        let rejected = self.features(&format!("{name}.rejected"))?;
+        let chosen = self.features(&format!("{name}.chosen"), shape)?;
+        let rejected = self.features(&format!("{name}.rejected"), shape)?;
         if chosen.len() != weights.len() || rejected.len() != weights.len() || (weights.len() as u64) > seen {
             return Err(self.damaged("a column has the wrong length"));
         }
@@ -179,7 +185,7 @@ impl Reader {
     }
 
     /// The rows that [`Writer::features`] wrote.
-    pub(super) fn features(&self, name: &str) -> Result<Vec<Features>, Error> {
+    pub(super) fn features(&self, name: &str, shape: Option<Shape>) -> Result<Vec<Features>, Error> {
         let ends = self.u32s(&format!("{name}.ends"))?;
         let dense = self.f32s(&format!("{name}.dense"))?;
         let indices = self.u32s(&format!("{name}.index"))?;
@@ -187,6 +193,8 @@ impl Reader {
         if ends.len() != n * GROUPS || dense.len() != n * DENSE {
             return Err(self.damaged("a column has the wrong length"));
         }
+        let short = || self.damaged("a column has the wrong length");
+        let mut deep = shape.map(|shape| self.deep(name, n, shape)).transpose()?.map(Vec::into_iter);
         let mut rows = Vec::with_capacity(n);
         let mut rest = indices.as_slice();
         for (ends, dense) in ends.chunks_exact(GROUPS).zip(dense.chunks_exact(DENSE)) {
@@ -198,12 +206,34 @@ impl Reader {
                 return Err(self.damaged("the groups of a row are out of order"));
             }
             let dense = dense.try_into().expect("chunks of that length");
-            rows.push(Features { indices: own.into(), ends, dense });
+            let deep = deep.as_mut().map(|deep| deep.next().map(Arc::new).ok_or_else(short)).transpose()?;
+            rows.push(Features { indices: own.into(), ends, dense, deep });
         }
         Ok(rows)
     }
 
-    fn damaged(&self, reason: &str) -> Error {
+    /// What a network makes of the rows of a class.
+    fn deep(&self, name: &str, rows: usize, shape: Shape) -> Result<Vec<Deep>, Error> {
+        let lengths = self.u32s(&format!("{name}.tokens"))?;
+        let tokens = self.u32s(&format!("{name}.token"))?;
+        let vectors = self.f32s(&format!("{name}.vector"))?;
+        let width = vectors.len().checked_div(rows).unwrap_or(0);
+        if lengths.len() != rows || vectors.len() != rows * width || ![0, shape.width].contains(&width) {
+            return Err(self.damaged("a column has the wrong length"));
+        }
+        let mut rest = tokens.as_slice();
+        let mut found = Vec::with_capacity(rows);
+        for (row, length) in lengths.into_iter().enumerate() {
+            let taken = rest.split_at_checked(length as usize);
+            let (own, left) = taken.ok_or_else(|| self.damaged("a column has the wrong length"))?;
+            rest = left;
+            let vector = vectors[row * width..][..width].into();
+            found.push(Deep { from: shape.from, alone: shape.alone, tokens: own.into(), vector });
+        }
+        Ok(found)
+    }
+
+    pub(super) fn damaged(&self, reason: &str) -> Error {
         NnError::corrupt(Path::new(&self.place), reason).into()
     }
 }

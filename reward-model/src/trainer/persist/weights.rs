@@ -33,8 +33,8 @@ pub(super) fn write_weights(to: &mut Writer, name: &str, weights: &[f32]) -> Res
     to.u32s(&format!("{name}.index"), indices.iter().copied())
 }
 
-pub(super) fn read_weights(from: &Reader, name: &str, buckets: usize) -> Result<Network, Error> {
-    let mut weights = vec![0.0; buckets];
+pub(super) fn read_weights(from: &Reader, name: &str, width: usize) -> Result<Network, Error> {
+    let mut weights = vec![0.0; width];
     let values = from.f32s(&format!("{name}.weight"))?;
     let indices = from.u32s(&format!("{name}.index"))?;
     for (index, value) in indices.into_iter().zip(values) {
@@ -59,7 +59,7 @@ pub(super) fn write_factors(to: &mut Writer, objective: &Objective, factors: &Fa
 }
 
 pub(super) fn read_factors(from: &Reader, objective: &Objective, config: &Config) -> Result<Factors, Error> {
-    let mut factors = Factors::new(config.encoder.buckets as usize, config.learner.factors);
+    let mut factors = Factors::new(config.encoder.buckets as usize, config.factors());
     let rates = Rates::of_factors(&config.learner);
     let pulls = from.f32s(&format!("{objective}.factor.pull"))?;
     let squares = from.f32s(&format!("{objective}.factor.square"))?;
@@ -72,12 +72,15 @@ pub(super) fn read_factors(from: &Reader, objective: &Objective, config: &Config
     Ok(factors)
 }
 
-pub(super) fn read_model(from: &Reader, objective: &Objective, config: &Config) -> Result<FrozenHead, Error> {
-    let buckets = config.encoder.buckets as usize;
-    let members =
-        (0..config.learner.ensemble).map(|number| read_weights(from, &member_name(objective, number), buckets));
+pub(super) fn read_model(
+    from: &Reader,
+    objective: &Objective,
+    config: &Config,
+    width: usize,
+) -> Result<FrozenHead, Error> {
+    let members = (0..config.learner.ensemble).map(|number| read_weights(from, &member_name(objective, number), width));
     Ok(FrozenHead {
-        network: read_weights(from, &objective.0, buckets)?,
+        network: read_weights(from, &objective.0, width)?,
         factors: read_factors(from, objective, config)?.vectors,
         members: members.collect::<Result<_, _>>()?,
         calibrator: read_calibrator(from, objective)?,

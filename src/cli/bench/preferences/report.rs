@@ -13,6 +13,8 @@ pub(super) struct Training {
     pub(super) passes: u32,
     /// Accuracy in the first pass, each pair before it was learned.
     pub(super) prequential: f64,
+    /// Wall-clock time.
+    pub(super) seconds: f64,
 }
 
 /// Accuracy on one test set.
@@ -41,21 +43,21 @@ pub(super) struct Picks {
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Report {
     pub(super) seed: u64,
+    pub(super) encoder: &'static str,
     pub(super) training: Vec<Training>,
     pub(super) lines: Vec<Line>,
     pub(super) picks: Vec<Picks>,
 }
 
 impl Report {
-    pub(super) fn to_json(&self) -> anyhow::Result<String> {
-        Ok(serde_json::to_string_pretty(self)? + "\n")
-    }
-
     // Writing to a string cannot fail.
     pub(super) fn to_text(&self) -> String {
-        let mut text = format!("{:<30}{:>8}{:>8}{:>13}\n", "train split", "pairs", "passes", "prequential");
-        for Training { set, pairs, passes, prequential } in &self.training {
-            let _ = writeln!(text, "{set:<30}{pairs:>8}{passes:>8}{prequential:>13.3}");
+        let mut text = format!(
+            "encoder: {}\n\n{:<30}{:>8}{:>8}{:>13}{:>10}\n",
+            self.encoder, "train split", "pairs", "passes", "prequential", "seconds"
+        );
+        for Training { set, pairs, passes, prequential, seconds } in &self.training {
+            let _ = writeln!(text, "{set:<30}{pairs:>8}{passes:>8}{prequential:>13.3}{seconds:>10.1}");
         }
         let _ = writeln!(text, "\n{:<30}{:>8}{:>24}{:>24}", "test split", "pairs", "accuracy", "longer wins");
         for Line { set, pairs, accuracy, longer_wins } in &self.lines {
@@ -69,7 +71,7 @@ impl Report {
         for Picks { by, tests, lift, best, .. } in &self.picks {
             let _ = writeln!(text, "{by:<30}{tests:>8}{:>24}{best:>+16.3}", signed(lift));
         }
-        text
+        text + "\n"
     }
 }
 

@@ -8,11 +8,64 @@
 //! weighing |z|/2, against 0.644 for all pairs alike, 0.644 for clear pairs alone and 0.652 for z²/4; three passes gave at
 //! most 0.661. Accuracies of the best of so many settings are themselves slightly optimistic.
 
+use anyhow::Context as _;
+use clap::ValueEnum;
 use plaudit_event::Objective;
-use plaudit_reward_model::Config;
+use plaudit_nn::decoder::CONFIG_FILE;
+use plaudit_reward_model::{Config, EncoderConfig, EncoderKind, NetworkConfig, TrainedPart};
 
 /// Two-sided 5 % of the normal distribution: beyond it a difference between headlines counts as clear.
 pub(super) const CLEAR: f64 = 1.96;
+
+/// What texts are encoded with.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum Encoder {
+    /// Hashed features.
+    Hash,
+    /// The network as it is, alone.
+    Frozen,
+    /// The network as it is, beside the hashed features.
+    FrozenHash,
+    /// The network, trained as the configuration says, alone.
+    Tuned,
+    /// The network, trained as the configuration says, beside the hashed features.
+    TunedHash,
+}
+
+impl Encoder {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Hash => "hash",
+            Self::Frozen => "network, frozen, alone",
+            Self::FrozenHash => "network, frozen, beside hash",
+            Self::Tuned => "network, trained, alone",
+            Self::TunedHash => "network, trained, beside hash",
+        }
+    }
+
+    /// The settings of this encoder, with those of `network` where it has one.
+    pub(super) fn config(self, network: &NetworkConfig) -> anyhow::Result<EncoderConfig> {
+        let mut config = EncoderConfig { network: network.clone(), ..EncoderConfig::default() };
+        if matches!(self, Self::Hash) {
+            return Ok(config);
+        }
+        let path = network.path.join(CONFIG_FILE);
+        let text = std::fs::read_to_string(&path).with_context(|| {
+            format!("`--network` must be a directory of a network: cannot read `{}`", path.display())
+        })?;
+        let value: serde_json::Value = serde_json::from_str(&text)?;
+        let is_bert = value.get("model_type").is_none_or(|family| family == "bert");
+        config.kind = if is_bert { EncoderKind::Bert } else { EncoderKind::Decoder };
+        config.network.with_hash = matches!(self, Self::FrozenHash | Self::TunedHash);
+        let is_frozen = matches!(self, Self::Frozen | Self::FrozenHash);
+        if is_frozen {
+            config.network.train = TrainedPart::None;
+        } else {
+            anyhow::ensure!(network.train != TrainedPart::None, "`encoder.network.train` must not be \"none\"");
+        }
+        Ok(config)
+    }
+}
 
 /// How pairs are learned.
 #[derive(Debug)]
@@ -23,13 +76,13 @@ pub(super) struct Settings {
 }
 
 /// For answers: hh-rlhf, both parts.
-pub(super) fn answers() -> Settings {
-    settings(2.0, 2.0)
+pub(super) fn answers(encoder: &EncoderConfig) -> Settings {
+    settings(encoder, 2.0, 2.0)
 }
 
 /// For headlines.
-pub(super) fn headlines() -> Settings {
-    settings(2.0, 0.0)
+pub(super) fn headlines(encoder: &EncoderConfig) -> Settings {
+    settings(encoder, 2.0, 0.0)
 }
 
 /// Weight of a pair of headlines whose shares of clicks are `z` standard errors apart.
@@ -37,8 +90,9 @@ pub(super) fn weight(z: f64) -> f32 {
     (z / 2.0) as f32
 }
 
-fn settings(alpha: f64, l2: f64) -> Settings {
+fn settings(encoder: &EncoderConfig, alpha: f64, l2: f64) -> Settings {
     let mut config = Config { objectives: vec![Objective::new(Objective::LOVE)], ..Config::default() };
+    config.encoder = encoder.clone();
     config.learner.alpha = alpha;
     config.learner.l2 = l2;
     config.learner.average_horizon = 20_000.0;
