@@ -61,7 +61,8 @@ fn score(model: &dyn RewardModel, rows: &[ScoreRow]) -> Result<Vec<Vec<Option<Ob
     let of = |scores: &Scores| {
         let one = |name: &str| {
             let (p, logit) = (scores.prob(name)?, scores.logit(name)?);
-            Some(ObjectiveScore { p, logit, spread: scores.spread(name) })
+            let reward = scores.reward(name).unwrap_or(logit);
+            Some(ObjectiveScore { p, logit, reward, spread: scores.spread(name) })
         };
         model.objectives().iter().map(|objective| one(&objective.0)).collect()
     };

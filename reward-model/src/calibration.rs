@@ -1,286 +1,198 @@
 //! Keeping probabilities honest while the world moves.
 //!
-//! A model that replays the past follows a new base rate slowly, one that replays often is too sure of itself, and one
-//! that a policy is optimised against is too sure where it promises most. They show as an offset, a slope and a bend
-//! between predicted and true logits, which are followed here on predictions that were made *before* the example was
-//! trained on: `logit p' = z + m·φ(z)` with `φ = (1, z − c, s(z) − s(c))`, `s(z) = ln(1 + eᶻ)` and `c` the running
-//! mean of `z`. In the probability `σ(z)` that is beta calibration (Kull, Silva Filho & Flach, AISTATS 2017, eq. 3).
-//! `m` is a random walk whose posterior mean and covariance are updated by one extended Kalman step per example
-//! (logistic observation, West, Harrison & Migon 1985): with `p = σ(z + m·φ)` and `v = p(1 − p)`,
-//! `P ← P + Q`, `P ← P − v·Pφφᵀ P / (1 + v·φᵀPφ)`, `m ← m + Pφ·(y − p)`.
+//! A [`Walk`] is a map from raw to calibrated logits that follows the world at a given pace. How fast the world moves is
+//! not known: a map that expects much wanders about the truth while nothing moves (at a drift of 10⁻⁵ per example and 6 %
+//! positives by a tenth of the odds), one that expects little comes late. So several are kept side by side, and how well
+//! each predicted the newest labels decides how much it counts (dynamic model averaging, Raftery, Kárný & Ettler,
+//! *Technometrics* 2010, equations 15 and 16): `wₖ ∝ wₖ^λ·Pr(y | walk k)`, never below e⁻¹⁰ of the largest. The calibrated logit is the mean over them.
 //!
-//! A label may be corrected after it was observed. By the last formula an observation moves the mean in proportion to
-//! its label, and what was observed since has carried that move from the `P` of then to the `P` of now: a change of
-//! the label by Δ makes up for it with `m ← m + Pφ·Δ`, exactly so where the world does not move and the observation is
-//! linear. How sure the map is does not depend on labels, so `P` stays. A label that appears late is observed like any
-//! other. One that is taken back is left in the mean: there is no label to put in its place, and what it taught fades
-//! with the walk.
+//! On top of what they say of everybody, every segment of examples may have a map of its own. It starts as the one that
+//! changes nothing and is held there by its prior variances until there is evidence: with an offset of prior variance τ²
+//! a segment counts one half once it has had about 1/τ² rare labels, so that small segments stay with everybody.
 
-use plaudit_nn::loss::{bce, sigmoid};
+mod walk;
+
+use std::collections::BTreeMap;
 
 use crate::config::CalibrationConfig;
+use crate::segments::Segment;
+use walk::Walk;
 
-/// Weight of one example in the running mean of the logits once more than its inverse were seen.
-const CENTRE_RATE: f64 = 1e-3;
-
-/// Logits beyond this are cut off before they are calibrated.
-const MAX_LOGIT: f64 = 15.0;
-
-/// The map is never flatter than this, so that it never reverses an order.
-const LEAST_SLOPE: f64 = 0.1;
-
-/// Offset, slope and bend.
-const TERMS: usize = 3;
-
-/// How many numbers [`Calibrator::to_array`] gives.
-pub(crate) const STATE_NUMBERS: usize = 11;
-
-type Vector = [f64; TERMS];
+/// λ: how much of its weight a walk keeps from one example to the next.
+const KEPT: f64 = 1.0 - 3e-5;
+/// The logarithm of a weight falls no further below the largest, so that a walk which was useless comes back in time.
+const LEAST_WEIGHT: f64 = -10.0;
+/// The drift of one pace over that of the next slower one.
+const PACE: f64 = 100.0;
+/// Numbers of a walk, and the logarithm of its weight.
+const NUMBERS: usize = walk::STATE_NUMBERS + 1;
 
 /// The running map from raw to calibrated logits.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Calibrator {
-    mean: Vector,
-    /// Covariance of the mean; symmetric.
-    covariance: [Vector; TERMS],
-    centre: f64,
-    count: f64,
+    /// From the fastest on, each with the logarithm of its weight.
+    paces: Vec<(Walk, f64)>,
+    /// What is different in a segment: maps of the logit that the paces give.
+    segments: BTreeMap<Segment, Walk>,
 }
 
 impl Calibrator {
     pub(crate) fn new(config: &CalibrationConfig) -> Self {
-        let mut covariance = [[0.0; TERMS]; TERMS];
-        let priors = [config.offset_prior, config.slope_prior, config.bend_prior];
-        for (at, prior) in priors.into_iter().enumerate() {
-            covariance[at][at] = prior;
-        }
-        Self { mean: [0.0; TERMS], covariance, centre: 0.0, count: 0.0 }
+        let paces = (0..config.paces).map(|_| (Walk::new(config), 0.0)).collect();
+        Self { paces, segments: BTreeMap::new() }
     }
 
-    /// The calibrated logit of the raw logit `z`; increasing in `z`.
+    /// The calibrated logit of the raw logit `z`, for everybody; increasing in `z`.
     pub(crate) fn apply(&self, z: f64) -> f64 {
-        let z = z.clamp(-MAX_LOGIT, MAX_LOGIT);
-        let [_, x, bent] = self.terms(z);
-        let [offset, slope, bend] = self.mean;
-        // The steepness is 1 + slope at the left end and 1 + slope + bend at the right one.
-        let slope = slope.max(LEAST_SLOPE - 1.0);
-        let bend = bend.max(LEAST_SLOPE - 1.0 - slope);
-        z + offset + slope * x + bend * bent
-    }
-
-    /// Learns from a prediction and what came of it.
-    pub(crate) fn observe(&mut self, z: f64, label: f64, weight: f64, config: &CalibrationConfig) {
-        let z = z.clamp(-MAX_LOGIT, MAX_LOGIT);
-        self.move_centre(z);
-        let p = sigmoid(self.apply(z));
-        let drifts = [config.offset_drift, config.slope_drift, config.bend_drift];
-        for (at, drift) in drifts.into_iter().enumerate() {
-            self.covariance[at][at] += drift;
+        let (mut sum, mut total) = (0.0, 0.0);
+        for (walk, weight) in &self.paces {
+            let weight = weight.exp();
+            sum += weight * walk.apply(z);
+            total += weight;
         }
-        let terms = self.terms(z);
-        let pull = self.pull(terms);
-        let v = (p * (1.0 - p)).max(1e-6) * weight;
-        let shrink = v / (1.0 + v * dot(terms, pull));
-        for (row, a) in self.covariance.iter_mut().zip(pull) {
-            for (entry, b) in row.iter_mut().zip(pull) {
-                // In this order, so that rounding leaves the matrix symmetric.
-                *entry -= shrink * (a * b);
-            }
+        sum / total
+    }
+
+    /// The calibrated logit of the raw logit `z` in `segment`; increasing in `z`.
+    pub(crate) fn apply_in(&self, z: f64, segment: Segment) -> f64 {
+        let common = self.apply(z);
+        self.segments.get(&segment).map_or(common, |own| own.apply(common))
+    }
+
+    /// Learns from a prediction in `segment` and what came of it.
+    pub(crate) fn observe(&mut self, z: f64, segment: Segment, label: f64, weight: f64, config: &CalibrationConfig) {
+        if config.segments {
+            let common = self.apply(z);
+            let own = own_config(config);
+            self.segments.entry(segment).or_insert_with(|| Walk::new(&own)).observe(common, label, weight, &own);
         }
-        // Pφ after the update is Pφ before it, divided by 1 + v·φᵀPφ.
-        self.add(pull, shrink / v * weight * (label - p));
-    }
-
-    /// Learns that the label of an earlier observation with trust `weight` is larger by `change` than what was
-    /// observed; `z` is the logit of its row by now.
-    pub(crate) fn correct(&mut self, z: f64, change: f64, weight: f64) {
-        let terms = self.terms(z.clamp(-MAX_LOGIT, MAX_LOGIT));
-        self.add(self.pull(terms), weight * change);
-    }
-
-    /// φ.
-    fn terms(&self, z: f64) -> Vector {
-        [1.0, z - self.centre, softplus(z) - softplus(self.centre)]
-    }
-
-    /// Pφ.
-    fn pull(&self, terms: Vector) -> Vector {
-        self.covariance.map(|row| dot(row, terms))
-    }
-
-    fn add(&mut self, direction: Vector, length: f64) {
-        for (mean, along) in self.mean.iter_mut().zip(direction) {
-            *mean += along * length;
+        let mut best = f64::NEG_INFINITY;
+        let mut drift = config.offset_drift;
+        for (walk, log_weight) in &mut self.paces {
+            let pace = CalibrationConfig { offset_drift: drift, ..config.clone() };
+            *log_weight = KEPT * *log_weight + walk.observe(z, label, weight, &pace);
+            best = best.max(*log_weight);
+            drift /= PACE;
         }
+        self.paces.iter_mut().for_each(|(_, log_weight)| *log_weight = (*log_weight - best).max(LEAST_WEIGHT));
     }
 
-    /// Moves the centre without moving the map.
-    fn move_centre(&mut self, z: f64) {
-        self.count += 1.0;
-        let rate = CENTRE_RATE.max(self.count.recip());
-        let next = self.centre + rate * (z - self.centre);
-        // The terms lose these constants, so the offset gains what they were worth; φ' = φ − change.
-        let change = [1.0, next - self.centre, softplus(next) - softplus(self.centre)];
-        self.centre = next;
-        self.mean[0] = dot(change, self.mean);
-        // The same change of variables for the covariance: its first row, then its first column.
-        let pull = self.pull(change);
-        self.covariance[0] = pull;
-        for (row, entry) in self.covariance.iter_mut().zip(pull) {
-            row[0] = entry;
+    /// Learns that the label of an earlier observation in `segment` with trust `weight` is larger by `change` than what
+    /// was observed; `z` is the logit of its row by now. How much each pace counts stays.
+    pub(crate) fn correct(&mut self, z: f64, segment: Segment, change: f64, weight: f64) {
+        let common = self.apply(z);
+        if let Some(own) = self.segments.get_mut(&segment) {
+            own.correct(common, change, weight);
         }
-        self.covariance[0][0] = dot(change, pull);
+        self.paces.iter_mut().for_each(|(walk, _)| walk.correct(z, change, weight));
     }
 
-    pub(crate) fn to_array(&self) -> [f64; STATE_NUMBERS] {
-        let [offset, slope, bend] = self.mean;
-        let [[oo, os, ob], [_, ss, sb], [_, _, bb]] = self.covariance;
-        [offset, slope, bend, oo, os, ob, ss, sb, bb, self.centre, self.count]
+    /// The paces as numbers.
+    pub(crate) fn to_numbers(&self) -> impl Iterator<Item = f64> {
+        self.paces.iter().flat_map(|(walk, weight)| walk.to_array().into_iter().chain([*weight]))
     }
 
-    pub(crate) fn from_array(numbers: [f64; STATE_NUMBERS]) -> Self {
-        let [offset, slope, bend, oo, os, ob, ss, sb, bb, centre, count] = numbers;
-        let covariance = [[oo, os, ob], [os, ss, sb], [ob, sb, bb]];
-        Self { mean: [offset, slope, bend], covariance, centre, count }
+    /// The segments, and their maps as numbers.
+    pub(crate) fn segments(&self) -> (impl Iterator<Item = Segment>, impl Iterator<Item = f64>) {
+        (self.segments.keys().copied(), self.segments.values().flat_map(Walk::to_array))
+    }
+
+    /// What [`Calibrator::to_numbers`] and [`Calibrator::segments`] gave; nothing when they did not.
+    pub(crate) fn of_numbers(paces: &[f64], segments: &[Segment], own: &[f64]) -> Option<Self> {
+        let walk = |numbers: &[f64]| Some(Walk::from_array(numbers.try_into().ok()?));
+        let pace = |numbers: &[f64]| {
+            let (weight, numbers) = numbers.split_last()?;
+            Some((walk(numbers)?, *weight))
+        };
+        let paces: Vec<(Walk, f64)> = paces.chunks(NUMBERS).map(pace).collect::<Option<_>>()?;
+        let maps: Vec<Walk> = own.chunks(walk::STATE_NUMBERS).map(walk).collect::<Option<_>>()?;
+        let fits = !paces.is_empty() && maps.len() == segments.len();
+        fits.then(|| Self { paces, segments: segments.iter().copied().zip(maps).collect() })
     }
 }
 
-/// `ln(1 + eᶻ)`: the loss of the logit `z` when the label is 0.
-fn softplus(z: f64) -> f64 {
-    bce(z, 0.0)
-}
-
-fn dot(a: Vector, b: Vector) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
+/// How the map of a segment learns: without a bend, and slower than everybody's.
+fn own_config(config: &CalibrationConfig) -> CalibrationConfig {
+    CalibrationConfig {
+        offset_prior: config.segment_prior,
+        offset_drift: 0.0,
+        slope_prior: config.segment_prior / 10.0,
+        slope_drift: 0.0,
+        bend_prior: 0.0,
+        bend_drift: 0.0,
+        ..config.clone()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use plaudit_event::Seed;
+    use plaudit_nn::loss::sigmoid;
     use rand::Rng;
 
     use super::*;
 
-    /// Feeds logits around −3 whose truth is `offset + factor · z`.
-    fn feed(calibrator: &mut Calibrator, n: usize, factor: f64, offset: f64, seed: u64) {
-        let config = CalibrationConfig::default();
-        let mut stream = Seed::new(seed).stream("calibration");
-        for _ in 0..n {
-            let z = -3.0 + 4.0 * (stream.random::<f64>() - 0.5);
-            let label = stream.random::<f64>() < sigmoid(factor * z + offset);
-            calibrator.observe(z, f64::from(u8::from(label)), 1.0, &config);
+    const EVERYBODY: Segment = 0;
+
+    /// Feeds `n` logits around −3, of `parts` in turn: segments, and by how much the truth is larger there.
+    fn feed(calibrator: &mut Calibrator, config: &CalibrationConfig, n: usize, parts: &[(Segment, f64)]) {
+        let mut stream = Seed::new(n as u64).stream("calibration");
+        for (segment, offset) in parts.iter().cycle().take(n) {
+            let z = -3.0 + 2.0 * (stream.random::<f64>() - 0.5);
+            let label = stream.random::<f64>() < sigmoid(z + offset);
+            calibrator.observe(z, *segment, f64::from(u8::from(label)), 1.0, config);
         }
     }
 
-    #[test]
-    fn offset_and_slope_are_found_and_followed() {
-        let mut calibrator = Calibrator::new(&CalibrationConfig::default());
-        feed(&mut calibrator, 20_000, 0.6, -0.5, 1);
-        for z in [-4.5, -3.0, -1.5] {
-            let gap = calibrator.apply(z) - (0.6 * z - 0.5);
-            // The walk keeps a posterior deviation of about 0.15 around the offset.
-            assert!(gap.abs() < 0.4, "gap {gap} at {z}");
-        }
-        feed(&mut calibrator, 6_000, 0.6, 0.5, 2);
-        let gap = calibrator.apply(-3.0) - (0.6 * -3.0 + 0.5);
-        assert!(gap.abs() < 0.4, "gap {gap} after the move");
-    }
-
-    #[test]
-    fn a_top_that_promises_too_much_is_bent_down() {
-        let truth = |z: f64| z - 0.8 * (softplus(z) - softplus(-3.0));
-        let gap_with = |config: CalibrationConfig| {
-            let mut calibrator = Calibrator::new(&config);
-            let mut stream = Seed::new(7).stream("calibration");
-            for _ in 0..60_000 {
-                let z = -5.0 + 6.0 * stream.random::<f64>();
-                let label = stream.random::<f64>() < sigmoid(truth(z));
-                calibrator.observe(z, f64::from(u8::from(label)), 1.0, &config);
-            }
-            let gaps = [-4.0, -2.0, 0.5].map(|z| (calibrator.apply(z) - truth(z)).abs());
-            gaps.into_iter().fold(0.0, f64::max)
-        };
-        let still =
-            CalibrationConfig { offset_drift: 0.0, slope_drift: 0.0, bend_drift: 0.0, ..CalibrationConfig::default() };
-        let straight = gap_with(CalibrationConfig { bend_prior: 0.0, ..still.clone() });
-        let bent = gap_with(still);
-        assert!(bent < 0.1 && straight > 0.2, "{bent} with a bend, {straight} without");
-    }
-
-    #[test]
-    fn the_map_never_reverses_an_order_and_survives_extremes() {
-        let mut calibrator = Calibrator::new(&CalibrationConfig::default());
-        feed(&mut calibrator, 5_000, -1.0, -6.0, 3);
-        assert!(calibrator.apply(-2.0) > calibrator.apply(-4.0));
-        let config = CalibrationConfig::default();
-        for z in [1e9, -1e9, 0.0] {
-            calibrator.observe(z, 1.0, 1.0, &config);
-            calibrator.observe(z, 0.0, 1.0, &config);
-            assert!(calibrator.apply(z).is_finite());
-        }
-    }
-
-    /// Every label is 0 when its window closes; a third becomes 1 two hundred examples later.
-    #[test]
-    fn corrected_labels_count_as_if_they_had_been_observed() {
-        let config = CalibrationConfig::default();
-        let mut stream = Seed::new(6).stream("calibration");
-        let (mut calibrator, mut late) = (Calibrator::new(&config), std::collections::VecDeque::new());
-        let mut sum = 0.0;
-        for i in 0..20_000 {
-            let z = -3.0 + 4.0 * (stream.random::<f64>() - 0.5);
-            calibrator.observe(z, 0.0, 1.0, &config);
-            late.push_back((z, stream.random::<f64>() < 1.0 / 3.0));
-            if late.len() > 200
-                && let Some((z, true)) = late.pop_front()
-            {
-                calibrator.correct(z, 1.0, 1.0);
-            }
-            if i >= 10_000 {
-                sum += sigmoid(calibrator.apply(z));
+    /// Mean squared gap from a truth that stands still, and the gap 2,000 examples after a jump.
+    fn gaps(config: &CalibrationConfig) -> (f64, f64) {
+        let mut calibrator = Calibrator::new(config);
+        let (mut sum, mut count) = (0.0, 0.0);
+        for round in 0..60 {
+            feed(&mut calibrator, config, 1_000 + round, &[(EVERYBODY, 0.0)]);
+            if round >= 20 {
+                sum += (calibrator.apply(-3.0) + 3.0).powi(2);
+                count += 1.0;
             }
         }
-        let mean = sum / 10_000.0;
-        assert!((mean - 1.0 / 3.0).abs() < 0.02, "{mean} is predicted on average");
-    }
-
-    /// Where the world does not move, the mean ends where it would have without the detour; the observation is logistic,
-    /// so that the two differ in the second order.
-    #[test]
-    fn a_correction_makes_up_for_the_label_it_replaces() {
-        let config =
-            CalibrationConfig { offset_drift: 0.0, slope_drift: 0.0, bend_drift: 0.0, ..CalibrationConfig::default() };
-        let feed = |first: f64| {
-            let mut calibrator = Calibrator::new(&config);
-            for i in 0..2_000 {
-                let label = if i == 1_000 { first } else { f64::from(u8::from(i % 7 == 0)) };
-                calibrator.observe(-2.0 + f64::from(i % 5) / 4.0, label, 1.0, &config);
-            }
-            calibrator
-        };
-        let (mut corrected, right) = (feed(0.0), feed(1.0));
-        let before = corrected.clone();
-        let gap = |calibrator: &Calibrator| (calibrator.apply(-2.0) - right.apply(-2.0)).abs();
-        let wrong = gap(&corrected);
-        corrected.correct(-2.0, 1.0, 1.0);
-        assert!(gap(&corrected) < 0.1 * wrong, "{wrong} before, {} after", gap(&corrected));
-        corrected.mean = before.mean;
-        assert_eq!(corrected, before, "only the mean moves");
+        feed(&mut calibrator, config, 2_000, &[(EVERYBODY, 1.2)]);
+        (sum / count, (calibrator.apply(-3.0) + 1.8).abs())
     }
 
     #[test]
-    fn moving_the_centre_leaves_the_map_alone() {
-        let mut calibrator = Calibrator::new(&CalibrationConfig::default());
-        feed(&mut calibrator, 500, 0.5, 0.0, 4);
-        let before = calibrator.apply(-1.0);
-        calibrator.move_centre(5.0);
-        assert!((calibrator.apply(-1.0) - before).abs() < 1e-12);
+    fn several_paces_are_still_while_the_world_is_and_follow_when_it_jumps() {
+        let with =
+            |offset_drift, paces| gaps(&CalibrationConfig { offset_drift, paces, ..CalibrationConfig::default() });
+        let (fast, slow, both) = (with(1e-4, 1), with(1e-8, 1), with(1e-4, 3));
+        println!("noise and lag: fast {fast:?}, slow {slow:?}, several {both:?}");
+        assert!(both.0 < fast.0 / 2.0, "stands still: {both:?} against {fast:?}");
+        assert!(both.1 < slow.1 / 2.0, "follows: {both:?} against {slow:?}");
+    }
+
+    #[test]
+    fn a_large_segment_has_its_own_map_and_a_small_one_that_of_everybody() {
+        let config = CalibrationConfig { segments: true, ..CalibrationConfig::default() };
+        let mut calibrator = Calibrator::new(&config);
+        feed(&mut calibrator, &config, 80_000, &[(1, -0.4), (2, 0.4)]);
+        feed(&mut calibrator, &config, 20, &[(3, 2.0)]);
+        let gap = |segment, offset: f64| calibrator.apply_in(-3.0, segment) - (-3.0 + offset);
+        assert!(gap(1, -0.4).abs() < 0.15 && gap(2, 0.4).abs() < 0.15, "{} {}", gap(1, -0.4), gap(2, 0.4));
+        let moved = calibrator.apply_in(-3.0, 3) - calibrator.apply(-3.0);
+        assert!(moved.abs() < 0.5, "20 examples move a segment by {moved}, not by 2");
+        assert_eq!(calibrator.apply_in(-3.0, 9), calibrator.apply(-3.0), "an unknown segment is everybody's");
     }
 
     #[test]
     fn the_state_survives_as_numbers() {
-        let mut calibrator = Calibrator::new(&CalibrationConfig::default());
-        feed(&mut calibrator, 3_000, 0.5, 0.0, 5);
-        assert_eq!(Calibrator::from_array(calibrator.to_array()), calibrator, "half of the covariance says it all");
+        let config = CalibrationConfig { segments: true, ..CalibrationConfig::default() };
+        let mut calibrator = Calibrator::new(&config);
+        feed(&mut calibrator, &config, 500, &[(4, 0.3)]);
+        feed(&mut calibrator, &config, 300, &[(7, 0.0)]);
+        let paces: Vec<f64> = calibrator.to_numbers().collect();
+        let (segments, own) = calibrator.segments();
+        let (segments, own): (Vec<Segment>, Vec<f64>) = (segments.collect(), own.collect());
+        assert_eq!(Calibrator::of_numbers(&paces, &segments, &own), Some(calibrator));
+        assert_eq!(Calibrator::of_numbers(&paces[1..], &segments, &own), None);
+        assert_eq!(Calibrator::of_numbers(&paces, &segments[1..], &own), None);
     }
 }

@@ -36,6 +36,10 @@ pub struct Config {
     pub remarks: RemarkConfig,
     /// How predictions are kept calibrated.
     pub calibration: CalibrationConfig,
+    /// What policies are rewarded with.
+    pub length: LengthConfig,
+    /// How learning makes up for those who do not react.
+    pub propensity: PropensityConfig,
     /// Which units are not believed.
     pub guard: GuardConfig,
     /// What is held out of training, to see what is forgotten.
@@ -64,6 +68,8 @@ impl Default for Config {
             pairs: PairConfig::default(),
             remarks: RemarkConfig::default(),
             calibration: CalibrationConfig::default(),
+            length: LengthConfig::default(),
+            propensity: PropensityConfig::default(),
             guard: GuardConfig::default(),
             golden: GoldenConfig::default(),
             segments: SegmentConfig::default(),
@@ -245,8 +251,16 @@ impl Default for SegmentConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CalibrationConfig {
-    /// Variance by which the offset may wander per example, 0 to 1e6.
+    /// Maps that are kept side by side, each with a hundredth of the offset's drift of the one before; those that predict
+    /// better count more. 1 to 8.
+    pub paces: usize,
+    /// Variance by which the offset of the fastest map may wander per example, 0 to 1e6.
     pub offset_drift: f64,
+    /// Give every segment a map of its own, on top of the one of all.
+    pub segments: bool,
+    /// Variance of a segment's offset before its first example, 0 to 1e6: the less, the longer it stays with all; it
+    /// counts one half after about as many rare labels as the inverse.
+    pub segment_prior: f64,
     /// Variance by which the slope may wander per example, 0 to 1e6.
     pub slope_drift: f64,
     /// Variance of the offset before the first example, 1e-6 to 1e6.
@@ -262,6 +276,9 @@ pub struct CalibrationConfig {
 impl Default for CalibrationConfig {
     fn default() -> Self {
         Self {
+            paces: 3,
+            segments: false,
+            segment_prior: 0.05,
             offset_drift: 1e-5,
             slope_drift: 1e-9,
             offset_prior: 1.0,
@@ -269,6 +286,42 @@ impl Default for CalibrationConfig {
             bend_drift: 1e-9,
             bend_prior: 0.25,
         }
+    }
+}
+
+/// Weights by the inverse of how probable a label is at all, for objectives that only some exposures are labelled with.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PropensityConfig {
+    /// Whether labels are weighted so.
+    pub enabled: bool,
+    /// Largest weight, and the inverse of the smallest, before they are divided by their mean; 1 to 1000.
+    pub clip: f64,
+    /// Most units whose share of reactions is remembered, at least 1.
+    pub units: usize,
+}
+
+impl Default for PropensityConfig {
+    fn default() -> Self {
+        Self { enabled: false, clip: 10.0, units: 100_000 }
+    }
+}
+
+/// What length may do to rewards. Probabilities keep what they say of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LengthConfig {
+    /// Reward policies with the score without length (two heads in the style of ODIN, arXiv 2402.07319) in the place of
+    /// the logit.
+    pub debias: bool,
+    /// Correlation between reward and number of words, in either direction, beyond which an alarm is told; 0 to 1, where
+    /// 1 is never.
+    pub alarm: f64,
+}
+
+impl Default for LengthConfig {
+    fn default() -> Self {
+        Self { debias: false, alarm: 0.3 }
     }
 }
 
@@ -323,6 +376,10 @@ impl Config {
         if !(1..=1_024).contains(&most) {
             add("segments.most", format!("must be 1 to 1024, got {most}"));
         }
+        let paces = self.calibration.paces;
+        if !(1..=8).contains(&paces) {
+            add("calibration.paces", format!("must be 1 to 8, got {paces}"));
+        }
         if members > 32 {
             add("learner.ensemble", format!("must be 0 to 32, got {members}"));
         }
@@ -356,19 +413,20 @@ impl Config {
         problems
     }
 
-    fn counts(&self) -> [(&'static str, usize); 7] {
+    fn counts(&self) -> [(&'static str, usize); 8] {
         [
             ("encoder.max_response_tokens", self.encoder.max_response_tokens),
             ("encoder.max_request_tokens", self.encoder.max_request_tokens),
             ("replay.capacity", self.replay.capacity),
             ("max_examples_per_unit_day", self.max_examples_per_unit_day as usize),
             ("metrics_window", self.metrics_window),
+            ("propensity.units", self.propensity.units),
             ("service.batch_examples", self.service.batch_examples),
             ("service.keep_checkpoints", self.service.keep_checkpoints),
         ]
     }
 
-    fn numbers(&self) -> [(&'static str, f64, RangeInclusive<f64>, &'static str); 18] {
+    fn numbers(&self) -> [(&'static str, f64, RangeInclusive<f64>, &'static str); 21] {
         let (learner, calibration) = (&self.learner, &self.calibration);
         // Training computes in single precision, where smaller numbers become 0 and the largest ones infinite.
         let above_zero = (1e-6..=1e6, "1e-6 to 1e6");
@@ -390,11 +448,14 @@ impl Config {
             number("calibration.offset_drift", calibration.offset_drift, &not_negative),
             number("calibration.slope_drift", calibration.slope_drift, &not_negative),
             number("calibration.slope_prior", calibration.slope_prior, &not_negative),
+            number("calibration.segment_prior", calibration.segment_prior, &not_negative),
             number("calibration.bend_drift", calibration.bend_drift, &not_negative),
             number("calibration.bend_prior", calibration.bend_prior, &not_negative),
             number("replay.positive_share", self.replay.positive_share, &share),
             number("replay.confusable", self.replay.confusable, &(0.0..=10.0, "0 to 10")),
             number("replay.logit_weight", self.replay.logit_weight, &(0.0..=10.0, "0 to 10")),
+            number("propensity.clip", self.propensity.clip, &(1.0..=1e3, "1 to 1000")),
+            number("length.alarm", self.length.alarm, &(0.0..=1.0, "0 to 1")),
             number("learner.rewarm", learner.rewarm, &(1e-6..=1.0, "above 0 and at most 1")),
         ]
     }

@@ -5,6 +5,8 @@
 //! - words, word pairs, edges (first and last words) and whole sentences of the response,
 //! - words of the request and of the earlier messages,
 //! - crosses: word of the request × word of the response, and word of the request × length class of the response,
+//! - matches: word of the request × whether the response has it, and word of the response × whether the request has it,
+//!   because an answer about something else looks like an answer in every other way,
 //! - surface: dense numbers, see [`surface`].
 
 pub(crate) mod surface;
@@ -17,12 +19,12 @@ use plaudit_event::{Role, Seed};
 use crate::config::{EncoderConfig, EncoderKind};
 use crate::deep::{Deep, Network};
 use crate::{Error, Row};
-use surface::DENSE;
+use surface::{DENSE, LENGTHS};
 use text::{Kind, Token, hash_bytes, tokens};
 pub(crate) use text::{mix, pair};
 
 /// Changes whenever the same text would give other features.
-pub(crate) const ENCODER_VERSION: u32 = 1;
+pub(crate) const ENCODER_VERSION: u32 = 2;
 
 /// The groups of hashed features, in their order in [`Features`].
 #[derive(Debug, Clone, Copy)]
@@ -35,10 +37,11 @@ pub(crate) enum Group {
     HistoryWords,
     Cross,
     LengthCross,
+    Match,
 }
 
 /// How many groups there are.
-pub(crate) const GROUPS: usize = 8;
+pub(crate) const GROUPS: usize = 9;
 
 impl Group {
     const ALL: [Self; GROUPS] = [
@@ -50,6 +53,7 @@ impl Group {
         Self::HistoryWords,
         Self::Cross,
         Self::LengthCross,
+        Self::Match,
     ];
 
     /// Length of the group's feature vector. Chosen by cross-validation on the training half of the ConvAI thumbs and on
@@ -57,6 +61,7 @@ impl Group {
     const fn scale(self) -> f32 {
         match self {
             Self::RequestWords | Self::HistoryWords => 0.9,
+            Self::Match => 1.4,
             Self::ResponseWords | Self::ResponseEdges => 0.7,
             Self::ResponsePairs => 0.5,
             Self::Cross => 0.4,
@@ -111,14 +116,24 @@ impl Features {
         if alone {
             return;
         }
-        let mut from = 0;
-        for (group, end) in Group::ALL.iter().zip(self.ends) {
-            let members = &self.indices[from..end as usize];
-            from = end as usize;
-            let value = group.scale() / (members.len().max(1) as f32).sqrt();
-            for index in members {
-                visit(*index as usize, value);
-            }
+        for group in Group::ALL {
+            self.for_each_of(group, &mut visit);
+        }
+    }
+
+    /// [`Features::for_each`] of those that tell how long the response is, and nothing else of it.
+    pub(crate) fn for_each_of_length(&self, mut visit: impl FnMut(usize, f32)) {
+        for index in LENGTHS {
+            visit(index, self.dense[index]);
+        }
+        self.for_each_of(Group::LengthCross, &mut visit);
+    }
+
+    fn for_each_of(&self, group: Group, visit: &mut impl FnMut(usize, f32)) {
+        let members = self.group(group);
+        let value = group.scale() / (members.len().max(1) as f32).sqrt();
+        for index in members {
+            visit(*index as usize, value);
         }
     }
 }
@@ -187,6 +202,7 @@ impl Encoder {
         let told = distinct_content(&response, config.max_cross_response_words);
         builder.cross(&asked, &told);
         builder.length_cross(&asked, surface.length_class());
+        builder.matches(&asked, &told);
         Features { indices: builder.indices.into_boxed_slice(), ends: builder.ends, dense: surface.dense(), deep: None }
     }
 
@@ -288,6 +304,13 @@ impl Builder {
         self.group(Group::Cross, crosses);
     }
 
+    fn matches(&mut self, asked: &[u64], told: &[u64]) {
+        let of = |side: u64, has: bool| 2 * side + u64::from(has);
+        let request = asked.iter().map(|word| pair(*word, of(0, told.contains(word))));
+        let response = told.iter().map(|word| pair(*word, of(1, asked.contains(word))));
+        self.group(Group::Match, request.chain(response));
+    }
+
     fn length_cross(&mut self, asked: &[u64], length_class: u64) {
         let bare = std::iter::once(length_class);
         let crosses = asked.iter().map(|word| pair(*word, length_class));
@@ -360,7 +383,8 @@ mod tests {
         let most = 2 * (config.max_response_tokens + config.max_request_tokens)
             + config.max_cross_request_words * config.max_cross_response_words
             + config.max_history_messages * config.max_request_tokens
-            + config.max_cross_request_words
+            + 2 * config.max_cross_request_words
+            + config.max_cross_response_words
             + 16;
         for text in [huge.as_str(), "", "\u{0}\u{fffd}", "नमस्ते दुनिया", "日本語のテキスト", "👩‍👩‍👧‍👦👍🏽"]
         {
@@ -384,6 +408,6 @@ mod tests {
             hash = mix(hash ^ feature);
             count += 1;
         });
-        assert_eq!((ENCODER_VERSION, count, hash), (1, 56, 5_984_270_548_081_749_479));
+        assert_eq!((ENCODER_VERSION, count, hash), (2, 61, 17_705_406_128_349_416_567));
     }
 }

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use plaudit_event::Objective;
 
 use crate::calibration::Calibrator;
+use crate::encode::surface::num_words;
 use crate::encode::{Encoder, Features};
 use crate::factors::Vectors;
 use crate::learner::Network;
+use crate::length::{self, LengthHead};
 use crate::remarks::FrozenRemarks;
 use crate::{Error, Principle, PrincipleScore, RewardModel, Row, Scores, SpanScore};
 
@@ -19,9 +21,19 @@ pub(crate) struct FrozenHead {
     /// The models whose disagreement is the uncertainty.
     pub(crate) members: Vec<Network>,
     pub(crate) calibrator: Calibrator,
+    /// What takes the length out of rewards; `None` where policies are rewarded with the logit.
+    pub(crate) length: Option<LengthHead>,
 }
 
 impl FrozenHead {
+    /// What policies are rewarded with.
+    fn reward(&self, features: &Features, words: u32) -> Option<f64> {
+        let length = self.length.as_ref()?;
+        let z = self.network.logit(features) + self.factors.forward(features).0;
+        let quality = length.quality(z, length::head(&self.network.weights, features));
+        Some(length.reward(self.calibrator.apply(quality), words))
+    }
+
     fn logit(&self, features: &Features) -> f64 {
         self.calibrator.apply(self.network.logit(features) + self.factors.forward(features).0)
     }
@@ -83,15 +95,18 @@ impl HashModel {
     #[must_use]
     pub fn score_row(&self, row: &Row<'_>) -> Scores {
         let features = self.encoder.encode_all(std::slice::from_ref(row)).expect("the network can be computed");
-        self.scores(&features[0])
+        self.scores(row, &features[0])
     }
 
-    fn scores(&self, features: &Features) -> Scores {
+    fn scores(&self, row: &Row<'_>, features: &Features) -> Scores {
+        let words = num_words(row.response);
         let logit = |head: &Option<FrozenHead>| head.as_ref().map(|head| head.logit(features));
         let logits = self.heads.iter().map(logit).collect();
+        let reward = |head: &FrozenHead| head.reward(features, words).or_else(|| Some(head.logit(features)));
+        let rewards = self.heads.iter().map(|head| head.as_ref().and_then(reward)).collect();
         let spread = |head: &Option<FrozenHead>| head.as_ref().and_then(|head| head.spread(features));
         let spreads = self.heads.iter().map(spread).collect();
-        Scores::new(Arc::clone(&self.objectives), logits).with_spreads(spreads)
+        Scores::new(Arc::clone(&self.objectives), logits).with_rewards(rewards).with_spreads(spreads)
     }
 }
 
@@ -121,6 +136,7 @@ impl RewardModel for HashModel {
     }
 
     fn score(&self, rows: &[Row<'_>]) -> Result<Vec<Scores>, Error> {
-        Ok(self.encoder.encode_all(rows)?.iter().map(|features| self.scores(features)).collect())
+        let features = self.encoder.encode_all(rows)?;
+        Ok(rows.iter().zip(&features).map(|(row, features)| self.scores(row, features)).collect())
     }
 }

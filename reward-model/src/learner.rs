@@ -11,6 +11,10 @@ use crate::linear::{self, Linear, Rates};
 
 /// Examples between two steps of the weight average.
 const AVERAGE_EVERY: u64 = 32;
+/// From this example on, so many steps are taken at once: a step walks the whole table, which by then would cost more than
+/// learning does.
+const SETTLED: u64 = 4_096;
+const STEPS_AT_ONCE: u64 = 8;
 
 /// The weights of one head: all that scoring needs.
 #[derive(Debug, Clone)]
@@ -74,14 +78,16 @@ impl Learner {
             self.average.weights.copy_from_slice(&self.linear.weights);
             return;
         }
-        if !self.examples.is_multiple_of(AVERAGE_EVERY) {
+        let at_once = if self.examples < SETTLED { 1 } else { STEPS_AT_ONCE };
+        if !self.examples.is_multiple_of(at_once * AVERAGE_EVERY) {
             return;
         }
         let eta = config.average_decay;
-        self.averaged += 1;
+        self.averaged += at_once;
         let steps = self.averaged as f64;
         let slowest = AVERAGE_EVERY as f64 / config.average_horizon;
-        let rate = ((eta + 1.0) / (steps + eta)).max(slowest).min(1.0) as f32;
+        let rate = ((eta + 1.0) / (steps + eta)).max(slowest).min(1.0);
+        let rate = (1.0 - (1.0 - rate).powi(at_once as i32)) as f32;
         let pairs = self.average.weights.iter_mut().zip(&self.linear.weights);
         for (average, weight) in pairs {
             *average += rate * (weight - *average);

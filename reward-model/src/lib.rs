@@ -29,12 +29,14 @@ mod golden;
 mod guard;
 mod hash_model;
 mod learner;
+mod length;
 mod linear;
 pub mod metrics;
 mod model;
 pub mod overoptimisation;
 pub mod plot;
 mod prequential;
+mod propensity;
 mod prototypes;
 pub mod quality;
 pub mod recalibration;
@@ -47,8 +49,8 @@ mod unit_cap;
 
 pub use challenger::{ChallengerConfig, ChallengerStatus, OnAlarm, Refusal, RefusedChallenger, Versus};
 pub use config::{
-    CalibrationConfig, Config, EncoderConfig, EncoderKind, LearnerConfig, ReplayConfig, ReplayStrategy, SegmentConfig,
-    ServiceConfig,
+    CalibrationConfig, Config, EncoderConfig, EncoderKind, LearnerConfig, LengthConfig, PropensityConfig, ReplayConfig,
+    ReplayStrategy, SegmentConfig, ServiceConfig,
 };
 pub use deep::{NetworkConfig, TrainedPart};
 pub use drift::{Drift, Statistic};
@@ -67,6 +69,7 @@ pub use remarks::principles::Principle;
 pub use remarks::principles::consensus::LearnedPrinciple;
 pub use remarks::spans::SpanScore;
 pub use service::{Freshness, RewardHandle, RewardService, StageSeconds, Status};
+pub use trainer::LengthReport;
 pub use trainer::pairs::config::PairConfig;
 pub use trainer::pairs::{Pair, PairReport};
 pub use trainer::{StepReport, Trainer};

@@ -6,7 +6,7 @@ use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogra
 use plaudit_event::Objective;
 
 use crate::service::STAGES;
-use crate::{ChallengerStatus, Drift, GoldenReport, Quality, Refusal, Statistic, StepReport};
+use crate::{ChallengerStatus, Drift, GoldenReport, LengthReport, Quality, Refusal, Statistic, StepReport};
 
 /// Examples read by the reward model; tag `use` is `trained`, `capped`, `suspect`, `held_out`, `unlabelled` or `unreadable`.
 pub const EXAMPLES: &str = "plaudit_reward_examples_total";
@@ -32,6 +32,10 @@ pub const PRIOR_LOG_LOSS: &str = "plaudit_reward_prior_log_loss_nats";
 pub const ECE: &str = "plaudit_reward_ece_ratio";
 /// Correlation of the newest predictions with the length of the response, by objective.
 pub const LENGTH_CORRELATION: &str = "plaudit_reward_length_correlation_ratio";
+/// Correlation of what policies are rewarded with, with the length of the response, by objective.
+pub const REWARD_LENGTH_CORRELATION: &str = "plaudit_reward_paid_length_correlation_ratio";
+/// Whether that correlation is beyond `reward_model.length.alarm`: 1 or 0, by objective.
+pub const LENGTH_ALARM: &str = "plaudit_reward_length_alarm_count";
 
 /// Changes of a statistic of predictions; tags `objective`, `statistic` (`error`, `prediction`, `label` or `length`) and
 /// `detector` (`adwin` or `page_hinkley`).
@@ -104,6 +108,11 @@ pub fn describe() {
         (FORGETTING_ALARM, "1 while more is forgotten than may be"),
         (REFUSED_IN_A_ROW, "newly trained models refused since one was let through"),
         (CHALLENGER_ALARM, "1 while so many were refused that somebody should look"),
+        (
+            REWARD_LENGTH_CORRELATION,
+            "correlation of what policies are rewarded with, with response length, by objective",
+        ),
+        (LENGTH_ALARM, "1 while that correlation is beyond the configured bound, by objective"),
         (DRIFT_MEAN, "mean of a statistic of predictions since its last change, by objective and statistic"),
     ];
     for (name, meaning) in gauges {
@@ -170,6 +179,13 @@ pub(crate) fn quality(objective: &Objective, quality: &Quality) {
     if let Some(correlation) = quality.length_correlation {
         set(LENGTH_CORRELATION, correlation);
     }
+}
+
+pub(crate) fn length(objective: &Objective, length: &LengthReport) {
+    if let Some(reward) = length.reward {
+        gauge!(REWARD_LENGTH_CORRELATION, "objective" => objective.0.clone()).set(reward);
+    }
+    gauge!(LENGTH_ALARM, "objective" => objective.0.clone()).set(f64::from(u8::from(length.alarm)));
 }
 
 pub(crate) fn drift(objective: &Objective, statistic: Statistic, drift: &Drift) {

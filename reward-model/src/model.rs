@@ -21,6 +21,8 @@ pub struct Row<'a> {
 pub struct Scores {
     objectives: Arc<[Objective]>,
     logits: Vec<Option<f64>>,
+    /// Without entries where policies are rewarded with the logits.
+    rewards: Vec<Option<f64>>,
     spreads: Vec<Option<f64>>,
 }
 
@@ -28,7 +30,13 @@ impl Scores {
     /// Scores with one logit per objective, in the order of `objectives`; `None` where nothing was learned yet.
     #[must_use]
     pub fn new(objectives: Arc<[Objective]>, logits: Vec<Option<f64>>) -> Self {
-        Self { objectives, logits, spreads: Vec::new() }
+        Self { objectives, logits, rewards: Vec::new(), spreads: Vec::new() }
+    }
+
+    /// With what policies are rewarded with, in the order of the objectives, where that is not the logit.
+    #[must_use]
+    pub fn with_rewards(self, rewards: Vec<Option<f64>>) -> Self {
+        Self { rewards, ..self }
     }
 
     /// With the standard deviation of each logit over an ensemble, in the order of the objectives.
@@ -49,6 +57,14 @@ impl Scores {
     #[must_use]
     pub fn spread(&self, objective: &str) -> Option<f64> {
         self.spreads.get(self.place(objective)?).copied().flatten()
+    }
+
+    /// What a policy is rewarded with for `objective`: the logit, or on its scale the score without length where the
+    /// model is set to leave length out. `None` as for [`Scores::logit`].
+    #[must_use]
+    pub fn reward(&self, objective: &str) -> Option<f64> {
+        let place = self.place(objective)?;
+        self.rewards.get(place).or_else(|| self.logits.get(place)).copied().flatten()
     }
 
     fn place(&self, objective: &str) -> Option<usize> {

@@ -16,7 +16,9 @@ use plaudit_ingest::log::EventLog;
 use serde::Serialize;
 use tokio::sync::watch;
 
-use crate::{ChallengerStatus, Config, Drift, Error, GoldenReport, Prediction, Quality, RewardModel, Statistic};
+use crate::{
+    ChallengerStatus, Config, Drift, Error, GoldenReport, LengthReport, Prediction, Quality, RewardModel, Statistic,
+};
 pub(crate) use freshness::STAGES;
 pub use freshness::{Freshness, StageSeconds};
 use worker::Worker;
@@ -34,6 +36,8 @@ pub struct Status {
     pub objectives: std::collections::BTreeMap<Objective, Quality>,
     /// What the detectors of change say, by objective and statistic.
     pub drift: std::collections::BTreeMap<Objective, std::collections::BTreeMap<Statistic, Drift>>,
+    /// How the newest scores follow the length of responses, by objective.
+    pub length: std::collections::BTreeMap<Objective, LengthReport>,
     /// Units that are suspected of targeted spam.
     pub suspects: u64,
     /// What was forgotten, by the model that was judged last; absent before any was.

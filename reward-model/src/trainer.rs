@@ -65,6 +65,20 @@ impl std::ops::AddAssign for StepReport {
     }
 }
 
+/// Correlations of the newest scores, each made before its example was trained on, with the number of words; absent
+/// while either does not vary.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct LengthReport {
+    /// Of the calibrated logit.
+    pub logit: Option<f64>,
+    /// Of the score without length.
+    pub debiased: Option<f64>,
+    /// Of that of the two which policies are rewarded with.
+    pub reward: Option<f64>,
+    /// Whether that is beyond the configured bound.
+    pub alarm: bool,
+}
+
 /// Learns from examples one after the other.
 pub struct Trainer {
     config: Config,
@@ -166,8 +180,13 @@ impl Trainer {
             let (part, others) = rest.split_at(rest.len().min(self.until_round(self.examples)));
             rest = others;
             let objectives = Arc::clone(&self.objectives);
+            let propensity = self.config.propensity.enabled;
             let tells = |example: &Example| {
-                !example.remarks.is_empty() || objectives.iter().any(|o| News::of(example, o) != News::Nothing)
+                // Those who do not react teach who does.
+                let is_shown = propensity && example.revision == 0;
+                is_shown
+                    || !example.remarks.is_empty()
+                    || objectives.iter().any(|o| News::of(example, o) != News::Nothing)
             };
             let telling = part.iter().filter(|example| tells(example));
             let rows: Vec<Row<'_>> = telling.map(|e| Row { context: &e.context, response: &e.response }).collect();
@@ -196,11 +215,12 @@ impl Trainer {
     pub fn erase(&mut self, exposures: &HashSet<u64>) -> u64 {
         let mut removed = self.remarks.erase(exposures);
         let units: HashSet<u64> = self.heads.iter().flat_map(|head| head.replay.units_of(exposures)).collect();
-        for unit in units {
-            self.guard.forget(unit);
+        for unit in &units {
+            self.guard.forget(*unit);
         }
         self.pending.retain(|item| !exposures.iter().any(|exposure| item.is_of(*exposure)));
         for head in &mut self.heads {
+            units.iter().for_each(|unit| head.propensity.forget(*unit));
             removed += head.replay.erase(exposures);
             head.window.forget(exposures);
         }
@@ -270,6 +290,16 @@ impl Trainer {
         self.head(objective).map(|head| head.drift.told().collect()).unwrap_or_default()
     }
 
+    /// How the newest scores of `objective` follow the length of the response; `None` for an objective that is not
+    /// predicted.
+    #[must_use]
+    pub fn length(&self, objective: &str) -> Option<LengthReport> {
+        let (logit, debiased) = self.head(objective)?.length.correlations();
+        let reward = if self.config.length.debias { debiased } else { logit };
+        let alarm = reward.is_some_and(|r| r.abs() > self.config.length.alarm);
+        Some(LengthReport { logit, debiased, reward, alarm })
+    }
+
     /// The newest predictions of `objective`, oldest first, with the labels of the newest revisions; those whose label
     /// was taken back are left out.
     #[must_use]
@@ -298,7 +328,7 @@ impl Trainer {
     /// # Errors
     /// Fails when the device is out of memory.
     pub fn try_snapshot(&self) -> Result<Arc<HashModel>, Error> {
-        let heads = self.heads.iter().map(Head::frozen).collect();
+        let heads = self.heads.iter().map(|head| head.frozen(&self.config.length)).collect();
         let objectives = Arc::clone(&self.objectives);
         let model = HashModel::new(objectives, self.encoder.frozen()?, heads, self.examples);
         Ok(Arc::new(model.with_remarks(self.remarks.frozen(&self.config))))

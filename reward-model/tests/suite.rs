@@ -22,6 +22,9 @@ mod golden;
 #[path = "suite/learning.rs"]
 mod learning;
 #[cfg(test)]
+#[path = "suite/length.rs"]
+mod length;
+#[cfg(test)]
 #[path = "suite/network.rs"]
 mod network;
 #[cfg(test)]
@@ -30,6 +33,9 @@ mod network_files;
 #[cfg(test)]
 #[path = "suite/pairs.rs"]
 mod pairs;
+#[cfg(test)]
+#[path = "suite/propensity.rs"]
+mod propensity;
 #[cfg(test)]
 #[path = "suite/remarks.rs"]
 mod remarks;

@@ -24,6 +24,8 @@ pub struct ObjectiveScore {
     pub p: f64,
     /// Its logit.
     pub logit: f64,
+    /// What policies are rewarded with: the logit, or the score without length where the model leaves that out.
+    pub reward: f64,
     /// Standard deviation of the logit over an ensemble of heads; nothing without an ensemble.
     pub spread: Option<f64>,
 }

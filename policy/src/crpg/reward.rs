@@ -40,7 +40,7 @@ pub fn advantages(rewards: &[f64], group: usize) -> Vec<f64> {
 /// What one response is worth.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Score {
-    /// `Σ_o w_o · logit_o`.
+    /// `Σ_o w_o · r_o`, where `r_o` is the logit, or the score without length where the model leaves that out.
     pub reward: f64,
     /// Probability of each objective that the reward model has.
     pub probabilities: BTreeMap<Objective, f64>,
@@ -91,7 +91,7 @@ impl Combined {
                         continue;
                     };
                     known += weight;
-                    score.reward += weight * logit;
+                    score.reward += weight * scores.reward(&objective.0).unwrap_or(logit);
                     let probability = 1.0 / (1.0 + (-logit).exp());
                     score.probabilities.insert(objective.clone(), probability);
                 }

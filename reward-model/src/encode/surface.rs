@@ -7,6 +7,9 @@ use plaudit_event::Role;
 /// How many dense features there are; the first is always 1 and carries the intercept.
 pub(crate) const DENSE: usize = 20;
 
+/// Numbers of the dense features that are functions of the length of the response.
+pub(crate) const LENGTHS: [usize; 2] = [1, 2];
+
 /// What the dense features are computed from.
 pub(super) struct Surface<'a> {
     row: &'a Row<'a>,

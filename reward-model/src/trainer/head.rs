@@ -8,7 +8,7 @@ use plaudit_nn::loss::sigmoid;
 use super::pending::{Pending, Task};
 use crate::Prediction;
 use crate::calibration::Calibrator;
-use crate::config::{Config, LearnerConfig, ReplayStrategy};
+use crate::config::{Config, LearnerConfig, LengthConfig, ReplayStrategy};
 use crate::drift::{Changes, Monitors};
 use crate::encode::Features;
 use crate::encode::mix;
@@ -17,8 +17,10 @@ use crate::factors::Factors;
 use crate::guard::Sight;
 use crate::hash_model::FrozenHead;
 use crate::learner::Learner;
+use crate::length::{self, LengthHead};
 use crate::linear::Rates;
 use crate::prequential::Window;
+use crate::propensity::{Propensity, Seen};
 use crate::replay::{Memory, Replay};
 use crate::segments::Segment;
 use crate::trainer::pairs::memory::PairMemory;
@@ -100,6 +102,8 @@ pub(super) struct Head {
     /// What all learners of the head have in common.
     pub(super) factors: Factors,
     pub(super) calibrator: Calibrator,
+    pub(super) length: LengthHead,
+    pub(super) propensity: Propensity,
     pub(super) replay: Replay,
     pub(super) window: Window,
     pub(super) drift: Monitors,
@@ -114,6 +118,8 @@ impl Head {
             factors: Factors::new(config.encoder.buckets as usize, config.factors()),
             members: vec![Learner::new(width); config.learner.ensemble],
             calibrator: Calibrator::new(&config.calibration),
+            length: LengthHead::default(),
+            propensity: Propensity::new(&config.propensity, width),
             replay: Replay::default(),
             window: Window::default(),
             drift: Monitors::default(),
@@ -122,12 +128,13 @@ impl Head {
     }
 
     /// The scoring half; `None` until a label of each class or a pair has been seen.
-    pub(super) fn frozen(&self) -> Option<FrozenHead> {
+    pub(super) fn frozen(&self, config: &LengthConfig) -> Option<FrozenHead> {
         (self.replay.has_both_classes() || self.pairs.seen > 0).then(|| FrozenHead {
             network: self.learner.average.clone(),
             factors: self.factors.vectors.clone(),
             members: self.members.iter().map(|member| member.average.clone()).collect(),
             calibrator: self.calibrator.clone(),
+            length: config.debias.then(|| self.length.clone()),
         })
     }
 
@@ -135,6 +142,7 @@ impl Head {
     /// have changed. `number` is that of this head.
     pub(super) fn take(&mut self, number: u32, lesson: &Lesson<'_>, news: News, tools: &mut Tools<'_>) -> u64 {
         let (config, rates) = (tools.config, tools.rates);
+        let news = if config.propensity.enabled { self.weigh(lesson, news, config, rates) } else { news };
         let mut changes = Changes::default();
         match news {
             News::Nothing => return 0,
@@ -176,6 +184,29 @@ impl Head {
             self.finish_example(&config.learner);
         }
         changes.count
+    }
+
+    /// `news` with the label's trust multiplied by what it counts beside those who did not react, after learning who did.
+    fn weigh(&mut self, lesson: &Lesson<'_>, news: News, config: &Config, rates: Rates) -> News {
+        let seen = Seen { unit: lesson.unit, features: &lesson.features };
+        let config = &config.propensity;
+        let weighted = |label: Label, weight: f64| Label { weight: (f64::from(label.weight) * weight) as f32, ..label };
+        match news {
+            News::Nothing => {
+                if lesson.example.revision == 0 {
+                    self.propensity.observe(seen, false, config, rates);
+                }
+                news
+            }
+            News::First(label) => News::First(weighted(label, self.propensity.observe(seen, true, config, rates))),
+            News::Correction { before, after } => {
+                if before.is_none() && after.is_some() {
+                    self.propensity.labelled_late(seen, rates);
+                }
+                let weight = self.propensity.weight(seen, config);
+                News::Correction { before, after: after.map(|label| weighted(label, weight)) }
+            }
+        }
     }
 
     /// The logit of the weights that predict, before calibration.
@@ -221,18 +252,24 @@ impl Head {
         let mut changes = Changes::default();
         let z = self.logit(&lesson.features);
         if self.replay.has_both_classes() {
+            let (logit, words) = (self.calibrator.apply_in(z, lesson.segment), num_words(&lesson.example.response));
             let prediction = Prediction {
                 exposure_id: lesson.example.exposure_id.clone(),
-                p: sigmoid(self.calibrator.apply(z)),
+                p: sigmoid(logit),
                 label: label.value,
-                words: num_words(&lesson.example.response),
+                words,
                 segment: lesson.segment,
             };
+            if lesson.admitted {
+                let head = length::head(&self.learner.average.weights, &lesson.features);
+                let quality = self.calibrator.apply_in(self.length.quality(z, head), lesson.segment);
+                self.length.observe(head, quality, logit, words);
+            }
             changes = self.drift.update(prediction.p, f64::from(prediction.label), prediction.words);
             self.window.push(lesson.exposure, prediction, config.metrics_window);
         }
         if lesson.admitted {
-            self.observe(z, label, config);
+            self.observe(z, lesson.segment, label, config);
         }
         changes
     }
@@ -248,15 +285,15 @@ impl Head {
         match learned {
             Some(before) => {
                 let change = f64::from(label.value) - f64::from(before.value);
-                self.calibrator.correct(z, change, f64::from(label.weight));
+                self.calibrator.correct(z, lesson.segment, change, f64::from(label.weight));
             }
-            None => self.observe(z, label, config),
+            None => self.observe(z, lesson.segment, label, config),
         }
     }
 
-    fn observe(&mut self, z: f64, label: Label, config: &Config) {
+    fn observe(&mut self, z: f64, segment: Segment, label: Label, config: &Config) {
         let (value, weight) = (f64::from(label.value), f64::from(label.weight));
-        self.calibrator.observe(z, value, weight, &config.calibration);
+        self.calibrator.observe(z, segment, value, weight, &config.calibration);
     }
 }
 

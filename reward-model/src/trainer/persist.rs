@@ -5,6 +5,7 @@
 
 mod guard;
 mod network;
+mod propensity;
 mod quality;
 mod remarks;
 mod tensors;
@@ -27,8 +28,8 @@ use crate::{Config, Error};
 use network::NetworkState;
 use tensors::{Reader, Writer};
 use weights::{
-    member_name, named, read_calibrator, read_factors, read_model, read_optimizer, read_weights, write_factors,
-    write_optimizer, write_weights,
+    member_name, named, read_calibrator, read_factors, read_length, read_model, read_optimizer, read_weights,
+    write_calibrator, write_factors, write_optimizer, write_weights,
 };
 
 /// What [`Draft::kind`] says about a reward model.
@@ -45,6 +46,7 @@ const PROTOTYPES: &str = "prototypes.json";
 const NETWORK: &str = "network.safetensors";
 const NETWORK_OPTIMIZER: &str = "network_optimizer.safetensors";
 const PENDING: &str = "pending.safetensors";
+const PROPENSITY: &str = "propensity.safetensors";
 const QUALITY: &str = "quality.safetensors";
 
 /// The part of the state that is whole numbers and names.
@@ -89,6 +91,7 @@ impl Trainer {
     pub fn checkpoint(&self, log_position: u64, parent: Option<String>) -> Result<Draft, Error> {
         let (mut model, mut optimizer) = (Writer::default(), Writer::default());
         let (mut replay, mut quality) = (Writer::default(), Writer::default());
+        let mut shown = Writer::default();
         let mut heads = BTreeMap::new();
         for (objective, head) in self.objectives.iter().zip(&self.heads) {
             for (name, learner) in named(objective, &head.learner, &head.members) {
@@ -96,7 +99,9 @@ impl Trainer {
                 write_optimizer(&mut optimizer, &name, learner)?;
             }
             write_factors(&mut model, objective, &head.factors)?;
-            model.f64s(&format!("{objective}.calibration"), head.calibrator.to_array().into_iter())?;
+            propensity::write(&mut shown, objective, &head.propensity)?;
+            write_calibrator(&mut model, objective, &head.calibrator)?;
+            model.f64s(&format!("{objective}.length"), head.length.to_array().into_iter())?;
             replay.class(&format!("{objective}.positives"), &head.replay.positives)?;
             replay.class(&format!("{objective}.negatives"), &head.replay.negatives)?;
             replay.pairs(&format!("{objective}.pairs"), &head.pairs)?;
@@ -137,6 +142,7 @@ impl Trainer {
             (OPTIMIZER, optimizer.finish()?),
             (REPLAY, replay.finish()?),
             (QUALITY, quality.finish()?),
+            (PROPENSITY, shown.finish()?),
             (GUARD, guard::write(&self.guard)?),
             (PROTOTYPES, prototypes(self)),
             (GOLDEN, serde_json::to_vec(&self.golden).expect("only finite numbers")),
@@ -186,6 +192,7 @@ impl Trainer {
         let quality = Reader::open(checkpoint, QUALITY)?;
         trainer.remarks = remarks::read(checkpoint, trainer.remarks, &trainer.config)?
             .ok_or_else(|| mismatch("the state of the remarks is damaged"))?;
+        let shown = Reader::open(checkpoint, PROPENSITY)?;
         trainer.guard = guard::read(&Reader::open(checkpoint, GUARD)?)?
             .ok_or_else(|| mismatch("the counts of the guard are damaged"))?;
         trainer.golden = parse(checkpoint, GOLDEN)?;
@@ -199,6 +206,7 @@ impl Trainer {
             let found = state.heads.get(objective);
             let found = found.ok_or_else(|| mismatch("a head is missing"))?;
             head.calibrator = read_calibrator(&model, objective)?;
+            head.length = read_length(&model, objective)?;
             head.factors = read_factors(&model, objective, &trainer.config)?;
             let members = head.members.iter_mut().enumerate();
             let members = members.map(|(number, member)| (member_name(objective, number), member));
@@ -208,6 +216,7 @@ impl Trainer {
                 read_optimizer(&optimizer, &name, learner, trainer.rates)?;
             }
             head.pairs = replay.pairs(&format!("{objective}.pairs"), found.pairs, shape)?;
+            propensity::read(&shown, objective, &mut head.propensity, trainer.rates)?;
             head.replay = Replay {
                 positives: replay.class(&format!("{objective}.positives"), shape)?,
                 negatives: replay.class(&format!("{objective}.negatives"), shape)?,

@@ -22,6 +22,7 @@ async fn rows_are_scored_in_order_by_a_named_model() {
     assert_eq!(answer["reward"], json!({"checkpoint_id": null, "examples": 12}));
     let logits: Vec<&Value> = answer["rows"].as_array().unwrap().iter().map(|row| &row["love"]["logit"]).collect();
     assert_eq!(logits, [&json!(1.0), &json!(3.0)]);
+    assert_eq!(answer["rows"][1]["love"]["reward"], 2.0, "the reward is its own figure");
     assert!(answer["rows"][0]["love"]["spread"].is_null() && answer["rows"][0]["helpfulness"].is_null());
     let some = json!({"rows": [{"prompt": "", "response": ""}], "objectives": ["helpfulness"]});
     let answer: Value = post(&server.url, "/v1/score", &some).await.json().await.unwrap();
@@ -104,6 +105,8 @@ async fn openrlhf_gets_what_its_trainers_read() {
     assert_eq!(answer["extra_logs"], json!({"p_love": answer["scores"]}));
     let plain: Value = post(&server.url, "/v1/score/openrlhf", &body).await.json().await.unwrap();
     assert_eq!(plain["rewards"], plain["scores"]);
+    let own: Value = post(&server.url, "/v1/score/openrlhf?reward=reward", &body).await.json().await.unwrap();
+    assert_eq!(own["rewards"], json!([1.0, -1.0]));
     let help = post(&server.url, "/v1/score/openrlhf?objective=helpfulness", &body).await;
     error_of(help, 503).await;
     for (path, body, field) in [

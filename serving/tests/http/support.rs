@@ -67,7 +67,7 @@ impl World {
             let score = |row: &ScoreRow| {
                 let logit = row.response.len() as f64 - row.context.last_request().len() as f64;
                 let p = 1.0 / (1.0 + (-logit).exp());
-                vec![Some(ObjectiveScore { p, logit, spread: None }), None]
+                vec![Some(ObjectiveScore { p, logit, reward: logit - 1.0, spread: None }), None]
             };
             Some(Reward {
                 objectives: vec![Objective::new(Objective::LOVE), Objective::new(Objective::HELPFULNESS)],

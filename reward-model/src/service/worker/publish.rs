@@ -6,7 +6,7 @@ use std::sync::Arc;
 use plaudit_event::Objective;
 
 use super::{Progress, Worker, saved_id};
-use crate::{Drift, GoldenReport, Statistic, Trainer, metrics};
+use crate::{Drift, GoldenReport, LengthReport, Statistic, Trainer, metrics};
 
 impl Worker {
     /// Publishes a scorer if one was learned since and passes, and says where training stands.
@@ -37,6 +37,7 @@ impl Worker {
         for (objective, drift) in &drift {
             drift.iter().for_each(|(statistic, drift)| metrics::drift(objective, *statistic, drift));
         }
+        let length = self.tell_lengths(trainer);
         metrics::suspects(trainer.suspects());
         let golden = self.golden(trainer);
         let challenger = progress.standing.record.status(self.config.challenger.alarm_after);
@@ -47,6 +48,7 @@ impl Worker {
             status.love = objectives.get(Objective::LOVE).copied();
             status.objectives = objectives;
             status.drift = drift;
+            status.length = length;
             status.suspects = trainer.suspects();
             status.golden = golden;
             status.challenger = challenger;
@@ -73,6 +75,24 @@ impl Worker {
             tracing::warn!(forgetting, "the reward model has forgotten more of its golden slices than it may");
         }
         Some(Arc::new(report))
+    }
+}
+
+impl Worker {
+    /// How rewards follow the length of responses; an alarm is told once, when it begins.
+    fn tell_lengths(&self, trainer: &Trainer) -> BTreeMap<Objective, LengthReport> {
+        let known = |objective: &Objective| Some((objective.clone(), trainer.length(&objective.0)?));
+        let lengths: BTreeMap<_, _> = trainer.objectives().iter().filter_map(known).collect();
+        let before = self.status.borrow();
+        for (objective, length) in &lengths {
+            metrics::length(objective, length);
+            let was_on = before.length.get(objective).is_some_and(|before| before.alarm);
+            if length.alarm && !was_on {
+                let correlation = length.reward.unwrap_or(f64::NAN);
+                tracing::warn!(%objective, correlation, "rewards follow the length of responses");
+            }
+        }
+        lengths
     }
 }
 

@@ -3,10 +3,11 @@
 use plaudit_event::Objective;
 
 use super::tensors::{Reader, Writer};
-use crate::calibration::{Calibrator, STATE_NUMBERS};
+use crate::calibration::Calibrator;
 use crate::factors::Factors;
 use crate::hash_model::FrozenHead;
 use crate::learner::{Learner, Network};
+use crate::length::LengthHead;
 use crate::linear::Rates;
 use crate::{Config, Error};
 
@@ -43,10 +44,23 @@ pub(super) fn read_weights(from: &Reader, name: &str, width: usize) -> Result<Ne
     Ok(Network { weights })
 }
 
+pub(super) fn write_calibrator(to: &mut Writer, objective: &Objective, calibrator: &Calibrator) -> Result<(), Error> {
+    let (segments, own) = calibrator.segments();
+    to.f64s(&format!("{objective}.calibration"), calibrator.to_numbers())?;
+    to.u32s(&format!("{objective}.calibration.segment"), segments.map(u32::from))?;
+    to.f64s(&format!("{objective}.calibration.own"), own)
+}
+
 pub(super) fn read_calibrator(from: &Reader, objective: &Objective) -> Result<Calibrator, Error> {
-    let numbers = from.f64s(&format!("{objective}.calibration"))?;
-    let numbers: [f64; STATE_NUMBERS] = from.exact(numbers)?;
-    Ok(Calibrator::from_array(numbers))
+    let paces = from.f64s(&format!("{objective}.calibration"))?;
+    let segments = from.segments(&format!("{objective}.calibration.segment"))?;
+    let own = from.f64s(&format!("{objective}.calibration.own"))?;
+    Calibrator::of_numbers(&paces, &segments, &own).ok_or_else(|| from.damaged("a calibration is incomplete"))
+}
+
+pub(super) fn read_length(from: &Reader, objective: &Objective) -> Result<LengthHead, Error> {
+    let numbers = from.f64s(&format!("{objective}.length"))?;
+    Ok(LengthHead::from_array(from.exact(numbers)?))
 }
 
 pub(super) fn write_factors(to: &mut Writer, objective: &Objective, factors: &Factors) -> Result<(), Error> {
@@ -84,6 +98,7 @@ pub(super) fn read_model(
         factors: read_factors(from, objective, config)?.vectors,
         members: members.collect::<Result<_, _>>()?,
         calibrator: read_calibrator(from, objective)?,
+        length: if config.length.debias { Some(read_length(from, objective)?) } else { None },
     })
 }
 

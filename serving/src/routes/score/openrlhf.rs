@@ -52,6 +52,8 @@ enum Scale {
     P,
     /// Its logit.
     Logit,
+    /// What the policies of this system are rewarded with: the logit, or the score without length.
+    Reward,
 }
 
 #[derive(Debug, Serialize)]
@@ -88,6 +90,7 @@ pub(in crate::routes) async fn handle(
     let value = |score: &ObjectiveScore| match choice.reward {
         Scale::P => score.p,
         Scale::Logit => score.logit,
+        Scale::Reward => score.reward,
     };
     Ok(Json(RewardAnswer {
         rewards: own.iter().map(value).collect(),

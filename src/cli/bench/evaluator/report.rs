@@ -3,7 +3,7 @@
 use plaudit_policy::gate::{Correlation, Interval};
 use serde_json::{Value, json};
 
-use super::world::Holdout;
+use super::holdout::Holdout;
 
 /// What the paper behind P\[love\] found over ten candidates.
 const WANTED_R: f64 = 0.95;
@@ -62,6 +62,20 @@ impl Report {
 
     pub(super) fn to_text(&self) -> String {
         let mut text = String::new();
+        if self.policies > 0 {
+            text += &self.differences();
+            text.push('\n');
+        }
+        text += &self.holdouts();
+        if self.policies > 0 {
+            text.push('\n');
+            text += &self.correlations();
+        }
+        text
+    }
+
+    fn differences(&self) -> String {
+        let mut text = String::new();
         if let Some(trial) = self.trials.first() {
             text += &format!("differences to the reference in love per 100 answers, seed {}\n", trial.seed);
             text += "  policy           offline, P[love]        online, loved\n";
@@ -69,13 +83,31 @@ impl Report {
                 text += &format!("  {:<16} {}   {}\n", row.name, interval(row.offline), interval(row.online));
             }
         }
-        text += "\nP[love] on the exposures after those learned from\n  seed       n  AUROC  of the truth     ECE  r with length\n";
-        for Trial { seed, holdout: Holdout { n, quality, oracle_auroc }, .. } in &self.trials {
-            let [auroc, r] = [quality.auroc, quality.length_correlation].map(number);
-            text +=
-                &format!("  {seed:>4}  {n:>6}  {auroc}         {oracle_auroc:.3}  {:.4}          {r}\n", quality.ece);
+        text
+    }
+
+    /// Of the model, and beside it of the truth on the same exposures.
+    fn holdouts(&self) -> String {
+        let mut text =
+            "P[love] on the exposures after those learned from; `truth` is what reactions are drawn from, `luck` \
+             the calibration error that it has on average, and at most in 95 %\n  \
+             seed       n  AUROC  truth   without     ECE   truth  luck              r with length  truth  without\n"
+                .to_owned();
+        for Trial { seed, holdout, .. } in &self.trials {
+            let Holdout { n, quality, oracle, ece_floor: [mean, high], .. } = holdout;
+            let areas = [quality.auroc, oracle.auroc, holdout.debiased_auroc].map(number);
+            let [_, paid] = holdout.debiased_correlations;
+            let lengths = [quality.length_correlation, oracle.length_correlation, paid].map(number);
+            text += &format!(
+                "  {seed:>4}  {n:>6}  {}  {}    {}  {:.4}  {:.4}  {mean:.4} to {high:.4}          {}  {}    {}\n",
+                areas[0], areas[1], areas[2], quality.ece, oracle.ece, lengths[0], lengths[1], lengths[2]
+            );
         }
-        text += "\n  seed   n      r   95 % interval\n";
+        text + "`without`: the score that leaves length out, which policies are rewarded with under `length.debias`\n"
+    }
+
+    fn correlations(&self) -> String {
+        let mut text = "  seed   n      r   95 % interval\n".to_owned();
         for trial in &self.trials {
             let Correlation { n, r, low, high } = trial.correlation;
             let [r, low, high] = [r, low, high].map(number);

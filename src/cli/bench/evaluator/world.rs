@@ -1,20 +1,18 @@
 //! One simulated world: its users, the log of the reference policy, what was learned from it, and the experiments.
 
 use std::collections::{BTreeMap, HashMap};
-use std::ops::Range;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use plaudit_event::{Context, Example, ExposureId, Label, Objective, PolicyId, Seed, Surface, Timestamp};
 use plaudit_policy::gate::{Interval, paired_difference};
-use plaudit_reward_model::quality::auroc;
-use plaudit_reward_model::{Config, HashModel, Quality, Row, Trainer};
+use plaudit_reward_model::{Config, HashModel, Row, Trainer};
 use plaudit_serving::stats::RatioMoments;
 use plaudit_simulator::users::{Crowd, Visit};
 use plaudit_simulator::{Scenario, language};
-use serde::Serialize;
 use serde_json::Map;
 
+use super::holdout::{Holdout, Judged};
 use super::policies::Tilt;
 use super::report::Comparison;
 
@@ -42,13 +40,16 @@ pub(super) struct World {
 
 impl World {
     /// Learns from `examples` exposures of the reference policy, and draws `prompts` fixed prompts.
-    pub(super) fn learn(seed: Seed, examples: u64, prompts: u64) -> anyhow::Result<Self> {
+    pub(super) fn learn(config: Config, seed: Seed, examples: u64, prompts: u64) -> anyhow::Result<Self> {
         let mut scenario = Scenario::built_in("demo")?;
         scenario.seed = seed.value();
         // The users who are asked later are of the same kind.
         scenario.drift.horizon = 0;
         let crowd = Crowd::new(scenario);
-        let mut trainer = Trainer::new(Config::default(), seed.derive("reward", 0))?;
+        let mut config = config;
+        // Probabilities do not depend on it; so both scores are measured.
+        config.length.debias = true;
+        let mut trainer = Trainer::new(config, seed.derive("reward", 0))?;
         for start in (0..examples).step_by(usize::try_from(BATCH)?) {
             let batch: anyhow::Result<Vec<Example>> =
                 (start..examples.min(start + BATCH)).map(|index| logged(&crowd, seed, index)).collect();
@@ -58,8 +59,11 @@ impl World {
         let mut rng = seed.stream("fixed prompts");
         let prompts = (0..prompts).map(|_| crowd.oracle().world().prompt(&mix, &mut rng)).collect();
         let model = trainer.snapshot();
-        let holdout = Holdout::measure(&crowd, seed, &model, examples..examples + examples.div_ceil(HOLDOUT_SHARE));
-        let holdout = holdout?.context("the log has no love to learn from; raise `--examples`")?;
+        let later = examples..examples + examples.div_ceil(HOLDOUT_SHARE);
+        let judged: anyhow::Result<Option<Vec<Judged>>> =
+            later.map(|index| judge(&crowd, &model, &logged(&crowd, seed, index)?, index)).collect();
+        let holdout = judged?.and_then(|judged| Holdout::measure(&judged, seed.derive("holdout", 0)));
+        let holdout = holdout.context("the log has no love to learn from; raise `--examples`")?;
         let mut world = Self { seed, crowd, model, holdout, prompts, base: Vec::new() };
         world.base = world.answers(&Tilt::REFERENCE)?;
         Ok(world)
@@ -118,34 +122,17 @@ impl World {
     }
 }
 
-/// Quality on exposures of the reference policy that come after those learned from.
-#[derive(Debug, Clone, Copy, Serialize)]
-pub(super) struct Holdout {
-    /// How many.
-    pub(super) n: usize,
-    /// Of the model.
-    pub(super) quality: Quality,
-    /// Area under the ROC curve of the probabilities that the users' reactions are drawn from.
-    pub(super) oracle_auroc: f64,
-}
-
-impl Holdout {
-    fn measure(crowd: &Crowd, seed: Seed, model: &HashModel, range: Range<u64>) -> anyhow::Result<Option<Self>> {
-        let (mut predicted, mut truth, mut labels, mut words) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        for index in range {
-            let example = logged(crowd, seed, index)?;
-            let scores = model.score_row(&Row { context: &example.context, response: &example.response });
-            let Some(p) = scores.prob(Objective::LOVE) else { return Ok(None) };
-            predicted.push(p);
-            let prompt = &crowd.visit(index).prompt;
-            truth.push(crowd.oracle().judge(prompt, &example.response).p_love());
-            labels.push(example.label(Objective::LOVE).map_or(0.0, |label| f64::from(label.value)));
-            words.push(example.response.split_whitespace().count() as f64);
-        }
-        let quality = Quality::measure(&predicted, &labels, &words);
-        let oracle_auroc = auroc(&truth, &labels);
-        Ok(quality.zip(oracle_auroc).map(|(quality, oracle_auroc)| Self { n: labels.len(), quality, oracle_auroc }))
-    }
+/// What the model and the truth say of `example`, which is exposure number `index`; nothing before love was learned.
+fn judge(crowd: &Crowd, model: &HashModel, example: &Example, index: u64) -> anyhow::Result<Option<Judged>> {
+    let scores = model.score_row(&Row { context: &example.context, response: &example.response });
+    let (Some(p), Some(reward)) = (scores.prob(Objective::LOVE), scores.reward(Objective::LOVE)) else {
+        return Ok(None);
+    };
+    let love = crowd.oracle().judge(&crowd.visit(index).prompt, &example.response).p_love();
+    // Some love by mistake.
+    let truth = love + (1.0 - love) * crowd.scenario().faults.noise;
+    let label = example.label(Objective::LOVE).map_or(0.0, |label| f64::from(label.value));
+    Ok(Some(Judged { p, reward, truth, label, words: example.response.split_whitespace().count() as f64 }))
 }
 
 /// What `tilt` answers in `visit`.
