@@ -22,6 +22,9 @@ const WORDS: f64 = 50.0;
 /// What is added to the variances of length, divided by the predictions: holds β at 0 until there is evidence.
 const RIDGE: f64 = 1.0;
 
+/// Standard errors beyond the bound before an alarm: it looks again and again.
+const SURE: f64 = 3.09;
+
 /// Statistics of length: φ.
 const LENGTHS: usize = 2;
 /// What is followed: φ, the quality head, the calibrated logit, and the score without length.
@@ -75,6 +78,13 @@ impl LengthHead {
     /// of the two does not vary.
     pub(crate) fn correlations(&self) -> (Option<f64>, Option<f64>) {
         (self.correlation(LOGIT), self.correlation(REWARD))
+    }
+
+    /// Whether `correlation` is surely beyond `bound` by what was followed: the lower end of its one-sided 99.9 % interval
+    /// on Fisher's z scale.
+    pub(crate) fn is_beyond(&self, correlation: f64, bound: f64) -> bool {
+        let error = (self.count - 3.0).max(0.0).sqrt().recip();
+        correlation.abs() > bound && correlation.abs().atanh() - SURE * error > bound.atanh()
     }
 
     fn correlation(&self, term: usize) -> Option<f64> {
@@ -160,6 +170,15 @@ mod tests {
         assert!(((head.reward(1.0, 20) - head.reward(0.0, 20)) - 1.0).abs() < 1e-12);
         let (logit, reward) = head.correlations();
         assert!((logit.unwrap() - r(&before)).abs() < 0.05 && reward.unwrap().abs() < 0.05);
+    }
+
+    #[test]
+    fn an_alarm_waits_for_evidence() {
+        let (few, _) = followed(5);
+        let (many, _) = followed(2_000);
+        assert!(!few.is_beyond(0.6, 0.3) && many.is_beyond(0.6, 0.3) && many.is_beyond(-0.6, 0.3));
+        assert!(!many.is_beyond(0.31, 0.3) && !many.is_beyond(0.1, 0.3));
+        assert!(!LengthHead::default().is_beyond(1.0, 0.3), "nothing was followed");
     }
 
     #[test]

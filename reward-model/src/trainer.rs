@@ -75,7 +75,7 @@ pub struct LengthReport {
     pub debiased: Option<f64>,
     /// Of that of the two which policies are rewarded with.
     pub reward: Option<f64>,
-    /// Whether that is beyond the configured bound.
+    /// Whether that is surely beyond the configured bound.
     pub alarm: bool,
 }
 
@@ -294,9 +294,10 @@ impl Trainer {
     /// predicted.
     #[must_use]
     pub fn length(&self, objective: &str) -> Option<LengthReport> {
-        let (logit, debiased) = self.head(objective)?.length.correlations();
+        let followed = &self.head(objective)?.length;
+        let (logit, debiased) = followed.correlations();
         let reward = if self.config.length.debias { debiased } else { logit };
-        let alarm = reward.is_some_and(|r| r.abs() > self.config.length.alarm);
+        let alarm = reward.is_some_and(|r| followed.is_beyond(r, self.config.length.alarm));
         Some(LengthReport { logit, debiased, reward, alarm })
     }
 
