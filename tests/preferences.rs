@@ -216,7 +216,10 @@ fn the_bench_of_preferences_trains_and_judges_each_set() {
         synthetic::write(data, split, Seed::new(1), tests).unwrap();
     }
     let report = succeed(&["bench", "preferences", "--datasets", data.to_str().unwrap(), "--json"]);
-    let report: Value = serde_json::from_str(&report).unwrap();
+    // One report per encoder.
+    let reports: Vec<Value> = serde_json::from_str(&report).unwrap();
+    let report = &reports[0];
+    assert!(reports.len() == 1 && report["encoder"] == "hash", "{report:#}");
     let line = |set: &str| {
         let lines = report["lines"].as_array().unwrap();
         let line = lines.iter().find(|line| line["set"] == set).unwrap_or_else(|| panic!("no {set} in {report:#}"));
