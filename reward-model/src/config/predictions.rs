@@ -76,6 +76,6 @@ pub struct LengthConfig {
 
 impl Default for LengthConfig {
     fn default() -> Self {
-        Self { debias: false, alarm: 0.3 }
+        Self { debias: false, alarm: 0.5 }
     }
 }
