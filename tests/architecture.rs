@@ -10,10 +10,14 @@ use serde_json::Value;
 const ALLOWED: &[(&str, &[&str])] = &[
     ("plaudit-event", &[]),
     ("plaudit-ingest", &["plaudit-event"]),
+    ("plaudit-experiment", &["plaudit-event"]),
     ("plaudit-nn", &["plaudit-event"]),
     ("plaudit-reward-model", &["plaudit-event", "plaudit-ingest", "plaudit-nn"]),
-    ("plaudit-policy", &["plaudit-event", "plaudit-ingest", "plaudit-nn", "plaudit-reward-model"]),
-    ("plaudit-serving", &["plaudit-event", "plaudit-ingest", "plaudit-nn", "plaudit-policy"]),
+    (
+        "plaudit-policy",
+        &["plaudit-event", "plaudit-experiment", "plaudit-ingest", "plaudit-nn", "plaudit-reward-model"],
+    ),
+    ("plaudit-serving", &["plaudit-event", "plaudit-experiment", "plaudit-ingest", "plaudit-nn", "plaudit-policy"]),
     ("plaudit-simulator", &["plaudit-event"]),
     ("plaudit-datasets", &["plaudit-event"]),
 ];

@@ -24,7 +24,6 @@ mod routes;
 pub mod score;
 mod server;
 mod state;
-pub mod stats;
 
 pub use config::{ApiKey, ApiRole, Autopilot, Config};
 pub use error::Error;

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
-use plaudit_serving::stats::anytime_units_per_arm;
+use plaudit_experiment::stats::anytime_units_per_arm;
 use plaudit_simulator::Scenario;
 
 use super::Options;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use plaudit_event::{ExperimentId, LayerId, VariantId};
 use serde::Serialize;
 
-use crate::stats::Interval;
+use plaudit_experiment::stats::Interval;
 
 /// Why an experiment must stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

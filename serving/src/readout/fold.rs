@@ -8,7 +8,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use super::ReadoutConfig;
 use crate::experiment::RunningExperiment;
-use crate::stats::{RatioMoments, SequentialSrm};
+use plaudit_experiment::stats::{RatioMoments, SequentialSrm};
 
 /// What became of a folded example.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use plaudit_policy::tripwire::{Tripwires, UNSOLICITED_CLOSING};
 use super::ReadoutConfig;
 use super::answer::{Comparison, ExperimentReadout, SampleRatio, StopReason, VariantReadout, Verdict};
 use super::fold::{ExperimentFold, VariantFold};
-use crate::stats::{Estimate, Interval, RatioMoments, asymp_cs, contrast, lift, srm_chi2, tuned_rho};
+use plaudit_experiment::stats::{Estimate, Interval, RatioMoments, asymp_cs, contrast, lift, srm_chi2, tuned_rho};
 
 /// Reads `fold` now.
 pub(crate) fn read(fold: &ExperimentFold, config: &ReadoutConfig, running: bool) -> ExperimentReadout {

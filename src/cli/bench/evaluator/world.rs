@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use plaudit_event::{Context, Example, ExposureId, Label, Objective, PolicyId, Seed, Surface, Timestamp};
+use plaudit_experiment::stats::RatioMoments;
 use plaudit_policy::gate::{Interval, paired_difference};
 use plaudit_reward_model::{Config, HashModel, Row, Trainer};
-use plaudit_serving::stats::RatioMoments;
 use plaudit_simulator::users::{Crowd, Visit};
 use plaudit_simulator::{Scenario, language};
 use serde_json::Map;

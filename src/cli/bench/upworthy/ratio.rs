@@ -1,7 +1,7 @@
 //! Sample-ratio mismatch in finished tests, of which it is known when the randomisation was at fault.
 
 use plaudit_datasets::upworthy::Test;
-use plaudit_serving::stats::srm_chi2;
+use plaudit_experiment::stats::srm_chi2;
 use serde::Serialize;
 
 /// Below this p-value a test raises an alarm. The tests are finished and looked at once, so the test for a fixed

@@ -52,7 +52,7 @@ mod tests {
 
     #[test]
     fn fixed_horizon_sizes_agree_with_statsmodels() {
-        let file: Value = serde_json::from_str(include_str!("../../tests/fixtures/power.json")).unwrap();
+        let file: Value = serde_json::from_str(include_str!("../../tests/oracles/power.json")).unwrap();
         let mut compared = 0;
         for case in file["cases"].as_array().unwrap() {
             let Some(base) = case["inp"]["p_c"].as_f64() else { continue };

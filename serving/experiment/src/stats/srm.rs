@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn chi_square_agrees_with_scipy() {
-        let cases = cases(include_str!("../../tests/fixtures/srm_chi2.json"));
+        let cases = cases(include_str!("../../tests/oracles/srm_chi2.json"));
         assert_eq!(cases.len(), 10);
         for case in cases {
             let got = srm_chi2(&counts(&case["inp"]["counts"]), &floats(&case["inp"]["weights"])).unwrap();
@@ -151,7 +151,7 @@ mod tests {
 
     #[test]
     fn sequential_odds_agree_with_savvi() {
-        let cases = cases(include_str!("../../tests/fixtures/srm_sequential.json"));
+        let cases = cases(include_str!("../../tests/oracles/srm_sequential.json"));
         assert_eq!(cases.len(), 8);
         for case in cases {
             let k = case["inp"]["concentration_k"].as_f64().unwrap();

@@ -1,0 +1,5 @@
+//! Experiments as pure functions: who gets what, and what the numbers allow one to say.
+//!
+//! Nothing here reads a clock, a file or a global generator; time, seeds and data are arguments.
+
+pub mod stats;
