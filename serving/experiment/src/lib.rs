@@ -2,4 +2,5 @@
 //!
 //! Nothing here reads a clock, a file or a global generator; time, seeds and data are arguments.
 
+pub mod off_policy;
 pub mod stats;
