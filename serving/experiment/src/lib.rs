@@ -3,4 +3,5 @@
 //! Nothing here reads a clock, a file or a global generator; time, seeds and data are arguments.
 
 pub mod off_policy;
+pub mod assign;
 pub mod stats;

@@ -1,0 +1,283 @@
+//! Whether a unit meets a condition.
+
+use std::cmp::Ordering;
+
+use serde_json::Value;
+
+use super::group::Kind;
+use super::value::{identical, identical_folded, same, type_name};
+use super::{Accepts, Clause, Condition, Element, Groups, Operator, Path, Test, js_text, version};
+
+/// Longest chain of groups that refer to groups.
+const MAX_GROUP_DEPTH: usize = 64;
+/// Where a unit lists the groups that somebody else found it in.
+pub(in crate::assign) const REMOTE_GROUPS: &str = "__gb_remoteGroupIds";
+
+/// Null stood where a condition must be: nobody passes the whole.
+pub(super) struct Broken;
+
+/// True, false, or not to be decided here.
+pub(super) type Verdict = Result<Option<bool>, Broken>;
+
+/// What conditions are evaluated in.
+#[derive(Clone, Copy)]
+pub(super) struct Scope<'a> {
+    pub(super) attributes: &'a Value,
+    pub(super) groups: &'a Groups,
+    /// The groups being resolved, innermost first.
+    pub(super) open: Option<&'a Open<'a>>,
+}
+
+pub(super) struct Open<'a> {
+    pub(super) id: &'a str,
+    pub(super) depth: usize,
+    pub(super) outer: Option<&'a Open<'a>>,
+}
+
+/// What stands at a path.
+enum Found<'a> {
+    Value(&'a Value),
+    /// The property `length` of a list.
+    Length(usize),
+}
+
+impl Condition {
+    /// Whether `attributes`, a JSON object, meet the condition.
+    #[must_use]
+    pub fn holds(&self, attributes: &Value, groups: &Groups) -> bool {
+        let scope = Scope { attributes, groups, open: None };
+        matches!(self.verdict(scope), Ok(Some(true)))
+    }
+
+    pub(super) fn verdict(&self, scope: Scope<'_>) -> Verdict {
+        if self.is_broken {
+            return Err(Broken);
+        }
+        all(self.clauses.iter().map(|clause| clause.verdict(scope)))
+    }
+}
+
+/// One false decides, and what comes after it is not looked at.
+fn all(verdicts: impl Iterator<Item = Verdict>) -> Verdict {
+    let mut result = Some(true);
+    for verdict in verdicts {
+        match verdict? {
+            Some(true) => {}
+            Some(false) => return Ok(Some(false)),
+            None => result = None,
+        }
+    }
+    Ok(result)
+}
+
+/// One true decides.
+fn any(verdicts: impl Iterator<Item = Verdict>) -> Verdict {
+    let negated = all(verdicts.map(negate));
+    negate(negated)
+}
+
+fn negate(verdict: Verdict) -> Verdict {
+    Ok(verdict?.map(|holds| !holds))
+}
+
+impl Clause {
+    fn verdict(&self, scope: Scope<'_>) -> Verdict {
+        let each = |conditions: &'_ [Condition]| any(conditions.iter().map(|condition| condition.verdict(scope)));
+        match self {
+            Self::All(conditions) => all(conditions.iter().map(|condition| condition.verdict(scope))),
+            Self::Any(conditions) if conditions.is_empty() => Ok(Some(true)),
+            Self::Any(conditions) => each(conditions),
+            Self::None(conditions) if conditions.is_empty() => Ok(Some(false)),
+            Self::None(conditions) => negate(each(conditions)),
+            Self::Not(condition) => negate(condition.verdict(scope)),
+            Self::Group { id, attribute } => group(id, attribute.as_ref(), scope),
+            Self::Field { path, test } => path.with(scope.attributes, |value| test.verdict(value, scope)),
+            Self::Never => Ok(Some(false)),
+            Self::Broken => Err(Broken),
+        }
+    }
+}
+
+impl Path {
+    fn find<'a>(&self, root: &'a Value) -> Option<Found<'a>> {
+        let mut current = root;
+        for (index, part) in self.0.iter().enumerate() {
+            current = match current {
+                Value::Object(fields) => fields.get(part)?,
+                Value::Array(items) if part == "length" => {
+                    return (index + 1 == self.0.len()).then_some(Found::Length(items.len()));
+                }
+                // An index is written as JavaScript would: no sign, no leading zero.
+                Value::Array(items) if part == "0" || !part.starts_with(['0', '+']) => {
+                    items.get(part.parse::<usize>().ok()?)?
+                }
+                _ => return None,
+            };
+        }
+        Some(Found::Value(current))
+    }
+
+    /// Calls `use_value` with what stands at the path; null when nothing does.
+    pub(super) fn with<T>(&self, root: &Value, use_value: impl FnOnce(&Value) -> T) -> T {
+        match self.find(root) {
+            Some(Found::Value(value)) => use_value(value),
+            Some(Found::Length(length)) => use_value(&Value::from(length)),
+            None => use_value(&Value::Null),
+        }
+    }
+
+    pub(super) fn is(&self, attribute: &str) -> bool {
+        self.0.len() == 1 && self.0[0] == attribute
+    }
+}
+
+fn group(id: &str, attribute: Option<&Path>, scope: Scope<'_>) -> Verdict {
+    let mut outer = scope.open;
+    while let Some(open) = outer {
+        if open.id == id {
+            return Ok(Some(false));
+        }
+        outer = open.outer;
+    }
+    let depth = scope.open.map_or(0, |open| open.depth) + 1;
+    if depth > MAX_GROUP_DEPTH {
+        return Ok(Some(false));
+    }
+    match scope.groups.get(id) {
+        Some(Kind::List { attribute: own, values }) => {
+            let path = attribute.or(own.as_ref());
+            Ok(Some(path.is_some_and(|path| path.with(scope.attributes, |value| is_member(value, values, false)))))
+        }
+        Some(Kind::Condition(condition, _)) => {
+            let open = Open { id, depth, outer: scope.open };
+            condition.verdict(Scope { open: Some(&open), ..scope })
+        }
+        Some(Kind::Remote { attribute: own }) => {
+            let is_own = attribute.is_none_or(|path| own.as_deref().is_some_and(|own| path.is(own)));
+            Ok(Some(is_own && lists_remote(scope.attributes, id)))
+        }
+        Some(Kind::Unknown) => Ok(None),
+        Some(Kind::Bare(_) | Kind::Malformed) | None => Ok(Some(false)),
+    }
+}
+
+fn lists_remote(attributes: &Value, id: &str) -> bool {
+    let ids = attributes.get(REMOTE_GROUPS).and_then(Value::as_array);
+    ids.is_some_and(|ids| ids.iter().any(|listed| listed.as_str() == Some(id)))
+}
+
+/// Whether `value`, or one of its elements, is among `members`.
+fn is_member(value: &Value, members: &[Value], fold: bool) -> bool {
+    let equal = if fold { identical_folded } else { identical };
+    let is_listed = |value: &Value| members.iter().any(|member| equal(member, value));
+    match value {
+        Value::Array(items) => items.iter().any(is_listed),
+        _ => is_listed(value),
+    }
+}
+
+impl Test {
+    fn verdict(&self, value: &Value, scope: Scope<'_>) -> Verdict {
+        match self {
+            Self::Is(expected) => Ok(Some(same(value, expected))),
+            Self::Operators(operators) => all(operators.iter().map(|operator| operator.verdict(value, scope))),
+        }
+    }
+}
+
+impl Operator {
+    fn verdict(&self, value: &Value, scope: Scope<'_>) -> Verdict {
+        let nested = |test: &Test, value: &Value| test.verdict(value, scope);
+        Ok(Some(match self {
+            Self::Equal(expected) => identical(value, expected),
+            Self::NotEqual(expected) => !identical(value, expected),
+            Self::Order { accepts, than } => order(value, than).is_some_and(|order| accepts.accept(order)),
+            Self::Version { accepts, than } => versions(value, than).is_some_and(|order| accepts.accept(order)),
+            Self::NotVersion(than) => versions(value, than) != Some(Ordering::Equal),
+            Self::Member { of, fold, negate } => is_member(value, of, *fold) != *negate,
+            Self::Contains { all: expected, fold } => return contains(value, expected, *fold, scope),
+            Self::Exists(expected) => value.is_null() != *expected,
+            Self::Type(name) => type_name(value) == name,
+            Self::Matches { pattern, negate } => value.as_str().is_some_and(|text| pattern.is_match(text)) != *negate,
+            Self::Size(test) => match value {
+                Value::Array(items) => return nested(test, &Value::from(items.len())),
+                _ => false,
+            },
+            Self::AnyElement(element) => return element.verdict(value, scope),
+            Self::Not(test) => return negate(nested(test, value)),
+            Self::InGroup(id) => {
+                return members_of(id, scope, |members| members.is_some_and(|m| is_member(value, m, false)));
+            }
+            Self::NotInGroup(id) => {
+                // A group without values keeps nobody in, and must not let everybody in.
+                return members_of(id, scope, |members| members.is_some_and(|m| !is_member(value, m, false)));
+            }
+            Self::Never => false,
+            Self::Always => true,
+            Self::Unknown => return Ok(None),
+        }))
+    }
+}
+
+/// The values of a list; none for a group of another kind. A group that nobody defined is an empty list.
+fn members_of(id: &str, scope: Scope<'_>, decide: impl FnOnce(Option<&[Value]>) -> bool) -> Verdict {
+    let members: Option<&[Value]> = match scope.groups.get(id) {
+        None => Some(&[]),
+        Some(Kind::Bare(values) | Kind::List { values, .. }) => Some(values),
+        Some(Kind::Unknown) => return Ok(None),
+        Some(Kind::Condition(..) | Kind::Remote { .. } | Kind::Malformed) => None,
+    };
+    Ok(Some(decide(members)))
+}
+
+fn contains(value: &Value, expected: &[Test], fold: bool, scope: Scope<'_>) -> Verdict {
+    let Some(items) = value.as_array() else { return Ok(Some(false)) };
+    let meets = |test: &Test, item: &Value| match test {
+        Test::Is(expected) if fold && expected.is_string() => Ok(Some(identical_folded(item, expected))),
+        _ => test.verdict(item, scope),
+    };
+    all(expected.iter().map(|test| any(items.iter().map(|item| meets(test, item)))))
+}
+
+impl Element {
+    fn verdict(&self, value: &Value, scope: Scope<'_>) -> Verdict {
+        let Some(items) = value.as_array() else { return Ok(Some(false)) };
+        let present = items.iter().filter(|item| !item.is_null());
+        any(present.map(|item| match self {
+            Self::Value(test) => test.verdict(item, scope),
+            Self::Fields(condition) => condition.verdict(Scope { attributes: item, ..scope }),
+        }))
+    }
+}
+
+impl Accepts {
+    fn accept(self, order: Ordering) -> bool {
+        match self {
+            Self::Less => order.is_lt(),
+            Self::LessOrEqual => order.is_le(),
+            Self::Equal => order.is_eq(),
+            Self::GreaterOrEqual => order.is_ge(),
+            Self::Greater => order.is_gt(),
+        }
+    }
+}
+
+/// Two texts or two numbers; anything else has no order.
+fn order(value: &Value, than: &Value) -> Option<Ordering> {
+    match (value, than) {
+        (Value::String(value), Value::String(than)) => Some(value.encode_utf16().cmp(than.encode_utf16())),
+        (Value::Number(value), Value::Number(than)) => value.as_f64()?.partial_cmp(&than.as_f64()?),
+        _ => None,
+    }
+}
+
+fn versions(value: &Value, than: &Value) -> Option<Ordering> {
+    match (value, than) {
+        (Value::String(value), Value::String(than)) => Some(version::compare(value, than)),
+        (Value::Number(value), Value::Number(than)) => {
+            let [value, than] = [js_text(value.as_f64()?), js_text(than.as_f64()?)];
+            Some(version::compare(value.as_str(), than.as_str()))
+        }
+        _ => None,
+    }
+}
