@@ -6,9 +6,12 @@
 mod confidence;
 mod moments;
 mod power;
+mod special;
 mod srm;
+mod welch;
 
 pub use confidence::{Interval, asymp_cs, contrast, default_rho, lift, tuned_rho};
 pub use moments::{Estimate, RatioMoments};
 pub use power::{anytime_units_per_arm, design_effect, units_per_arm};
 pub use srm::{ChiSquare, SequentialSrm, srm_chi2};
+pub use welch::{Sample, Welch, welch};

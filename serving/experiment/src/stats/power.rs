@@ -1,6 +1,6 @@
 //! How many units an experiment needs.
 
-use statrs::distribution::{ContinuousCDF, Normal};
+use super::special::normal_quantile as quantile;
 
 /// Units per arm of a two-sided fixed-horizon test of two proportions: base rate `base` in (0, 1), true
 /// relative `lift` ≠ 0, error rate `alpha`, `power`:
@@ -35,10 +35,6 @@ pub fn anytime_units_per_arm(base: f64, lift: f64, alpha: f64, power: f64) -> f6
 #[must_use]
 pub fn design_effect(exposures_per_unit: f64, correlation: f64) -> f64 {
     1.0 + (exposures_per_unit - 1.0) * correlation
-}
-
-fn quantile(probability: f64) -> f64 {
-    Normal::standard().inverse_cdf(probability)
 }
 
 #[cfg(test)]
