@@ -9,8 +9,7 @@ const MAX_ITEMS: usize = 16;
 /// A Plackett–Luce policy over at most 16 items.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PlackettLuce {
-    /// exp(score), the largest scaled to 1.
-    worth: Vec<f64>,
+    scores: Vec<f64>,
 }
 
 impl PlackettLuce {
@@ -24,22 +23,29 @@ impl PlackettLuce {
         if let Some(row) = scores.iter().position(|score| !score.is_finite()) {
             return Err(Error::Value { row, field: "score", value: scores[row], range: "finite" });
         }
-        let most = scores.iter().copied().fold(f64::MIN, f64::max);
-        Ok(Self { worth: scores.iter().map(|score| (score - most).exp()).collect() })
+        Ok(Self { scores: scores.to_vec() })
     }
 
-    fn left(&self, taken: u32) -> f64 {
-        let worth = self.worth.iter().enumerate();
-        worth.filter(|(item, _)| taken & (1 << item) == 0).map(|(_, worth)| worth).sum()
+    /// Probability of each item once a set is taken. Scaled by the best item *left*: an item far below the best of
+    /// all still comes, when it is the last.
+    fn shares(&self, taken: u32) -> Vec<f64> {
+        let is_left = |item: usize| taken & (1 << item) == 0;
+        let left = self.scores.iter().enumerate().filter(|(item, _)| is_left(*item));
+        let most = left.map(|(_, score)| *score).fold(f64::MIN, f64::max);
+        let worth = |(item, score): (usize, &f64)| if is_left(item) { (score - most).exp() } else { 0.0 };
+        let mut shares: Vec<f64> = self.scores.iter().enumerate().map(worth).collect();
+        let sum: f64 = shares.iter().sum();
+        if sum > 0.0 {
+            shares.iter_mut().for_each(|share| *share /= sum);
+        }
+        shares
     }
 
     /// Probability that each item comes next after `above`; zero for those above, and for items that do not exist.
     #[must_use]
     pub fn next(&self, above: &[usize]) -> Vec<f64> {
-        let taken = above.iter().filter(|item| **item < self.worth.len()).fold(0_u32, |set, item| set | 1 << item);
-        let left = self.left(taken);
-        let of = |(item, worth): (usize, &f64)| if taken & (1 << item) == 0 { worth / left } else { 0.0 };
-        self.worth.iter().enumerate().map(of).collect()
+        let known = above.iter().filter(|item| **item < self.scores.len());
+        self.shares(known.fold(0, |set, item| set | 1 << item))
     }
 
     /// For each slot the joint probability of `ranking` down to it; zero from an item on that repeats or does not
@@ -59,7 +65,7 @@ impl PlackettLuce {
     /// through the sets of items that may be above.
     #[must_use]
     pub fn marginals(&self, length: usize) -> Vec<Vec<f64>> {
-        let items = self.worth.len();
+        let items = self.scores.len();
         let slots = length.min(items);
         let mut marginals = vec![vec![0.0; items]; slots];
         let mut reach = vec![0.0; 1 << items];
@@ -70,11 +76,9 @@ impl PlackettLuce {
             if probability <= 0.0 || place >= slots {
                 continue;
             }
-            let left = self.left(taken);
-            for item in (0..items).filter(|item| taken & (1 << item) == 0) {
-                let step = probability * self.worth[item] / left;
-                marginals[place][item] += step;
-                reach[(taken | 1 << item) as usize] += step;
+            for (item, share) in self.shares(taken).into_iter().enumerate().filter(|(_, share)| *share > 0.0) {
+                marginals[place][item] += probability * share;
+                reach[(taken | 1 << item) as usize] += probability * share;
             }
         }
         marginals

@@ -1,0 +1,3 @@
+mod allocation;
+mod inference;
+mod reference;
