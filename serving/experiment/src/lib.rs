@@ -3,6 +3,6 @@
 //! Nothing here reads a clock, a file or a global generator; time, seeds and data are arguments.
 
 pub mod adaptive;
-pub mod off_policy;
 pub mod assign;
+pub mod off_policy;
 pub mod stats;

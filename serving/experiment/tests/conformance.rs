@@ -8,19 +8,23 @@
 //! public SDK specification, which is not kept here.
 #![expect(clippy::print_stdout, reason = "a table for the reader of the test run")]
 
+#[path = "conformance/adaptive.rs"]
+mod adaptive;
 #[path = "conformance/anytime.rs"]
 mod anytime;
 #[path = "conformance/harness.rs"]
 mod harness;
 #[path = "conformance/horizon.rs"]
 mod horizon;
+#[path = "conformance/off_policy.rs"]
+mod off_policy;
 
 use std::process::ExitCode;
 
 use harness::{Check, Row, Suite};
 
 /// One entry per area: add a module in `tests/conformance/` and its `CHECKS` here.
-const AREAS: &[&[Check]] = &[horizon::CHECKS, anytime::CHECKS];
+const AREAS: &[&[Check]] = &[horizon::CHECKS, anytime::CHECKS, adaptive::CHECKS, off_policy::CHECKS];
 
 /// Checks of GrowthBook's specification, one row per group of cases.
 const GROWTHBOOK: Option<Suite> = None;

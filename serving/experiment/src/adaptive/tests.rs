@@ -1,3 +1,2 @@
 mod allocation;
 mod inference;
-mod reference;

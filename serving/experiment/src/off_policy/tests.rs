@@ -1,4 +1,3 @@
 mod bounds;
 mod judging;
-mod reference;
 mod slates;
