@@ -14,7 +14,8 @@
 //! ```
 //!
 //! Every exposure closes after the same time, whatever was said about it, so positives and negatives
-//! reach training with the same delay. Until then it is *censored*: not an example yet.
+//! reach training with the same delay. Until then it is *censored*: not an example yet. With `close_after` it closes
+//! before its window ends, and what still happens within the window makes a new revision.
 
 mod early;
 mod emission;
@@ -112,7 +113,7 @@ struct Timing {
 impl Timing {
     fn of(config: &Config) -> Self {
         Self {
-            open: millis(config.window) + millis(config.grace),
+            open: millis(config.close_after.unwrap_or(config.window)) + millis(config.grace),
             correction: millis(config.correction_horizon),
             early: millis(config.early_slack),
         }

@@ -49,6 +49,10 @@ pub struct Config {
     /// How long after an exposure a signal may happen and still count.
     #[serde(with = "duration")]
     pub window: Duration,
+    /// How long after an exposure it becomes an example, where that is not at the end of the window: signals of the
+    /// rest of the window correct it.
+    #[serde(with = "duration::option", skip_serializing_if = "Option::is_none")]
+    pub close_after: Option<Duration>,
     /// How much longer an exposure stays open, for signals on their way.
     #[serde(with = "duration")]
     pub grace: Duration,
@@ -98,6 +102,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             window: Duration::from_secs(30 * 60),
+            close_after: None,
             grace: Duration::from_secs(10),
             slack: Duration::from_secs(60),
             early_slack: Duration::from_secs(10 * 60),
@@ -125,6 +130,9 @@ impl Config {
         let mut problems = Problems::default();
         let moment = Duration::from_millis(1);
         problems.duration("window", self.window, moment);
+        if let Some(close_after) = self.close_after {
+            self.validate_close(close_after, &mut problems);
+        }
         problems.duration("grace", self.grace, Duration::ZERO);
         problems.duration("slack", self.slack, Duration::ZERO);
         problems.duration("early_slack", self.early_slack, Duration::ZERO);
@@ -155,9 +163,25 @@ impl Config {
         problems.into_list()
     }
 
+    fn validate_close(&self, close_after: Duration, problems: &mut Problems) {
+        let format = humantime::format_duration;
+        if close_after < Duration::from_millis(1) || close_after > self.window {
+            let [most, got] = [self.window, close_after].map(format);
+            problems.add("close_after".to_owned(), format!("must be 1ms to {most} (the `window`), got {got}"));
+            return;
+        }
+        let rest = self.window - close_after;
+        if self.correction_horizon < rest {
+            let [least, got] = [rest, self.correction_horizon].map(format);
+            let message = format!("must be at least {least}, what `close_after` leaves of the `window`, got {got}");
+            problems.add("correction_horizon".to_owned(), message);
+        }
+    }
+
     /// Tells apart configurations that make different examples of one log.
     pub(crate) fn attribution(&self) -> Fingerprint {
-        let times = [self.window, self.grace, self.slack, self.early_slack, self.correction_horizon].map(millis);
+        let times = [self.window, self.grace, self.slack, self.early_slack, self.correction_horizon].into_iter();
+        let times: Vec<i64> = times.chain(self.close_after).map(millis).collect();
         let limits = [self.max_signals_per_exposure, self.max_early_exposures];
         let rules = serde_json::to_vec(&(times, limits, &self.signals, &self.objectives, self.quality.selection()));
         Fingerprint::of(&rules.expect("a configuration has only string keys"))
@@ -236,6 +260,22 @@ mod tests {
         assert_eq!(config.attribution(), same.attribution());
         let other = Config { grace: Duration::from_secs(11), ..Config::default() };
         assert_ne!(config.attribution(), other.attribution());
+        let sooner = Config { close_after: Some(Duration::from_secs(5)), ..Config::default() };
+        assert_ne!(config.attribution(), sooner.attribution());
+    }
+
+    #[test]
+    fn an_early_close_is_within_the_window_and_leaves_it_to_corrections() {
+        let problems = |text: &str| {
+            let config: Config = toml::from_str(text).unwrap();
+            config.validate().iter().map(Problem::to_string).collect::<Vec<String>>()
+        };
+        assert!(problems("close_after = \"1m\"").is_empty());
+        assert_eq!(problems("close_after = \"31m\""), ["close_after: must be 1ms to 30m (the `window`), got 31m"]);
+        assert_eq!(
+            problems("close_after = \"1m\"\ncorrection_horizon = \"10m\""),
+            ["correction_horizon: must be at least 29m, what `close_after` leaves of the `window`, got 10m"]
+        );
     }
 
     #[test]

@@ -21,7 +21,7 @@ use crate::guard::GuardConfig;
 use crate::remarks::config::RemarkConfig;
 use crate::trainer::pairs::config::PairConfig;
 pub use learning::{LearnerConfig, ReplayConfig, ReplayStrategy, SegmentConfig};
-pub use predictions::{CalibrationConfig, LengthConfig, PropensityConfig};
+pub use predictions::{CalibrationConfig, DelayConfig, LengthConfig, PropensityConfig};
 
 /// Settings of the reward model and its service.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -45,6 +45,8 @@ pub struct Config {
     pub length: LengthConfig,
     /// How learning makes up for those who do not react.
     pub propensity: PropensityConfig,
+    /// How learning makes up for reactions that come after the window.
+    pub delay: DelayConfig,
     /// Which units are not believed.
     pub guard: GuardConfig,
     /// What is held out of training, to see what is forgotten.
@@ -75,6 +77,7 @@ impl Default for Config {
             calibration: CalibrationConfig::default(),
             length: LengthConfig::default(),
             propensity: PropensityConfig::default(),
+            delay: DelayConfig::default(),
             guard: GuardConfig::default(),
             golden: GoldenConfig::default(),
             segments: SegmentConfig::default(),

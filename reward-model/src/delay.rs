@@ -18,7 +18,7 @@
 //! for every finite logit; what is not a number stays so.
 
 use plaudit_nn::loss::{bce, sigmoid};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Logarithms of rates beyond this are cut off.
 const MAX_LOG_RATE: f64 = 30.0;
@@ -122,6 +122,37 @@ fn weighted(logit: f64, label: f64, positive: f64, negative: f64) -> LossAndSlop
 fn log_add(a: f64, b: f64) -> f64 {
     let (high, low) = if a > b { (a, b) } else { (b, a) };
     high + (low - high).exp().ln_1p()
+}
+
+/// How many reactions had come when their window closed, and how many came after it. Of one objective.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Arrivals {
+    early: u64,
+    late: u64,
+}
+
+impl Arrivals {
+    pub(crate) fn note_early(&mut self) {
+        self.early += 1;
+    }
+
+    pub(crate) fn note_late(&mut self) {
+        self.late += 1;
+    }
+
+    /// What an example counts whose probability is `p`, with its reaction or without one by now: the weights of
+    /// [`elapsed_time_sampled`]. Deviation: the share `q` of reactions that come within the window is one number of the
+    /// objective, measured, where ES-DFM has a second and a third model of the row, so `p_dp = p(1 − q)` and
+    /// `p_tn = (1 − p)/(1 − pq)`. With `q = 0` these are the weights of [`fake_negative_weighted`]; with `q = 1`, as long
+    /// as nothing came late, they are 1.
+    pub(crate) fn weight(self, p: f64, is_positive: bool) -> f64 {
+        let all = self.early + self.late;
+        let early = if all == 0 { 1.0 } else { self.early as f64 / all as f64 };
+        let delayed = p * (1.0 - early);
+        // Above 0 as p is below 1 or q is; both at 1 leave no negative to be weighted.
+        let true_negative = (1.0 - p) / (1.0 - p * early).max(f64::MIN_POSITIVE);
+        (1.0 + delayed) * if is_positive { 1.0 } else { true_negative }
+    }
 }
 
 #[cfg(test)]

@@ -49,8 +49,8 @@ mod unit_cap;
 
 pub use challenger::{ChallengerConfig, ChallengerStatus, OnAlarm, Refusal, RefusedChallenger, Versus};
 pub use config::{
-    CalibrationConfig, Config, EncoderConfig, EncoderKind, LearnerConfig, LengthConfig, PropensityConfig, ReplayConfig,
-    ReplayStrategy, SegmentConfig, ServiceConfig,
+    CalibrationConfig, Config, DelayConfig, EncoderConfig, EncoderKind, LearnerConfig, LengthConfig, PropensityConfig,
+    ReplayConfig, ReplayStrategy, SegmentConfig, ServiceConfig,
 };
 pub use deep::{NetworkConfig, TrainedPart};
 pub use drift::{Drift, Statistic};

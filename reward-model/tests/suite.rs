@@ -13,6 +13,9 @@ mod convai;
 #[path = "suite/corrections.rs"]
 mod corrections;
 #[cfg(test)]
+#[path = "suite/delay.rs"]
+mod delay;
+#[cfg(test)]
 #[path = "suite/erasure.rs"]
 mod erasure;
 #[cfg(test)]

@@ -60,6 +60,24 @@ fn a_signal_after_the_close_makes_a_revision_once() {
 }
 
 #[test]
+fn an_early_close_leaves_the_rest_of_the_window_to_corrections() {
+    let config = Config { close_after: Some(std::time::Duration::from_millis(5)), ..short() };
+    assert_eq!(config.validate(), []);
+    let closed = |events: &[(i64, Event)]| {
+        let (mut joiner, mut out) = joined(&config, events);
+        joiner.advance(at(300), &mut out);
+        out
+    };
+    let late = |appended, id: &str, ts| (appended, Event::Signal(signal(id, "e", SignalKind::Love, ts)));
+    let out = closed(&[shown(100, "e"), late(145, "s", 140)]);
+    assert_eq!(summary(&out), [(0, 115, Some(0.0), None), (1, 145, Some(1.0), None)]);
+    let out = closed(&[shown(100, "e"), late(110, "s", 104)]);
+    assert_eq!(summary(&out), [(0, 115, Some(1.0), None)]);
+    let out = closed(&[shown(100, "e"), late(155, "s", 151)]);
+    assert_eq!(summary(&out), [(0, 115, Some(0.0), None)], "the window ends where it did");
+}
+
+#[test]
 fn a_retraction_works_before_the_close_after_it_and_before_its_signal() {
     let (love, back) = (said(110, "s", SignalKind::Love), taken_back(120, "r", "s"));
     let out = run(&[shown(100, "e"), love.clone(), back.clone()], 300);

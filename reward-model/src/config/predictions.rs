@@ -79,3 +79,12 @@ impl Default for LengthConfig {
         Self { debias: false, alarm: 0.5 }
     }
 }
+
+/// Weights for learning at the close of a window from reactions of which some come after it, as corrections.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DelayConfig {
+    /// Whether new examples and late positives are weighted so (ES-DFM, Yang et al., AAAI 2021). Needed only where the
+    /// window is shorter than reactions take.
+    pub weighted: bool,
+}

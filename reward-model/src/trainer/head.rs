@@ -9,6 +9,7 @@ use super::pending::{Pending, Task};
 use crate::Prediction;
 use crate::calibration::Calibrator;
 use crate::config::{Config, LearnerConfig, LengthConfig, ReplayStrategy};
+use crate::delay::Arrivals;
 use crate::drift::{Changes, Monitors};
 use crate::encode::Features;
 use crate::encode::mix;
@@ -104,6 +105,7 @@ pub(super) struct Head {
     pub(super) calibrator: Calibrator,
     pub(super) length: LengthHead,
     pub(super) propensity: Propensity,
+    pub(super) arrivals: Arrivals,
     pub(super) replay: Replay,
     pub(super) window: Window,
     pub(super) drift: Monitors,
@@ -120,6 +122,7 @@ impl Head {
             calibrator: Calibrator::new(&config.calibration),
             length: LengthHead::default(),
             propensity: Propensity::new(&config.propensity, width),
+            arrivals: Arrivals::default(),
             replay: Replay::default(),
             window: Window::default(),
             drift: Monitors::default(),
@@ -172,10 +175,11 @@ impl Head {
                 as f32,
         };
         let pass = Pass { rates, factor_rates: Rates::of_factors(&config.learner), shift: 0.0, hold: 0.0 };
+        let fresh = if config.delay.weighted { self.weigh_delay(lesson, news, &memory) } else { memory.clone() };
         match &mut tools.pending {
-            Some(pending) => pending.push(pass.later(number, &memory, true)),
+            Some(pending) => pending.push(pass.later(number, &fresh, true)),
             None => {
-                self.learn(&memory, pass);
+                self.learn(&fresh, pass);
             }
         }
         self.replay.offer(memory, &config.replay, tools.stream);
@@ -207,6 +211,27 @@ impl Head {
                 News::Correction { before, after: after.map(|label| weighted(label, weight)) }
             }
         }
+    }
+
+    /// `memory` as it is learned when it is new, while its reaction may still come. When it is drawn again it has long
+    /// been corrected.
+    fn weigh_delay(&mut self, lesson: &Lesson<'_>, news: News, memory: &Memory) -> Memory {
+        let is_positive = memory.label >= 0.5;
+        let importance = match news {
+            News::First(_) | News::Correction { before: None, .. } => {
+                if is_positive {
+                    self.arrivals.note_early();
+                }
+                self.arrivals.weight(sigmoid(self.logit(&lesson.features)), is_positive)
+            }
+            News::Correction { before: Some(before), .. } if is_positive && before.value < 0.5 => {
+                self.arrivals.note_late();
+                self.arrivals.weight(sigmoid(self.logit(&lesson.features)), true)
+            }
+            // What is taken back is no news of a delay.
+            News::Nothing | News::Correction { .. } => 1.0,
+        };
+        Memory { weight: (f64::from(memory.weight) * importance) as f32, ..memory.clone() }
     }
 
     /// The logit of the weights that predict, before calibration.

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Taken, Trainer};
 use crate::deep;
+use crate::delay::Arrivals;
 use crate::encode::{ENCODER_VERSION, Encoder};
 use crate::hash_model::HashModel;
 use crate::prototypes::Prototypes;
@@ -79,6 +80,9 @@ struct HeadState {
     /// Absent in checkpoints from before there were pairs.
     #[serde(default)]
     pairs: u64,
+    /// Absent in checkpoints from before delays were weighted.
+    #[serde(default)]
+    arrivals: Arrivals,
     predicted: Vec<ExposureId>,
 }
 
@@ -114,6 +118,7 @@ impl Trainer {
                 positives_seen: head.replay.positives.seen(),
                 negatives_seen: head.replay.negatives.seen(),
                 pairs: head.pairs.seen,
+                arrivals: head.arrivals,
                 predicted: ids.map(|p| p.exposure_id.clone()).collect(),
             };
             heads.insert(objective.clone(), state);
@@ -215,6 +220,7 @@ impl Trainer {
                 (learner.examples, learner.averaged) = (found.learned, found.averaged);
                 read_optimizer(&optimizer, &name, learner, trainer.rates)?;
             }
+            head.arrivals = found.arrivals;
             head.pairs = replay.pairs(&format!("{objective}.pairs"), found.pairs, shape)?;
             propensity::read(&shown, objective, &mut head.propensity, trainer.rates)?;
             head.replay = Replay {

@@ -26,6 +26,7 @@ fn examples(n: usize) -> Vec<Example> {
 fn config() -> Config {
     let mut config = Config { metrics_window: 300, max_examples_per_unit_day: 3, ..Config::default() };
     config.replay.capacity = 100;
+    config.delay.weighted = true;
     config
 }
 
