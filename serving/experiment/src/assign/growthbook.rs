@@ -1,8 +1,8 @@
 //! Definitions of GrowthBook, evaluated as their published SDK specification (0.12) says.
 //!
 //! For those who bring their definitions along: features with rules, experiments with coverage, namespaces, filters,
-//! prerequisites, sticky buckets, saved groups and contextual bandits. The product's own definitions use the same
-//! hash, ranges and conditions.
+//! prerequisites, sticky buckets, saved groups and contextual bandits. The product's own definitions are
+//! [`Definition`](super::Definition) and [`Plan`](super::Plan), which use the same hash, ranges and conditions.
 //!
 //! Left out, since a server that answers requests has no page and no edge cache: URL targeting and redirects (an
 //! experiment with `urlPatterns` includes nobody), encrypted payloads, and payload reduction.

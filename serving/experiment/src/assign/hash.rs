@@ -5,7 +5,7 @@ const OFFSET: u32 = 2_166_136_261;
 const PRIME: u32 = 16_777_619;
 /// Buckets of version 1.
 const BUCKETS_V1: u32 = 1_000;
-/// Buckets of version 2, and the resolution of shares and weights: 1/10,000.
+/// Buckets of version 2, and the resolution of everything that [`Plan`](super::Plan) decides: 1/10,000.
 pub const BUCKETS: u32 = 10_000;
 
 /// FNV-1a (32 bits) over the UTF-16 code units of `text`, not over its bytes: each unit is mixed in whole.
@@ -56,18 +56,28 @@ impl Salt {
         fold(extend(self.0, value))
     }
 
-    /// The buckets of `value` under two salts, in hardly more time than one: the chains do not wait for each other.
-    #[must_use]
-    pub fn pair(first: Self, second: Self, value: &str) -> [u32; 2] {
+    /// The hashes of `value` under several salts, in hardly more time than one: the chains do not wait for each other.
+    pub(super) fn hash_all<const N: usize>(salts: [Self; N], value: &str) -> [Hash; N] {
         if !value.is_ascii() {
-            return [first.bucket(value), second.bucket(value)];
+            return salts.map(|salt| Hash(extend(salt.0, value)));
         }
-        let (mut a, mut b) = (first.0, second.0);
+        let mut states = salts.map(|salt| salt.0);
         for byte in value.bytes() {
-            a = mix(a, u32::from(byte));
-            b = mix(b, u32::from(byte));
+            for state in &mut states {
+                *state = mix(*state, u32::from(byte));
+            }
         }
-        [fold(a), fold(b)]
+        states.map(Hash)
+    }
+}
+
+/// A value hashed once, of the two times that make a bucket.
+#[derive(Clone, Copy)]
+pub(super) struct Hash(u32);
+
+impl Hash {
+    pub(super) fn bucket(self) -> u32 {
+        fold(self.0)
     }
 }
 
@@ -130,7 +140,9 @@ mod tests {
             let bucket = Salt::new(&seed).bucket(&value);
             prop_assert_eq!(hash(&seed, &value, 2), Some(f64::from(bucket) / 10_000.0));
             prop_assert_eq!(bucket, fnv1a32(&fnv1a32(&format!("{seed}{value}")).to_string()) % 10_000);
-            prop_assert_eq!(Salt::pair(Salt::new("x"), Salt::new(&seed), &value), [Salt::new("x").bucket(&value), bucket]);
+            let salts = [Salt::new("x"), Salt::new(&seed)];
+            let buckets = Salt::hash_all(salts, &value).map(Hash::bucket);
+            prop_assert_eq!(buckets, [Salt::new("x").bucket(&value), bucket]);
         }
     }
 }

@@ -27,7 +27,7 @@ pub fn equal_weights(count: i64) -> Vec<f64> {
 ///
 /// `coverage` is clamped to 0..=1 (and NaN counts as 1). Weights that are not as many as `count`, not finite, or add
 /// up to less than 0.99 or more than 1.01 are replaced by equal ones: that is what the published specification says.
-/// The product's own definitions refuse them instead.
+/// The product's own definitions refuse them instead, see [`Definition::validate`](super::Definition::validate).
 #[must_use]
 pub fn bucket_ranges(count: usize, coverage: f64, weights: Option<&[f64]>) -> Vec<Range> {
     let coverage = if coverage.is_nan() { 1.0 } else { coverage.clamp(0.0, 1.0) };

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::value::identical;
-use super::{Clause, Condition, Operator, Test};
+use super::{Clause, Condition, Element, Operator, Test};
 
 impl Condition {
     /// Why nobody can meet the condition, if that is plain to see: an empty `$in`, two different values demanded of one
@@ -140,5 +140,54 @@ impl Condition {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.clauses.is_empty() && !self.is_broken
+    }
+}
+
+impl Condition {
+    /// The ids of the groups that the condition refers to, each once.
+    #[must_use]
+    pub fn group_ids(&self) -> Vec<String> {
+        let mut ids = Vec::new();
+        self.collect_groups(&mut ids);
+        ids.sort_unstable();
+        ids.dedup();
+        ids
+    }
+
+    fn collect_groups(&self, ids: &mut Vec<String>) {
+        for clause in &self.clauses {
+            match clause {
+                Clause::All(conditions) | Clause::Any(conditions) | Clause::None(conditions) => {
+                    for condition in conditions {
+                        condition.collect_groups(ids);
+                    }
+                }
+                Clause::Not(condition) => condition.collect_groups(ids),
+                Clause::Group { id, .. } => ids.push(id.clone()),
+                Clause::Field { test, .. } => test.collect_groups(ids),
+                Clause::Never | Clause::Broken => {}
+            }
+        }
+    }
+}
+
+impl Test {
+    fn collect_groups(&self, ids: &mut Vec<String>) {
+        let Self::Operators(operators) = self else { return };
+        for operator in operators {
+            match operator {
+                Operator::InGroup(id) | Operator::NotInGroup(id) => ids.push(id.clone()),
+                Operator::Not(test) | Operator::Size(test) | Operator::AnyElement(Element::Value(test)) => {
+                    test.collect_groups(ids);
+                }
+                Operator::AnyElement(Element::Fields(condition)) => condition.collect_groups(ids),
+                Operator::Contains { all, .. } => {
+                    for test in all {
+                        test.collect_groups(ids);
+                    }
+                }
+                _ => {}
+            }
+        }
     }
 }

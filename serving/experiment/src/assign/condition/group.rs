@@ -50,6 +50,33 @@ impl Groups {
         }
     }
 
+    /// Whether the group `id` refers to itself, directly or by way of others.
+    #[must_use]
+    pub fn is_circular(&self, id: &str) -> bool {
+        let mut open = vec![id];
+        let mut seen = std::collections::BTreeSet::new();
+        while let Some(next) = open.pop() {
+            for referred in self.referred(next) {
+                if referred == id {
+                    return true;
+                }
+                if let Some((known, _)) = self.0.get_key_value(&referred)
+                    && seen.insert(known.as_str())
+                {
+                    open.push(known);
+                }
+            }
+        }
+        false
+    }
+
+    fn referred(&self, id: &str) -> Vec<String> {
+        match self.get(id) {
+            Some(Kind::Condition(condition, _)) => condition.group_ids(),
+            _ => Vec::new(),
+        }
+    }
+
     /// The ids.
     pub fn ids(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
@@ -57,6 +84,12 @@ impl Groups {
 }
 
 impl Group {
+    /// Whether it is of a kind that is known, and complete.
+    #[must_use]
+    pub fn is_understood(&self) -> bool {
+        !matches!(self.0, Kind::Unknown | Kind::Malformed)
+    }
+
     /// Reads a bare list, or `{"type": "list" | "condition" | "remote", ...}`.
     #[must_use]
     pub fn read(value: &Value) -> Self {
