@@ -1,4 +1,4 @@
-//! Runs the cases, group by group.
+//! GrowthBook's SDK specification, group by group, and the hash against a second implementation.
 
 use plaudit_experiment::assign::growthbook::{Context, Experiment, StickyBuckets, StickyDocument, query_override};
 use plaudit_experiment::assign::{
@@ -6,40 +6,7 @@ use plaudit_experiment::assign::{
 };
 use serde_json::{Value, json};
 
-/// Names the file: the `cases.json` of specification 0.12.0.
-const FILE: &str = "PLAUDIT_GROWTHBOOK_CASES";
-
-/// What became of one group of cases.
-pub(crate) struct Row {
-    /// The group, as the file calls it.
-    pub(crate) group: &'static str,
-    /// How many it has.
-    pub(crate) cases: usize,
-    /// How many agree.
-    pub(crate) passed: usize,
-    /// Why the group is not run.
-    pub(crate) left_out: Option<&'static str>,
-    /// One line per case that does not agree.
-    pub(crate) failures: Vec<String>,
-}
-
-/// The cases; says so when there are none.
-#[expect(clippy::print_stdout, reason = "a skipped test says so")]
-#[expect(clippy::disallowed_methods, reason = "the file is the vendor's and not committed")]
-pub(crate) fn cases() -> Option<Value> {
-    let Ok(path) = std::env::var(FILE) else {
-        println!("SKIPPED: GrowthBook's cases: {FILE} does not name their cases.json (deploy/dev/growthbook-cases)");
-        return None;
-    };
-    let text = match std::fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) => {
-            println!("SKIPPED: GrowthBook's cases: {path}: {error}");
-            return None;
-        }
-    };
-    Some(serde_json::from_str(&text).expect("the file is JSON"))
-}
+use super::harness::Row;
 
 type Check = fn(&Value) -> Result<(), String>;
 
@@ -75,24 +42,42 @@ const LEFT_OUT: [(&str, &str); 3] = [
 ];
 
 /// One row per group.
-pub(crate) fn rows(cases: &Value) -> Vec<Row> {
-    let groups = GROUPS.iter().filter_map(|(group, pointer, check)| {
-        let list = cases.pointer(pointer)?.as_array()?;
-        Some(row(group, list, *check))
-    });
-    groups.collect()
+pub(crate) fn suite(cases: &Value) -> Vec<Row> {
+    let list = |pointer: &str| cases.pointer(pointer).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    // A group that the file does not have is a row without cases, which fails.
+    GROUPS.iter().map(|(group, pointer, check)| row(group, list(pointer), *check)).collect()
 }
 
 fn row(group: &'static str, list: &[Value], check: Check) -> Row {
-    let reason = LEFT_OUT.iter().find(|(name, _)| *name == group).map(|(_, reason)| *reason);
-    let mut row = Row { group, cases: list.len(), passed: 0, left_out: reason, failures: Vec::new() };
-    if reason.is_some() {
+    let mut row = Row { name: format!("GrowthBook {group}"), cases: list.len(), ..Row::default() };
+    if let Some((_, reason)) = LEFT_OUT.iter().find(|(name, _)| *name == group) {
+        row.left_out = list.len();
+        row.tolerance = format!("left out: {reason}");
         return row;
     }
+    row.tolerance = "exact; numbers 1e-6".to_owned();
     for case in list {
         match check(case) {
             Ok(()) => row.passed += 1,
-            Err(difference) => row.failures.push(format!("{group}: {}: {difference}", case[0])),
+            Err(difference) => row.mismatches.push(format!("{}: {difference}", case[0])),
+        }
+    }
+    row
+}
+
+/// The hash on texts in many scripts: the vectors of the other products in the file are of hashes that nobody here uses.
+pub(crate) fn hash_vectors() -> Row {
+    let file: Value = serde_json::from_str(include_str!("../oracles/hash_vectors.json")).expect("JSON");
+    let cases = file["cases"]["growthbook_v1_v2_utf16_units"].as_array().expect("cases");
+    let mut row = Row { name: "hash_vectors".to_owned(), cases: cases.len(), ..Row::default() };
+    row.tolerance = "exact".to_owned();
+    for case in cases {
+        let (seed, value) = (text(&case["seed"]), text(&case["value"]));
+        let got = json!([hash(seed, value, 1), hash(seed, value, 2)]);
+        if got == json!([case["v1"], case["v2"]]) {
+            row.passed += 1;
+        } else {
+            row.mismatches.push(format!("{case}: {got}"));
         }
     }
     row
