@@ -20,13 +20,15 @@ mod harness;
 mod horizon;
 #[path = "conformance/off_policy.rs"]
 mod off_policy;
+#[path = "conformance/platform.rs"]
+mod platform;
 
 use std::process::ExitCode;
 
 use harness::{Check, Row, Suite};
 
 /// One entry per area: add a module in `tests/conformance/` and its `CHECKS` here.
-const AREAS: &[&[Check]] = &[horizon::CHECKS, anytime::CHECKS, adaptive::CHECKS, off_policy::CHECKS];
+const AREAS: &[&[Check]] = &[horizon::CHECKS, platform::CHECKS, anytime::CHECKS, adaptive::CHECKS, off_policy::CHECKS];
 
 /// Checks of GrowthBook's specification, one row per group of cases.
 const GROWTHBOOK: Option<Suite> = Some(growthbook::suite);

@@ -91,8 +91,10 @@ impl RatioMoments {
         Some(Estimate { mean: m / d, variance: variance.max(0.0), units: self.units })
     }
 
-    #[cfg(test)]
-    pub(crate) fn from_sums(units: u64, sums: [f64; 5]) -> Self {
+    /// From sums that a store has added up: `[Σ numerator, Σ numerator², Σ denominator, Σ denominator²,
+    /// Σ numerator·denominator]`.
+    #[must_use]
+    pub const fn from_sums(units: u64, sums: [f64; 5]) -> Self {
         let [numerator, numerator_squared, denominator, denominator_squared, product] = sums;
         Self { units, numerator, denominator, numerator_squared, denominator_squared, product }
     }

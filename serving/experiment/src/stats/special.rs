@@ -23,6 +23,11 @@ fn upper_tail(half_square: f64) -> f64 {
     if half_square > 745.0 { 0.0 } else { gamma_ur(0.5, half_square) }
 }
 
+/// Probability that a standard normal is at most `x`.
+pub(crate) fn normal_cdf(x: f64) -> f64 {
+    normal_sf(-x)
+}
+
 /// Density of the standard normal.
 pub(crate) fn normal_pdf(x: f64) -> f64 {
     (-x * x / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt()
