@@ -4,6 +4,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 use super::super::{Condition, Range};
+use super::bandit::BanditChoice;
 
 /// A condition with the JSON it was read from.
 #[derive(Debug, Clone, Default)]
@@ -87,6 +88,9 @@ pub struct Experiment {
     /// The variation for everybody who is in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub force: Option<i64>,
+    /// In a result: the leaf and weights of the bandit whose rule it was.
+    #[serde(skip_serializing_if = "Option::is_none", skip_deserializing)]
+    pub contextual_bandit: Option<BanditChoice>,
     /// Everything else.
     #[serde(flatten)]
     pub settings: Settings,

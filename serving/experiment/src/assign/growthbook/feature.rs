@@ -42,7 +42,7 @@ pub struct FeatureResult {
     pub rule_id: String,
     /// The experiment as it was run, with the weights of the bandit's leaf.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub experiment: Option<Value>,
+    pub experiment: Option<Experiment>,
     /// What it came to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub experiment_result: Option<ExperimentResult>,
@@ -150,13 +150,10 @@ impl Evaluation<'_> {
         }
         // A variation by force says nothing about the bandit.
         let choice = choice.filter(|_| result.hash_used);
-        let mut shown = serde_json::to_value(&experiment).unwrap_or(Value::Null);
-        if let (Some(choice), Some(fields)) = (&choice, shown.as_object_mut()) {
-            fields.insert("contextualBandit".to_owned(), json!(choice));
-        }
+        experiment.contextual_bandit.clone_from(&choice);
         result.bandit = choice;
         let mut value = FeatureResult::new(result.value.clone(), Source::Experiment, Some(rule));
-        value.experiment = Some(shown);
+        value.experiment = Some(experiment);
         value.experiment_result = Some(result);
         Some(value)
     }
