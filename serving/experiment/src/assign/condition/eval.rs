@@ -1,5 +1,6 @@
 //! Whether a unit meets a condition.
 
+use std::cell::Cell;
 use std::cmp::Ordering;
 
 use serde_json::Value;
@@ -10,10 +11,12 @@ use super::{Accepts, Clause, Condition, Element, Groups, Operator, Path, Test, j
 
 /// Longest chain of groups that refer to groups.
 const MAX_GROUP_DEPTH: usize = 64;
+/// Most groups looked into for one condition: groups that refer to others twice would double the work at each step.
+pub(super) const MAX_GROUP_LOOKUPS: u32 = 4_096;
 /// Where a unit lists the groups that somebody else found it in.
 pub(in crate::assign) const REMOTE_GROUPS: &str = "__gb_remoteGroupIds";
 
-/// Null stood where a condition must be: nobody passes the whole.
+/// Null stood where a condition must be, or the work has no end: nobody passes the whole.
 pub(super) struct Broken;
 
 /// True, false, or not to be decided here.
@@ -26,6 +29,17 @@ pub(super) struct Scope<'a> {
     pub(super) groups: &'a Groups,
     /// The groups being resolved, innermost first.
     pub(super) open: Option<&'a Open<'a>>,
+    /// How many more groups may be looked into.
+    pub(super) budget: &'a Cell<u32>,
+}
+
+impl Scope<'_> {
+    /// Takes one look into a group from the budget.
+    pub(super) fn spend(&self) -> Result<(), Broken> {
+        let left = self.budget.get().checked_sub(1).ok_or(Broken)?;
+        self.budget.set(left);
+        Ok(())
+    }
 }
 
 pub(super) struct Open<'a> {
@@ -45,7 +59,8 @@ impl Condition {
     /// Whether `attributes`, a JSON object, meet the condition.
     #[must_use]
     pub fn holds(&self, attributes: &Value, groups: &Groups) -> bool {
-        let scope = Scope { attributes, groups, open: None };
+        let budget = Cell::new(MAX_GROUP_LOOKUPS);
+        let scope = Scope { attributes, groups, open: None, budget: &budget };
         matches!(self.verdict(scope), Ok(Some(true)))
     }
 
@@ -139,6 +154,7 @@ fn group(id: &str, attribute: Option<&Path>, scope: Scope<'_>) -> Verdict {
         }
         outer = open.outer;
     }
+    scope.spend()?;
     let depth = scope.open.map_or(0, |open| open.depth) + 1;
     if depth > MAX_GROUP_DEPTH {
         return Ok(Some(false));

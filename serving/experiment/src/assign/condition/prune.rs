@@ -1,8 +1,10 @@
 //! Deciding the parts of a condition for which the attributes are known already.
 
+use std::cell::Cell;
+
 use serde_json::{Map, Value};
 
-use super::eval::{Broken, Open, REMOTE_GROUPS, Scope};
+use super::eval::{Broken, MAX_GROUP_LOOKUPS, Open, REMOTE_GROUPS, Scope};
 use super::group::Kind;
 use super::{Condition, Groups};
 
@@ -23,7 +25,8 @@ pub enum Pruned {
 /// references. A condition that is broken somewhere stays as it is.
 #[must_use]
 pub fn prune(condition: &Value, known: &Value, groups: &Groups) -> Pruned {
-    let scope = Scope { attributes: known, groups, open: None };
+    let budget = Cell::new(MAX_GROUP_LOOKUPS);
+    let scope = Scope { attributes: known, groups, open: None, budget: &budget };
     whole(condition, scope).unwrap_or_else(|_broken| Pruned::Left(condition.clone()))
 }
 
@@ -120,6 +123,7 @@ fn referred(reference: &Value, id: &str, scope: Scope<'_>) -> Result {
         }
         outer = open.outer;
     }
+    scope.spend()?;
     let Some(condition) = scope.groups.source(id) else { return Ok(Pruned::Never) };
     let depth = scope.open.map_or(0, |open| open.depth) + 1;
     let open = Open { id, depth, outer: scope.open };

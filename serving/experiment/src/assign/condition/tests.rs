@@ -230,6 +230,22 @@ fn groups_are_lists_conditions_or_somebody_elses() {
 }
 
 #[test]
+fn groups_that_multiply_end_and_let_nobody_in() {
+    let mut groups = serde_json::Map::new();
+    for level in 0..40 {
+        let next = json!({"$savedGroup": {"id": format!("g{}", level + 1)}});
+        groups.insert(format!("g{level}"), json!({"type": "condition", "condition": {"$and": [next, next]}}));
+    }
+    groups.insert("g40".to_owned(), json!({"type": "condition", "condition": {"a": 1}}));
+    let groups = Groups::read(&Value::Object(groups));
+    let condition = json!({"$savedGroup": {"id": "g0"}});
+    assert!(!Condition::read(&condition).holds(&json!({"a": 1}), &groups));
+    assert!(!Condition::read(&json!({ "$not": condition })).holds(&json!({"a": 1}), &groups));
+    assert_eq!(prune(&condition, &json!({"a": 1}), &groups), Pruned::Left(condition));
+    assert!(Condition::read(&json!({"$savedGroup": {"id": "g31"}})).holds(&json!({"a": 1}), &groups));
+}
+
+#[test]
 fn a_condition_of_our_own_is_refused_with_every_fault() {
     let errors = Condition::parse(&json!({
         "age": {"$gt": [1], "$near": 5},
