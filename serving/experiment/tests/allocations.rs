@@ -11,7 +11,7 @@ fn experiment(id: &str, layer: &str, range: [f64; 2]) -> Value {
             "tags": {"$elemMatch": {"$ini": ["É", "b"]}}, "version": {"$vgte": "1.2.0"}, "age": {"$gt": 17},
             "$savedGroup": {"id": "pilots"}, "$nor": [{"a.b.0": {"$lt": "x"}}], "build": {"$eq": 7}, "n": {"$size": {"$lte": 3}},
         },
-        "ramp": [{"from": 0, "share": 0.1}, {"from": 5, "share": 0.4}],
+        "ramp": [{"from": 0, "share": 0.1}, {"from": 5, "share": 0.2}],
         "variants": [
             {"id": "a", "weight": 0.5, "policy": "", "forced": ["unit-3"]}, {"id": "b", "weight": 0.5, "policy": ""},
         ],
