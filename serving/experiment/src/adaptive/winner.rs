@@ -6,32 +6,40 @@ use super::error::{check, check_propensities};
 use super::{Error, Goal};
 
 /// Ratios of two arms' rates that are bet on: 1 + these.
-const EDGES: [f64; 20] =
-    [0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.065, 0.08, 0.1, 0.13, 0.16, 0.2, 0.25, 0.32, 0.4, 0.5, 0.7, 1.0, 1.5, 3.0];
+const EDGES: [f64; 11] = [0.02, 0.04, 0.07, 0.1, 0.15, 0.2, 0.28, 0.4, 0.6, 1.0, 2.0];
+/// First guess of the mean reward, and how many units it counts as; a wrong one costs a little power at the start.
+const GUESS: (f64, f64) = (0.05, 20.0);
+/// The guess follows about so many of the latest units.
+const FOLLOWED: f64 = 2_000.0;
+/// No failure is bet on at longer odds than this.
+const LONGEST_ODDS: f64 = 0.05;
 
 /// An e-process for every ordered pair of arms, from the logged probabilities alone.
 ///
 /// Take arms i and j with probabilities `π_i`, `π_j` at the moment of assignment and `q = π_i/(π_i + π_j)`. If i is
-/// no better than j *at that moment*, then a success of one of the two belongs to i with probability at most q,
-/// whatever the rate is. So against the hypothesis "i is never better than j", for a ratio of rates θ > 1,
+/// no better than j *at that moment*, then a success of one of the two belongs to i with probability at most q and
+/// a failure with probability at least q, whatever the rate is. So against the hypothesis "i is never better than
+/// j", for a ratio of rates θ > 1 and a guess p of the rate made from earlier units, with `φ = (1 − θp)/(1 − p)`,
 ///
 /// ```text
-/// Π over units of i and j:  1 + y·(g − 1),   g = θ/(qθ + 1 − q) for a unit of i,  1/(qθ + 1 − q) for one of j
+/// Π over units of i and j:  y·g(θ) + (1 − y)·g(φ),   g(x) = x/(qx + 1 − q) for a unit of i,  1/(qx + 1 − q) for one of j
 /// ```
 ///
-/// is a supermartingale for rewards y in \[0, 1\], and so is its mean over a grid of θ (Ville 1939; for constant q
-/// and y in {0, 1} Lindon & Malek 2022). Neither the base rate nor how the allocation came about enters.
+/// is a supermartingale for rewards y in \[0, 1\]: the mean of g over the two arms is 1 for any x, and the rest is a
+/// positive number times the difference of their means. So is the mean of these over a grid of θ. By Ville's
+/// inequality it reaches 1/α with probability at most α (Lindon & Malek 2022 have successes at constant q). Neither
+/// the base rate nor how the allocation came about enters, and a bad p costs power only.
 ///
 /// An arm is declared the winner when its e-values against *all* others reach K/δ. Each of the at most K arms that
 /// are not better than every other has a rival j for which the hypothesis is true, and passes it with probability
 /// at most δ/K: a false winner has probability at most δ, with no correction for the K·(K−1) pairs.
-///
-/// Failures tell nothing here, so it is least sharp for rates near one; there count failures and minimise.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WinnerTest {
     arms: usize,
     goal: Goal,
     delta: f64,
+    /// The guess of the mean reward, and the units it rests on.
+    guess: (f64, f64),
     /// For each ordered pair i·K + j one logarithm per edge.
     logs: Vec<[f64; EDGES.len()]>,
 }
@@ -44,7 +52,7 @@ impl WinnerTest {
     pub fn new(arms: usize, goal: Goal, delta: f64) -> Result<Self, Error> {
         check("arms", arms as f64, "at least 2", arms >= 2)?;
         check("delta", delta, "in (0, 1)", delta > 0.0 && delta < 1.0)?;
-        Ok(Self { arms, goal, delta, logs: vec![[0.0; EDGES.len()]; arms * arms] })
+        Ok(Self { arms, goal, delta, guess: GUESS, logs: vec![[0.0; EDGES.len()]; arms * arms] })
     }
 
     /// Adds a unit that got `arm` when the probabilities were `propensities`, and earned `reward` in \[0, 1\]. One
@@ -56,22 +64,22 @@ impl WinnerTest {
         check("arm", arm as f64, "the index of an arm", arm < self.arms)?;
         check("reward", reward, "in [0, 1]", (0.0..=1.0).contains(&reward))?;
         check_propensities(propensities, self.arms)?;
-        if reward == 0.0 {
-            return Ok(());
-        }
         for other in (0..self.arms).filter(|other| *other != arm) {
-            let share = propensities[arm] / (propensities[arm] + propensities[other]);
-            // A success speaks for its arm; where less is better, for the other.
-            for (better, worse, share) in [(arm, other, share), (other, arm, 1.0 - share)] {
-                let is_favoured = (better == arm) == (self.goal == Goal::Maximise);
-                let q = if self.goal == Goal::Maximise { share } else { 1.0 - share };
+            for (better, worse) in [(arm, other), (other, arm)] {
+                let high = if self.goal == Goal::Maximise { better } else { worse };
+                let bet = Bet {
+                    share: propensities[high] / (propensities[arm] + propensities[other]),
+                    is_high: high == arm,
+                    guess: self.guess.0,
+                };
                 for (log, edge) in self.logs[better * self.arms + worse].iter_mut().zip(EDGES) {
-                    let scale = 1.0 + q * edge;
-                    let g = if is_favoured { (1.0 + edge) / scale } else { 1.0 / scale };
-                    *log += (reward * (g - 1.0)).ln_1p();
+                    *log += bet.factor(reward, edge).ln();
                 }
             }
         }
+        let (mean, units) = self.guess;
+        let units = (units + 1.0).min(FOLLOWED);
+        self.guess = (mean + (reward - mean) / units, units);
         Ok(())
     }
 
@@ -99,5 +107,24 @@ impl WinnerTest {
     pub fn winner(&self) -> Option<usize> {
         let beats = |arm: usize, other: usize| other == arm || self.ln_evidence(arm, other) >= self.ln_threshold();
         (0..self.arms).find(|arm| (0..self.arms).all(|other| beats(*arm, other)))
+    }
+}
+
+/// A bet that the rate of one arm of a pair is the higher one.
+struct Bet {
+    /// Probability that a unit of the pair is of that arm.
+    share: f64,
+    /// Whether this unit is.
+    is_high: bool,
+    /// The rate of the lower one.
+    guess: f64,
+}
+
+impl Bet {
+    fn factor(&self, reward: f64, edge: f64) -> f64 {
+        let ratio = 1.0 + edge;
+        let of_failures = ((1.0 - ratio * self.guess) / (1.0 - self.guess).max(f64::EPSILON)).max(LONGEST_ODDS);
+        let belongs = |x: f64| (if self.is_high { x } else { 1.0 }) / (self.share * x + 1.0 - self.share);
+        reward * belongs(ratio) + (1.0 - reward) * belongs(of_failures)
     }
 }
