@@ -8,7 +8,8 @@ mod simulation;
 
 use plaudit_event::Seed;
 use plaudit_experiment::adaptive::{
-    Allocator, ArmSums, Goal, Memory, Rule, Settings, WeightedAipw, Weighting, WinnerTest, glr_stop, track_and_stop,
+    Allocator, ArmSums, Belief, Goal, Memory, Rule, Settings, WeightedAipw, Weighting, WinnerTest, glr_stop,
+    track_and_stop,
 };
 use rand::Rng;
 use simulation::{median, runs, share};
@@ -153,7 +154,8 @@ fn peer_run(world: &World, adapts: bool, seed: Seed) -> Run {
 
 fn our_run(world: &World, rule: Rule, memory: Memory, seed: Seed) -> Run {
     let mut rng = seed.stream("ours");
-    let settings = Settings { rule, memory, floor: 0.2 / world.arms as f64, ..Settings::default() };
+    let settings =
+        Settings { rule, memory, belief: Belief::Gaussian, floor: 0.2 / world.arms as f64, ..Settings::default() };
     let mut allocator = Allocator::new(world.arms, settings).expect("settings in range");
     let mut test = WinnerTest::new(world.arms, Goal::Maximise, DELTA).expect("settings in range");
     let mut run = Run { winner: None, regret: 0.0 };
@@ -230,7 +232,8 @@ fn coverage(runs: u64) {
     let (mut covered, mut bias) = ([0; 3], [0.0; 3]);
     for index in 0..runs {
         let mut rng = Seed::new(index).stream("coverage");
-        let settings = Settings { rule: Rule::Thompson, min_units: 2, ..Settings::default() };
+        let settings =
+            Settings { rule: Rule::Thompson, belief: Belief::Gaussian, min_units: 20, ..Settings::default() };
         let mut allocator = Allocator::new(2, settings).expect("settings in range");
         let mut aipw = [Weighting::Even, Weighting::Stabilised].map(|weighting| WeightedAipw::new(2, weighting));
         let mut plain = [ArmSums::default(); 2];

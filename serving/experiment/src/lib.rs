@@ -4,5 +4,6 @@
 
 pub mod adaptive;
 pub mod assign;
+pub mod interleave;
 pub mod off_policy;
 pub mod stats;

@@ -18,6 +18,8 @@ mod growthbook;
 mod harness;
 #[path = "conformance/horizon.rs"]
 mod horizon;
+#[path = "conformance/interleave.rs"]
+mod interleave;
 #[path = "conformance/off_policy.rs"]
 mod off_policy;
 #[path = "conformance/platform.rs"]
@@ -28,7 +30,8 @@ use std::process::ExitCode;
 use harness::{Check, Row, Suite};
 
 /// One entry per area: add a module in `tests/conformance/` and its `CHECKS` here.
-const AREAS: &[&[Check]] = &[horizon::CHECKS, platform::CHECKS, anytime::CHECKS, adaptive::CHECKS, off_policy::CHECKS];
+const AREAS: &[&[Check]] =
+    &[horizon::CHECKS, platform::CHECKS, anytime::CHECKS, adaptive::CHECKS, off_policy::CHECKS, interleave::CHECKS];
 
 /// Checks of GrowthBook's specification, one row per group of cases.
 const GROWTHBOOK: Option<Suite> = Some(growthbook::suite);

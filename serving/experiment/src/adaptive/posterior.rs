@@ -104,17 +104,12 @@ impl Posterior {
 
     /// Probability of being beaten by a mean at t.
     fn beaten(self, t: f64, goal: Goal) -> f64 {
-        let (below, above) = match self {
-            Self::Beta { a, b } => {
-                let (x, rest) = ((-softplus(-t)).exp(), (-softplus(t)).exp());
-                (beta_reg(a, b, x), beta_reg(b, a, rest))
-            }
-            Self::Gaussian { mean, sd } => {
-                let standard = Normal::standard();
-                (standard.cdf((t - mean) / sd), standard.sf((t - mean) / sd))
-            }
-        };
-        if goal == Goal::Maximise { below } else { above }
+        match (self, goal) {
+            (Self::Beta { a, b }, Goal::Maximise) => beta_reg(a, b, (-softplus(-t)).exp()),
+            (Self::Beta { a, b }, Goal::Minimise) => beta_reg(b, a, (-softplus(t)).exp()),
+            (Self::Gaussian { mean, sd }, Goal::Maximise) => Normal::standard().cdf((t - mean) / sd),
+            (Self::Gaussian { mean, sd }, Goal::Minimise) => Normal::standard().sf((t - mean) / sd),
+        }
     }
 
     fn ends(self, ends: &mut Vec<f64>) {

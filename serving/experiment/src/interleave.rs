@@ -1,0 +1,68 @@
+//! Interleaving: two or more rankings shown as one list, so that each user compares them.
+//!
+//! An A/B test of search variants compares people with each other; interleaving compares rankings within one
+//! glance, and needs far fewer impressions to tell which is better. It does not say by how much.
+//!
+//! [`team_draft`] works for any number of rankings and any clicks; [`Optimised`] is for two rankings and gives
+//! credit in proportion to how differently they rank what was clicked. What a unit's clicks say goes into
+//! [`Preference`], which may be looked at any time, or into [`sign_test`], once.
+
+mod evidence;
+mod optimised;
+mod team_draft;
+
+pub use evidence::{Preference, sign_test};
+pub use optimised::{Credit, MAX_LENGTH, Optimised};
+pub use team_draft::{Interleaved, credit, distribution, team_draft};
+
+/// Why rankings cannot be interleaved.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Error {
+    /// A number is out of range.
+    #[error("{field} is {value}, must be {range}")]
+    Value {
+        /// Its name.
+        field: &'static str,
+        /// What it is.
+        value: f64,
+        /// What it may be.
+        range: &'static str,
+    },
+    /// A ranking has an item twice.
+    #[error("ranking {ranking} has the same item at places {first} and {second}")]
+    Repeated {
+        /// Index of the ranking.
+        ranking: usize,
+        /// Index of the first.
+        first: usize,
+        /// Index of the second.
+        second: usize,
+    },
+    /// No mixture of the allowed lists is fair to both rankings.
+    #[error("no mixture of the allowed lists is unbiased: an off-balance of {residual} is left")]
+    Biased {
+        /// Credit that a blind user would give to one side.
+        residual: f64,
+    },
+}
+
+fn check(field: &'static str, value: f64, range: &'static str, ok: bool) -> Result<(), Error> {
+    if ok { Ok(()) } else { Err(Error::Value { field, value, range }) }
+}
+
+fn check_rankings<T: PartialEq>(rankings: &[Vec<T>], length: usize) -> Result<(), Error> {
+    check("rankings", rankings.len() as f64, "at least 2", rankings.len() >= 2)?;
+    check("length", length as f64, "at least 1", length >= 1)?;
+    for (ranking, items) in rankings.iter().enumerate() {
+        check("items", items.len() as f64, "at least 1 per ranking", !items.is_empty())?;
+        for (second, item) in items.iter().enumerate() {
+            if let Some(first) = items[..second].iter().position(|other| other == item) {
+                return Err(Error::Repeated { ranking, first, second });
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
