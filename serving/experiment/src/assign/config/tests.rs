@@ -179,6 +179,9 @@ fn the_hash_is_that_of_the_meaning() {
     experiment.insert("range".to_owned(), json!([0.0, 1]));
     experiment.insert("id".to_owned(), id);
     other["experiments"][0]["ramp"][0]["from"] = json!(1_793_491_200_000_i64);
+    // Targeting and policies are kept as they were written, key by key.
+    other["experiments"][0]["targeting"] =
+        json!({"$not": {"$savedGroup": {"id": "staff"}}, "country": {"$in": ["US", "CA"]}});
     assert_eq!(read(other).canonical_hash(), plain);
     assert_eq!(plain.len(), 64);
     let others = [

@@ -34,6 +34,7 @@ fn reason_at(plan: &Plan<String>, unit: &str, attributes: &Value, now: i64) -> (
     let request = Request { units: &units, attributes, now: Timestamp::from_millis(now) };
     let decision = plan.assign_in(&layer(), request).expect("the layer");
     assert_eq!(decision.variant().is_some(), matches!(decision.reason, Reason::Split | Reason::Forced));
+    assert_eq!(decision.propensity().is_some(), decision.reason == Reason::Split);
     (decision.reason, decision.variant_index())
 }
 
