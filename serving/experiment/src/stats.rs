@@ -6,15 +6,23 @@
 mod arms;
 mod bayes;
 mod betting;
+mod boundaries;
+mod bounded;
 mod clustered;
 mod confidence;
 mod cuped;
 mod effect;
+mod group_sequential;
 mod moments;
 mod msprt;
 mod multiple;
 mod power;
 mod prior;
+mod proportions;
+mod quantiles;
+mod rank;
+mod regression;
+mod report;
 mod special;
 mod srm;
 mod welch;
@@ -22,14 +30,28 @@ mod welch;
 pub use arms::{SuccessArms, VoteError, Votes, counts_successes};
 pub use bayes::{EffectPrior, Posterior, posterior};
 pub use betting::{BettingEffect, BettingError, Scored};
+pub use boundaries::{Boundary, Mixture, bernoulli_sequence, poly_stitching};
+pub use bounded::{ConjugateMixture, EmpiricalBernstein, HedgedBetting};
 pub use clustered::ClusteredQuantile;
 pub use confidence::{Interval, asymp_cs, contrast, default_rho, lift, tuned_rho};
 pub use cuped::{Adjusted, CovariateMoments, RatioCovariateMoments, RatioUnit, cuped, cuped_ratio};
 pub use effect::{Alternative, Effect, Test};
+pub use group_sequential::{Spending, group_sequential};
 pub use moments::{Estimate, RatioMoments};
 pub use msprt::Msprt;
 pub use multiple::{Correction, adjust, e_bh};
-pub use power::{anytime_units_per_arm, design_effect, units_per_arm};
+pub use power::{
+    anytime_units_per_arm, cohen_h, design_effect, minimum_detectable_lift, units_of_t_test, units_per_arm,
+    units_per_arm_arcsine, units_per_arm_pooled,
+};
 pub use prior::Prior;
+pub use proportions::{Proportions, Successes};
+pub use quantiles::quantile_p;
+pub use rank::{RankTests, rank_tests};
+pub use regression::{Coefficient, LineSums};
+pub use report::{
+    ArmsReading, Decision, Direction, Guardrail, Method, MetricResult, Warning, arms_result, days_to_significance,
+    decide, discoveries, guardrail,
+};
 pub use srm::{ChiSquare, SequentialSrm, srm_chi2};
 pub use welch::{Sample, Welch, welch};

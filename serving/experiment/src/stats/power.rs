@@ -1,6 +1,6 @@
 //! How many units an experiment needs.
 
-use super::special::normal_quantile as quantile;
+use super::special::{normal_quantile as quantile, normal_sf, root, student_upper};
 
 /// Units per arm of a two-sided fixed-horizon test of two proportions: base rate `base` in (0, 1), true
 /// relative `lift` ≠ 0, error rate `alpha`, `power`:
@@ -27,6 +27,86 @@ pub fn anytime_units_per_arm(base: f64, lift: f64, alpha: f64, power: f64) -> f6
     let c = twice_log + (twice_log + 1.0).ln();
     let k = (2.0 * (c + 1.0) / c * ((c + 1.0).sqrt() / alpha).ln()).sqrt();
     (k + quantile(power)).powi(2) * variance / lift.ln_1p().powi(2)
+}
+
+/// Units per arm when the test pools the rates under "no effect":
+/// `(z_{1−α/2}·√(2·p̄(1−p̄)) + z_power·√(p₀(1−p₀) + p₁(1−p₁)))² / (p₁ − p₀)²`. Infinite for equal rates.
+#[must_use]
+pub fn units_per_arm_pooled((control, treatment): (f64, f64), alpha: f64, power: f64) -> f64 {
+    let mean = f64::midpoint(control, treatment);
+    let under_null = (2.0 * mean * (1.0 - mean)).sqrt();
+    let under_effect = (control * (1.0 - control) + treatment * (1.0 - treatment)).sqrt();
+    let root = quantile(1.0 - alpha / 2.0) * under_null + quantile(power) * under_effect;
+    (root / (treatment - control)).powi(2)
+}
+
+/// Cohen's h, `2·asin√p₁ − 2·asin√p₀`: the difference of two rates where its variance is constant.
+#[must_use]
+pub fn cohen_h(treatment: f64, control: f64) -> f64 {
+    2.0 * (treatment.sqrt().asin() - control.sqrt().asin())
+}
+
+/// Units per arm by the arcsine transform: the two-sided normal test of [`cohen_h`], both tails counted.
+#[must_use]
+pub fn units_per_arm_arcsine((control, treatment): (f64, f64), alpha: f64, power: f64) -> f64 {
+    let (z, h) = (quantile(1.0 - alpha / 2.0), cohen_h(treatment, control).abs());
+    let reached = |shift: f64| normal_sf(z - shift) + normal_sf(z + shift);
+    let shift = root(0.0, 60.0, |shift| reached(shift) - power);
+    2.0 * (shift / h).powi(2)
+}
+
+/// Units of control for a two-sided t test of an effect in standard deviations, with `ratio` treatment units
+/// for each: the exact power by the noncentral t. Nothing for an effect or ratio that is not positive.
+#[must_use]
+pub fn units_of_t_test(effect: f64, ratio: f64, alpha: f64, power: f64) -> Option<f64> {
+    let is_valid = effect.abs() > 0.0 && effect.is_finite() && ratio > 0.0 && ratio.is_finite();
+    if !is_valid {
+        return None;
+    }
+    let reached = |n: f64| {
+        let df = n * (1.0 + ratio) - 2.0;
+        let shift = effect.abs() * (n * ratio / (1.0 + ratio)).sqrt();
+        noncentral_power(student_upper(alpha / 2.0, df), df, shift)
+    };
+    let mut high = 4.0 / ratio.min(1.0);
+    while reached(high) < power && high < 1e12 {
+        high *= 2.0;
+    }
+    Some(root(2.0 / ratio.min(1.0), high, |n| reached(n) - power))
+}
+
+/// `P(|T| > t)` of the noncentral t: `T = (Z + δ)/√(χ²_ν/ν)`, integrated over the deviation by Simpson's rule.
+fn noncentral_power(t: f64, df: f64, shift: f64) -> f64 {
+    const STEPS: u32 = 400;
+    // √(χ²/ν) is close to normal around 1 with variance 1/(2ν).
+    let sd = (2.0 * df).sqrt().recip();
+    let (low, high) = ((1.0 - 10.0 * sd).max(1e-9), 1.0 + 10.0 * sd);
+    let width = (high - low) / f64::from(STEPS);
+    let (mut mass, mut total) = (0.0, 0.0);
+    for step in 0..=STEPS {
+        let s = low + width * f64::from(step);
+        // Density up to its constant, divided out below.
+        let log_density = (df - 1.0) * s.ln() - 0.5 * df * (s * s - 1.0);
+        let simpson = if step == 0 || step == STEPS { 1.0 } else { 2.0 + 2.0 * f64::from(step % 2) };
+        let weight = simpson * log_density.exp();
+        mass += weight;
+        total += weight * (normal_sf(t * s - shift) + normal_sf(t * s + shift));
+    }
+    total / mass
+}
+
+/// The smallest relative lift that [`anytime_units_per_arm`] (or [`units_per_arm`]) finds with `units` an arm:
+/// the inverse of either, passed as `size`, within 0.01 % to 100,000 %. Nothing when not even that suffices.
+#[must_use]
+pub fn minimum_detectable_lift(units: f64, size: impl Fn(f64) -> f64) -> Option<f64> {
+    let needed = |log_lift: f64| size(log_lift.exp());
+    let (low, high) = (1e-4_f64.ln(), 1e3_f64.ln());
+    let usable = |log_lift: f64| {
+        let n = needed(log_lift);
+        // A rate above one has no variance: that lift is impossible.
+        if n.is_finite() { n } else { 0.0 }
+    };
+    (usable(high) <= units).then(|| root(low, high, |log_lift| units - usable(log_lift)).exp())
 }
 
 /// By how much `exposures_per_unit` exposures of one unit, correlated by `correlation` in \[0, 1\], are
@@ -60,6 +140,14 @@ mod tests {
             compared += 1;
         }
         assert_eq!(compared, 5);
+    }
+
+    #[test]
+    fn the_detectable_lift_is_the_inverse_of_the_size() {
+        let size = |lift: f64| anytime_units_per_arm(0.05, lift, 0.05, 0.8);
+        let lift = minimum_detectable_lift(size(0.2), size).unwrap();
+        assert!((lift - 0.2).abs() < 1e-9, "{lift}");
+        assert_eq!(units_of_t_test(0.0, 1.0, 0.05, 0.8), None);
     }
 
     #[test]

@@ -38,6 +38,11 @@ pub(crate) fn normal_quantile(probability: f64) -> f64 {
     Normal::standard().inverse_cdf(probability)
 }
 
+/// Two-sided p-value of a standard normal statistic.
+pub(crate) fn normal_two_sided(z: f64) -> f64 {
+    (2.0 * normal_sf(z.abs())).min(1.0)
+}
+
 /// Probability that Student's t with `df` > 0 degrees of freedom exceeds `t`.
 ///
 /// `½·I_{ν/(ν+t²)}(ν/2, ½)`, with the incomplete beta function by its continued fraction (Abramowitz &

@@ -1,12 +1,16 @@
 //! Tests at a horizon fixed beforehand.
 
-use plaudit_experiment::stats::{self, Sample};
+use plaudit_experiment::stats::{self, Proportions, Sample, Successes};
 
 use super::harness::{Case, Check, counts, floats};
 
 /// What this area checks.
-pub(crate) const CHECKS: &[Check] =
-    &[Check { file: "welch_t", case: welch_t }, Check { file: "srm_chi2", case: srm_chi2 }];
+pub(crate) const CHECKS: &[Check] = &[
+    Check { file: "welch_t", case: welch_t },
+    Check { file: "srm_chi2", case: srm_chi2 },
+    Check { file: "proportions", case: proportions },
+    Check { file: "power", case: power },
+];
 
 fn welch_t(case: &mut Case) {
     let sample = |arm: &str| Sample {
@@ -31,4 +35,47 @@ fn srm_chi2(case: &mut Case) {
     case.near("chi2", got.chi2, &out["chi2"]);
     case.near("p", got.p, &out["p"]);
     case.near("df", f64::from(got.df), &out["df"]);
+}
+
+fn proportions(case: &mut Case) {
+    let arm = |arm: &str| Successes { hits: case.count(&format!("x_{arm}")), units: case.count(&format!("n_{arm}")) };
+    let treatment = arm("t");
+    let test = Proportions::new(treatment, arm("c")).expect("units");
+    let out = case.out;
+    let (z, p) = test.pooled_z().expect("some units have the outcome");
+    case.near("z", z, &out["z_pooled"]);
+    case.near("p", p, &out["p_pooled"]);
+    case.near("Fisher", test.fisher(), &out["fisher_p"]);
+    let intervals = [
+        ("ci95_diff_wald", Some(test.wald(0.05))),
+        ("ci95_diff_agresti-caffo", Some(test.agresti_caffo(0.05))),
+        ("ci95_diff_newcomb", test.newcombe(0.05)),
+        ("ci95_ratio_log", test.log_ratio(0.05)),
+        ("ci95_t_wilson", treatment.wilson(0.05)),
+        ("ci95_t_jeffreys", treatment.jeffreys(0.05)),
+        ("ci95_t_beta", treatment.clopper_pearson(0.05)),
+        ("ci95_t_agresti_coull", treatment.agresti_coull(0.05)),
+    ];
+    for (key, got) in intervals {
+        if let Some(want) = out.get(key).filter(|want| want.is_array()) {
+            case.interval(key, got.expect("the reference has one"), want);
+        }
+    }
+}
+
+fn power(case: &mut Case) {
+    let (power, alpha) = (case.number("power"), case.number("alpha"));
+    let out = case.out;
+    if case.inp.get("p_c").is_some() {
+        let rates = (case.number("p_c"), case.number("p_t"));
+        case.near("h", stats::cohen_h(rates.1, rates.0), &out["cohen_h"]);
+        case.near("arcsine", stats::units_per_arm_arcsine(rates, alpha, power), &out["n_per_arm_arcsine"]);
+        case.near("pooled", stats::units_per_arm_pooled(rates, alpha, power), &out["n_per_arm_pooled"]);
+        let lift = rates.1 / rates.0 - 1.0;
+        case.near("unpooled", stats::units_per_arm(rates.0, lift, alpha, power), &out["n_per_arm_unpooled"]);
+    } else {
+        let ratio = case.number("ratio_t_over_c");
+        let got = stats::units_of_t_test(case.number("effect_sd"), ratio, alpha, power).expect("an effect");
+        case.near("t test", got, &out["n_c_ttest"]);
+    }
 }
