@@ -55,6 +55,7 @@ fn exposure(number: usize) -> Exposure {
             layer: LayerId::new("layer").expect("an id"),
             experiment: ExperimentId::new("x").expect("an id"),
             variant: VariantId::new(if number.is_multiple_of(2) { "a" } else { "b" }).expect("an id"),
+            draw: None,
         }],
         rewrite_applied: None,
         attributes: serde_json::Map::new(),

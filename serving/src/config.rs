@@ -3,14 +3,14 @@
 mod duration;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use plaudit_event::{ExperimentId, LayerId, VariantId};
 use plaudit_ingest::Problem;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::EngineConfig;
-use crate::experiment::{self, ExperimentConfig, LayerConfig, PolicyRef, VariantConfig};
+use crate::experiment::{self, Definition};
 use crate::readout::ReadoutConfig;
 
 /// Shortest API key, in bytes.
@@ -50,12 +50,15 @@ pub struct ApiKey {
     pub key: String,
     /// What its bearer may do.
     pub role: ApiRole,
+    /// Who that is, for the audit trail; may be empty.
+    #[serde(default)]
+    pub name: String,
 }
 
 impl std::fmt::Debug for ApiKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // A key must not reach a log.
-        f.debug_struct("ApiKey").field("role", &self.role).finish_non_exhaustive()
+        f.debug_struct("ApiKey").field("role", &self.role).field("name", &self.name).finish_non_exhaustive()
     }
 }
 
@@ -94,8 +97,11 @@ pub struct Config {
     pub poll: Duration,
     /// Whether promotion and rollback follow the verdict without a person.
     pub autopilot: Autopilot,
-    /// Layers with their experiments.
-    pub layers: Vec<LayerConfig>,
+    /// A file or directory with the experiments, in the place of `assignment`; empty for none. It is read again when it
+    /// changes.
+    pub experiments: PathBuf,
+    /// Layers and experiments.
+    pub assignment: Definition,
     /// Levels, margins and limits of the readout.
     pub readout: ReadoutConfig,
     /// Size of the model thread.
@@ -114,31 +120,11 @@ impl Default for Config {
             drain: Duration::from_secs(10),
             poll: Duration::from_millis(200),
             autopilot: Autopilot::On,
-            layers: vec![default_layer()],
+            experiments: PathBuf::new(),
+            assignment: experiment::default_definition(),
             readout: ReadoutConfig::default(),
             engine: EngineConfig::default(),
         }
-    }
-}
-
-/// Champion against candidate, half of everybody each.
-fn default_layer() -> LayerConfig {
-    let variant = |id: &str, policy| VariantConfig {
-        id: VariantId::new(id).expect("a literal that is an id"),
-        weight: 1.0,
-        policy,
-    };
-    let experiment = ExperimentConfig {
-        id: ExperimentId::new("candidate").expect("a literal that is an id"),
-        capacity: 1.0,
-        share: 1.0,
-        control: None,
-        variants: vec![variant("control", PolicyRef::Champion), variant("treatment", PolicyRef::Treatment)],
-    };
-    LayerConfig {
-        id: LayerId::new("generation").expect("a literal that is an id"),
-        salt: None,
-        experiments: vec![experiment],
     }
 }
 
@@ -176,7 +162,7 @@ impl Config {
                 add(path, format!("must be above 0s and at most {most}, got {got}"));
             }
         }
-        problems.extend(experiment::validate("layers", &self.layers));
+        problems.extend(experiment::validate("assignment", &self.assignment));
         problems.extend(self.readout.validate("readout"));
         problems.extend(self.engine.validate("engine"));
         problems
@@ -200,14 +186,13 @@ mod tests {
         config.readout.alpha = 2.0;
         config.engine.slots = 0;
         config.engine.max_new_tokens = 8_193;
-        config.layers[0].experiments[0].share = 2.0;
+        config.assignment.experiments[0].range = (0.5, 0.2);
         let paths: Vec<String> = config.validate().into_iter().map(|problem| problem.path).collect();
         let expected = [
             "api_keys",
             "max_body_bytes",
             "poll",
-            "layers[0].experiments[0].share",
-            "layers[0].experiments[0].share",
+            "assignment.experiments[0].range",
             "readout.alpha",
             "engine.slots",
             "engine.max_new_tokens",
@@ -217,7 +202,7 @@ mod tests {
 
     #[test]
     fn a_key_never_shows_in_debug_output() {
-        let key = ApiKey { key: "0123456789abcdef".to_owned(), role: ApiRole::Write };
+        let key = ApiKey { key: "0123456789abcdef".to_owned(), role: ApiRole::Write, name: String::new() };
         assert!(!format!("{key:?}").contains("0123"));
     }
 

@@ -93,18 +93,34 @@ pub enum Error {
         /// What stands in its way.
         reason: String,
     },
-    /// The configuration of the experiment under way is no longer the one that it was started with.
-    #[error(
-        "experiment `{experiment}` is running and its configuration was changed: {}; restore it, or roll the \
-         treatment back with the old configuration before changing it",
-        list(.problems)
-    )]
+    /// The definition of the experiments has faults; all of them are listed.
+    #[error("invalid experiments: {}", list(.0))]
+    Experiments(Vec<Problem>),
+    /// An edit of the experiments would disturb what is running.
+    #[error("{} and would be disturbed: {}", running_list(.running), list(.problems))]
     RunChanged {
-        /// The run.
-        experiment: ExperimentId,
-        /// What was changed.
+        /// The experiments that are running.
+        running: Vec<ExperimentId>,
+        /// What stands in the way, and what to do instead.
         problems: Vec<Problem>,
     },
+    /// The experiment under way was started by a version that assigned units by another hash.
+    #[error(
+        "experiment `{0}` was started by a version that assigned units by another hash; roll the treatment back with \
+         that version first"
+    )]
+    OldRun(ExperimentId),
+    /// Somebody else changed the experiments since they were read.
+    #[error("the experiments were changed since: expected `{expected}`, in force is `{current}`; read them again")]
+    Stale {
+        /// The hash that the edit was made on.
+        expected: String,
+        /// The hash in force.
+        current: String,
+    },
+    /// An edit does not say what it was made on.
+    #[error("the header `if-match` is required: the `etag` of what the edit was made on")]
+    Unconditional,
     /// A record of the audit trail cannot be read.
     #[error("record {offset} of topic checkpoints cannot be read: {detail}")]
     Lifecycle {
@@ -159,7 +175,11 @@ impl Error {
             | Self::NotFound { .. }
             | Self::TooLarge { .. }
             | Self::FieldTooLarge { .. }
+            | Self::Experiments(_)
             | Self::RunChanged { .. }
+            | Self::OldRun(_)
+            | Self::Stale { .. }
+            | Self::Unconditional
             | Self::Unauthorized
             | Self::Forbidden { .. }
             | Self::Transition { .. } => ErrorKind::Invalid,
@@ -180,7 +200,9 @@ impl Error {
             Self::Unauthorized => 401,
             Self::Forbidden { .. } => 403,
             Self::TooLarge { .. } | Self::FieldTooLarge { .. } => 413,
-            Self::Transition { .. } => 409,
+            Self::Transition { .. } | Self::RunChanged { .. } | Self::OldRun(_) => 409,
+            Self::Stale { .. } => 412,
+            Self::Unconditional => 428,
             Self::Overloaded { .. } => 429,
             other => match other.kind() {
                 ErrorKind::Invalid => 400,
@@ -199,7 +221,9 @@ impl Error {
             403 => "forbidden",
             404 => "not_found",
             409 => "conflict",
+            412 => "stale",
             413 => "too_large",
+            428 => "unconditional",
             429 => "overloaded",
             503 => "unavailable",
             _ => "internal",
@@ -250,6 +274,11 @@ const fn model_kind(error: &plaudit_nn::Error) -> ErrorKind {
 fn list(problems: &[Problem]) -> String {
     let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
     lines.join("; ")
+}
+
+fn running_list(running: &[ExperimentId]) -> String {
+    let names: Vec<String> = running.iter().map(|id| format!("`{id}`")).collect();
+    format!("experiments run ({})", names.join(", "))
 }
 
 fn known_list(known: &[String]) -> String {

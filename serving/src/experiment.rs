@@ -1,36 +1,133 @@
-//! Experiments: layers, allocation and the pure function that gives a unit its variant.
+//! Experiments as this server runs them: what variants stand for, and what follows from that.
 //!
-//! A **layer** is the whole population, spread over positions 0 to 2³² by hashing the unit with the
-//! layer's salt. Each **experiment** of the layer reserves a range of positions (`capacity`) and enrols
-//! the front part of it (`share`); experiments of one layer therefore exclude each other, and two layers
-//! with different salts are independent. Inside an experiment a second hash, salted with the experiment
-//! and the layer, picks the **variant** in proportion to the weights.
+//! Layers, ramps, holdouts, targeting and the hash are [`plaudit_experiment::assign`]. Here a variant names the policy
+//! that answers. That adds rules: a request has one answer, so the experiments are in one layer; an experiment with the
+//! policy `treatment` is *rolling*, it runs once per candidate under an id of its own; and a variant whose policy
+//! nobody serves, such as `previous` before the first promotion, enrols nobody.
 //!
-//! ```text
-//! layer    0 ├── a: capacity .5 ──────────┤├── b: capacity .3 ──┤·········┤ 2³²
-//!            │▒▒▒▒▒▒▒▒▒▒ share .3         │▒▒▒ share .1
-//!             enrolled ──► grows this way
-//! ```
-//!
-//! - *Sticky by construction*: the result depends on the unit and the configuration, on nothing else.
-//! - *A ramp moves nobody*: raising `share` appends positions at the end of the enrolled range; units that
-//!   were enrolled keep their variant. Everything else stays fixed while a candidate is under test, because
-//!   moving it would move units: the layer is on record since the start, and a server whose configuration
-//!   differs by an edit that [`check_change`] names does not open.
-//! - *Successive experiments are independent*: each run of a rolling experiment has an id of its own,
-//!   which salts the second hash.
-//! - *One layer decides who answers*: variants name policies and a request has one answer, so the
-//!   configuration may have experiments in one layer only. A variant whose policy nobody serves, such as
-//!   `previous` before the first promotion, enrols nobody: the champion answers, outside the experiment.
-//!
-//! The hash is XXH3-64 of the unit id, seeded with the XXH3-64 of the salt; a position is its upper 32
-//! bits. Comparing a position with boundaries scaled to 2³² is the unbiased integer scheme of flagd's
-//! fractional operation (`(hash · total) >> 32`), at a granularity of 2⁻³².
+//! Which definition is in force is on record ([`Definitions`]): an edit is checked against what is running, is durable
+//! before it takes effect, and says who made it, why, and what it changed.
 
 mod change;
-mod config;
-mod plan;
+mod definitions;
+mod file;
+mod rules;
 
-pub use change::check_change;
-pub use config::{ExperimentConfig, LayerConfig, PolicyRef, VariantConfig, validate};
-pub use plan::{Arm, Plan, Run, RunningExperiment};
+use plaudit_event::{Assignment, Draw, ExperimentId, LayerId, VariantId};
+use plaudit_experiment::assign::{self, Decision};
+use serde::{Deserialize, Serialize};
+
+pub use change::{Audit, Change, DefinitionRecord};
+pub use definitions::{Definitions, InForce};
+pub use file::{parse, read_texts};
+pub use rules::{default_definition, rolling, validate};
+
+/// All experiments of a server.
+pub type Definition = assign::Definition<PolicyRef>;
+/// One of them.
+pub type ExperimentConfig = assign::ExperimentConfig<PolicyRef>;
+/// What assignment runs on.
+pub type Plan = assign::Plan<PolicyRef>;
+
+/// The kind of unit that exposures name in `unit_id`.
+pub const UNIT: &str = "user";
+/// The kind of unit that exposures name in `session_id`.
+pub const SESSION: &str = "session";
+
+/// A policy by its role or by its id.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub enum PolicyRef {
+    /// The policy that serves everybody outside experiments.
+    Champion,
+    /// The candidate under test; an experiment that names it is *rolling*: it runs once per candidate.
+    Treatment,
+    /// The champion before the present one.
+    Previous,
+    /// One fixed policy, by id.
+    Fixed(String),
+}
+
+impl From<String> for PolicyRef {
+    fn from(name: String) -> Self {
+        match name.as_str() {
+            "champion" => Self::Champion,
+            "treatment" => Self::Treatment,
+            "previous" => Self::Previous,
+            _ => Self::Fixed(name),
+        }
+    }
+}
+
+impl From<PolicyRef> for String {
+    fn from(reference: PolicyRef) -> Self {
+        match reference {
+            PolicyRef::Champion => "champion".to_owned(),
+            PolicyRef::Treatment => "treatment".to_owned(),
+            PolicyRef::Previous => "previous".to_owned(),
+            PolicyRef::Fixed(id) => id,
+        }
+    }
+}
+
+/// An experiment that enrols units now.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunningExperiment {
+    /// What exposures carry.
+    pub id: ExperimentId,
+    /// Its layer.
+    pub layer: LayerId,
+    /// Its variants with the probability of each among the enrolled, in order.
+    pub variants: Vec<(VariantId, f64)>,
+    /// The variant that the others are compared with.
+    pub control: VariantId,
+    /// The variant of the candidate under test, in a run of a rolling experiment.
+    pub treatment: Option<VariantId>,
+}
+
+/// The experiments of `plan` that enrol units, each with the variants that somebody serves.
+#[must_use]
+pub fn running(plan: &Plan) -> Vec<RunningExperiment> {
+    let layers = plan.layers().map(|layer| (layer, plan.experiments(layer)));
+    let all = layers.flat_map(|(layer, experiments)| experiments.iter().map(move |experiment| (layer, experiment)));
+    all.filter(|(_, experiment)| experiment.can_enrol())
+        .filter_map(|(layer, experiment)| describe(layer, experiment))
+        .collect()
+}
+
+fn describe(layer: &LayerId, experiment: &assign::Experiment<PolicyRef>) -> Option<RunningExperiment> {
+    // The weights of all steps are the same but for what is lost to whole buckets, and that is least in the last.
+    let weights = experiment.phases().last()?.weights();
+    let variants = experiment.variants();
+    let enrolling = variants.iter().zip(weights).filter(|(_, weight)| **weight > 0.0);
+    let treatment = variants.iter().find(|variant| variant.policy == PolicyRef::Treatment);
+    Some(RunningExperiment {
+        id: experiment.id().clone(),
+        layer: layer.clone(),
+        variants: enrolling.map(|(variant, weight)| (variant.id.clone(), *weight)).collect(),
+        control: variants[experiment.control()].id.clone(),
+        treatment: treatment.map(|variant| variant.id.clone()),
+    })
+}
+
+/// What an exposure says of `decision`, made under `plan`; nothing where no variant was drawn. A forced variant is
+/// logged without a draw, so that nothing counts it.
+#[must_use]
+pub fn assignment(plan: &Plan, decision: &Decision<'_, PolicyRef>) -> Option<Assignment> {
+    let (experiment, variant) = (decision.experiment()?, decision.variant()?);
+    let (bucket, phase, propensity) = (decision.bucket()?, decision.phase()?, decision.propensity()?);
+    let draw = Draw {
+        definition: plan.definition_hash().to_owned(),
+        seed: experiment.seed().to_owned(),
+        bucket,
+        phase: u32::try_from(phase).unwrap_or(u32::MAX),
+        weights: decision.weights().to_vec(),
+        propensity,
+    };
+    Some(Assignment {
+        layer: decision.layer().clone(),
+        experiment: experiment.id().clone(),
+        variant: variant.id.clone(),
+        draw: Some(Box::new(draw)),
+    })
+}

@@ -7,6 +7,7 @@ mod admin;
 mod chat;
 mod decide;
 mod events;
+mod experiments;
 mod extract;
 mod guard;
 mod health;
@@ -19,7 +20,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware;
-use axum::routing::{delete, get, post};
+use axum::routing::{delete, get, post, put};
 
 use crate::config::ApiRole;
 use crate::state::Serving;
@@ -44,10 +45,14 @@ pub fn router(serving: Arc<Serving>) -> Router {
         .route("/metrics", get(health::metrics))
         .route("/admin/v1/experiments", get(admin::experiments))
         .route("/admin/v1/experiments/{id}", get(admin::experiment))
+        .route("/admin/v1/definition", get(experiments::show))
+        .route("/admin/v1/definition/audit", get(experiments::audit))
         .route("/admin/v1/policies", get(admin::policies))
         .route("/admin/v1/policies/backtest", get(admin::backtest))
         .route("/admin/v1/suspects", get(admin::suspects));
     let admin = Router::new()
+        .route("/admin/v1/definition", put(experiments::replace))
+        .route("/admin/v1/experiments/{id}/{verb}", post(experiments::verb))
         .route("/admin/v1/policies/rollback", post(admin::rollback))
         .route("/admin/v1/units/{id}", delete(admin::erase));
     Router::new()

@@ -1,6 +1,7 @@
 //! What all requests share, and which policy serves whom.
 
 mod erase;
+mod experiments;
 mod follow;
 mod snapshot;
 mod swap;
@@ -17,14 +18,14 @@ use plaudit_policy::select::Thompson;
 
 use crate::config::Config;
 use crate::engine::Engine;
-use crate::experiment::check_change;
+use crate::experiment::Definitions;
 use crate::readout::{Book, ExperimentReadout};
 use crate::rollout::{Journal, Rollout};
 use crate::score::NewestReward;
 use crate::{Error, metrics};
 
 pub use erase::{Eraser, RequestOf};
-pub(crate) use snapshot::{Routed, Served, Snapshot};
+pub(crate) use snapshot::{Caller, Routed, Served, Snapshot};
 
 use follow::Follower;
 
@@ -58,6 +59,9 @@ pub struct Serving {
     parts: Parts,
     engine: Engine,
     journal: Journal,
+    definitions: Definitions,
+    /// What the file of experiments held.
+    watched: Mutex<experiments::Watched>,
     snapshot: RwLock<Arc<Snapshot>>,
     book: Mutex<Book>,
     follower: tokio::sync::Mutex<Follower>,
@@ -87,7 +91,10 @@ impl Serving {
         }
         metrics::describe();
         let journal = Journal::open(Arc::clone(&parts.log), Arc::clone(&parts.clock)).await?;
-        check_run(&config, &journal.state())?;
+        if let Some(run) = journal.state().treatment().filter(|run| run.variant.is_none()) {
+            return Err(Error::OldRun(run.experiment.clone()));
+        }
+        let definitions = Definitions::open(Arc::clone(&parts.log), Arc::clone(&parts.clock)).await?;
         let engine = Engine::start(config.engine.clone())?;
         let serving = Self {
             snapshot: RwLock::new(Arc::new(Snapshot::empty())),
@@ -100,10 +107,13 @@ impl Serving {
             ids: Mutex::new(parts.seed.stream("serving-ids")),
             is_draining: AtomicBool::new(false),
             journal,
+            definitions,
+            watched: Mutex::default(),
             engine,
             config,
             parts,
         };
+        serving.take_configuration().await?;
         serving.restore().await?;
         serving.catch_up().await?;
         Ok(Arc::new(serving))
@@ -229,15 +239,4 @@ impl Serving {
             }
         });
     }
-}
-
-/// The experiment under way must be the one that was started.
-fn check_run(config: &Config, rollout: &Rollout) -> Result<(), Error> {
-    let Some(run) = rollout.treatment() else { return Ok(()) };
-    let Some(layer) = &run.layer else { return Ok(()) };
-    let problems = check_change("layers", layer, &run.template, &config.layers);
-    if problems.is_empty() {
-        return Ok(());
-    }
-    Err(Error::RunChanged { experiment: run.experiment.clone(), problems })
 }

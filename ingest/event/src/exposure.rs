@@ -112,7 +112,7 @@ pub struct TokenLogprob(
 );
 
 /// The variant that a layer gave to the unit.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Assignment {
     /// The layer.
     pub layer: LayerId,
@@ -120,6 +120,26 @@ pub struct Assignment {
     pub experiment: ExperimentId,
     /// The variant of that experiment.
     pub variant: VariantId,
+    /// How it was drawn; absent where a product decided elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub draw: Option<Box<Draw>>,
+}
+
+/// All that drawing a variant again takes, besides the definition of the experiments and the unit.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Draw {
+    /// SHA-256 of the definition of all experiments, in hexadecimal.
+    pub definition: String,
+    /// Salt of the hash that picked the variant.
+    pub seed: String,
+    /// The bucket of the unit under that salt.
+    pub bucket: u32,
+    /// Number of the step of the ramp, from 0.
+    pub phase: u32,
+    /// The probability of each variant among the enrolled, in the order of the definition.
+    pub weights: Vec<f64>,
+    /// The probability of the variant that was drawn.
+    pub propensity: f64,
 }
 
 /// One decision shown to a unit.

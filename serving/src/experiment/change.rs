@@ -1,74 +1,98 @@
-//! What must stay as it is while an experiment runs.
+//! An edit of the experiments, and its record.
 
-use plaudit_event::ExperimentId;
-use plaudit_ingest::Problem;
+use plaudit_event::Timestamp;
+use plaudit_experiment::assign::{Edit, diff};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use super::{ExperimentConfig, LayerConfig};
+use super::Definition;
+use crate::Error;
 
-/// Slack of a sum of fractions.
-const ROUNDING: f64 = 1e-9;
+/// The version written; also the newest one read.
+const VERSION: u64 = 1;
+const KIND: &str = "experiments";
 
-/// Every edit that would change the experiment `id` of the layer `old` under the units that it has enrolled:
-/// another layer, salt or place in it, a smaller share, other variants, weights, policies or control. A larger
-/// share is none. Key paths are below `prefix`, where `new` stands.
-#[must_use]
-pub fn check_change(prefix: &str, old: &LayerConfig, id: &ExperimentId, new: &[LayerConfig]) -> Vec<Problem> {
-    let Some((before, old_start)) = place(old, id) else { return Vec::new() };
-    let Some(index) = new.iter().position(|layer| layer.id == old.id) else {
-        return vec![problem(prefix, format!("must have the layer `{}`", old.id))];
-    };
-    let (path, layer) = (format!("{prefix}[{index}]"), &new[index]);
-    let Some((after, new_start)) = place(layer, id) else {
-        return vec![problem(&format!("{path}.experiments"), format!("must have the experiment `{id}`"))];
-    };
-    let mut problems = Vec::new();
-    if old.salt() != layer.salt() {
-        let message = format!("must stay `{}`, got `{}`", old.salt(), layer.salt());
-        problems.push(problem(&format!("{path}.salt"), message));
-    }
-    if (old_start - new_start).abs() > ROUNDING {
-        let message = format!("must reserve {old_start} of the layer before `{id}`, got {new_start}");
-        problems.push(problem(&format!("{path}.experiments"), message));
-    }
-    let position = layer.experiments.iter().position(|experiment| experiment.id == *id).unwrap_or(0);
-    problems.extend(inside(&format!("{path}.experiments[{position}]"), before, after));
-    problems
+/// What somebody wants to be in force.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Change {
+    /// All experiments, not only what is different.
+    pub definition: Definition,
+    /// Who asks.
+    pub who: String,
+    /// Why.
+    pub reason: String,
+    /// The hash of the definition that the edit was made on; anything when absent.
+    pub expected: Option<String>,
 }
 
-/// The experiment with the fraction of the layer before it.
-fn place<'a>(layer: &'a LayerConfig, id: &ExperimentId) -> Option<(&'a ExperimentConfig, f64)> {
-    let position = layer.experiments.iter().position(|experiment| experiment.id == *id)?;
-    let before = layer.experiments[..position].iter();
-    Some((&layer.experiments[position], before.map(|experiment| experiment.capacity).sum()))
+/// A definition that came into force: one record of topic `checkpoints`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DefinitionRecord {
+    /// Format version, 1.
+    pub v: u64,
+    /// Always `experiments`.
+    pub kind: String,
+    /// When.
+    pub at: Timestamp,
+    /// Who made the edit.
+    pub who: String,
+    /// Why.
+    pub reason: String,
+    /// The hash of the definition in the configuration of that time: what the next start recognises an edit of it by.
+    pub configured: String,
+    /// All experiments.
+    pub definition: Definition,
 }
 
-fn inside(path: &str, old: &ExperimentConfig, new: &ExperimentConfig) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    if new.share < old.share {
-        let message = format!("must not shrink below {}, got {}", old.share, new.share);
-        problems.push(problem(&format!("{path}.share"), message));
+/// One entry of the audit trail.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Audit {
+    /// When.
+    pub at: Timestamp,
+    /// Who.
+    pub who: String,
+    /// Why.
+    pub reason: String,
+    /// Hash of the definition from then on.
+    pub hash: String,
+    /// What changed.
+    pub edits: Vec<Edit>,
+}
+
+impl DefinitionRecord {
+    pub(super) fn new(at: Timestamp, change: Change, configured: String) -> Self {
+        let Change { definition, who, reason, .. } = change;
+        Self { v: VERSION, kind: KIND.to_owned(), at, who, reason, configured, definition }
     }
-    if old.control() != new.control() {
-        let [old, new] = [old, new].map(|experiment| experiment.control().map_or("none", |id| id.as_str()));
-        problems.push(problem(&format!("{path}.control"), format!("must stay `{old}`, got `{new}`")));
+
+    /// Reads a record; nothing when it is of another kind.
+    ///
+    /// # Errors
+    /// Fails on a newer version and on a record of the wrong shape.
+    pub fn decode(offset: u64, bytes: &[u8]) -> Result<Option<Self>, Error> {
+        let damaged = |detail: String| Error::Lifecycle { offset, detail };
+        let value: Value = serde_json::from_slice(bytes).map_err(|error| damaged(error.to_string()))?;
+        if value.get("kind").and_then(Value::as_str) != Some(KIND) {
+            return Ok(None);
+        }
+        if value.get("v").and_then(Value::as_u64) != Some(VERSION) {
+            let version = value.get("v").cloned().unwrap_or_default();
+            return Err(damaged(format!("unsupported `v`: must be {VERSION}, got {version}")));
+        }
+        serde_json::from_value(value).map(Some).map_err(|error| damaged(error.to_string()))
     }
-    if old.variants != new.variants {
-        let [old, new] = [old, new].map(describe);
-        problems.push(problem(&format!("{path}.variants"), format!("must stay {old}, got {new}")));
+
+    pub(super) fn encode(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("a definition has only string keys")
     }
-    problems
-}
 
-/// The variants with weight and policy.
-fn describe(experiment: &ExperimentConfig) -> String {
-    let variants = experiment.variants.iter();
-    let texts = variants.map(|v| format!("`{}` ({}, {})", v.id, v.weight, String::from(v.policy.clone())));
-    texts.collect::<Vec<_>>().join(", ")
+    pub(super) fn audit(&self, before: &Definition) -> Audit {
+        Audit {
+            at: self.at,
+            who: self.who.clone(),
+            reason: self.reason.clone(),
+            hash: self.definition.canonical_hash(),
+            edits: diff(before, &self.definition),
+        }
+    }
 }
-
-fn problem(path: &str, message: String) -> Problem {
-    Problem { path: path.to_owned(), message }
-}
-
-#[cfg(test)]
-mod tests;

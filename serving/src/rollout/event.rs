@@ -1,11 +1,10 @@
 //! The records of the state machine.
 
-use plaudit_event::{ExperimentId, PolicyId, Timestamp};
+use plaudit_event::{ExperimentId, PolicyId, Timestamp, VariantId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::Error;
-use crate::experiment::LayerConfig;
 
 /// The version written; also the newest one read.
 pub const LIFECYCLE_VERSION: u32 = 1;
@@ -69,9 +68,9 @@ pub enum LifecycleEvent {
         control: PolicyId,
         /// The policy under test.
         treatment: PolicyId,
-        /// The layer of the template as it was configured; records of before this field have none.
+        /// The variant of the treatment; records of before this field have none.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        layer: Option<Box<LayerConfig>>,
+        variant: Option<VariantId>,
     },
     /// It serves everybody.
     Promoted {

@@ -1,11 +1,10 @@
 //! What the fold knows about policies and runs.
 
-use plaudit_event::{ExperimentId, PolicyId, Timestamp};
+use plaudit_event::{ExperimentId, PolicyId, Timestamp, VariantId};
 use serde::Serialize;
 use serde_json::Value;
 
 use super::event::Origin;
-use crate::experiment::LayerConfig;
 
 /// Where a policy stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -66,9 +65,9 @@ pub struct Treatment {
     pub policy_id: PolicyId,
     /// Since when.
     pub since: Timestamp,
-    /// The layer of the template as it was configured at the start, where that is on record.
+    /// The variant of the policy under test, where that is on record.
     #[serde(skip)]
-    pub layer: Option<Box<LayerConfig>>,
+    pub variant: Option<VariantId>,
 }
 
 /// How a run ended.

@@ -112,13 +112,13 @@ impl Rollout {
                 Ok(())
             }
             LifecycleEvent::Refused { policy_id, reasons, evidence } => self.refuse(policy_id, reasons, evidence, at),
-            LifecycleEvent::ExperimentStarted { experiment, template, control, treatment, layer } => {
+            LifecycleEvent::ExperimentStarted { experiment, template, control, treatment, variant } => {
                 let treatment = Treatment {
                     experiment: experiment.clone(),
                     template: template.clone(),
                     policy_id: treatment.clone(),
                     since: at,
-                    layer: layer.clone(),
+                    variant: variant.clone(),
                 };
                 self.start(treatment, control)
             }
@@ -181,8 +181,8 @@ impl Rollout {
         }
         let id = &treatment.policy_id;
         let parent = self.policies.get(id).and_then(|record| record.parent.as_ref());
-        // Records without a layer are older than this rule.
-        if treatment.layer.is_some() && parent != Some(control) {
+        // Records without the variant are older than this rule.
+        if treatment.variant.is_some() && parent != Some(control) {
             let parent = parent.map_or("nobody", PolicyId::as_str);
             let reason = format!("policy `{id}` descends from `{parent}`, not from the champion `{control}`");
             return Err(illegal(EVENT, reason));

@@ -18,7 +18,7 @@ use serde_json::{Map, Value, json};
 use super::{extract, limits, stream};
 use crate::Error;
 use crate::engine::Generation;
-use crate::state::{Routed, Served, Serving};
+use crate::state::{Caller, Routed, Served, Serving};
 use request::{ChatRequest, is_shadow, session_of, unit_of};
 
 /// Set on the exposure of an answer whose reader left before its end.
@@ -84,7 +84,11 @@ impl Turn {
         let snapshot = serving.snapshot();
         let routed = match request.model.as_deref() {
             None if is_shadow => snapshot.unassigned()?,
-            model => snapshot.route(&unit_id, model)?,
+            model => {
+                let attributes = request.attributes(&unit_id, session_id.as_deref());
+                let (session, now) = (session_id.as_deref(), serving.parts().clock.now());
+                snapshot.route(&Caller { unit: &unit_id, session, attributes: &attributes, now }, model)?
+            }
         };
         let most = request.max_tokens.unwrap_or(routed.served.policy.sampling().max_new_tokens);
         let most = most.min(serving.config().engine.max_new_tokens);
@@ -101,7 +105,7 @@ impl Turn {
         ask.max_new_tokens = most;
         let num_prompt_tokens = ask.prompt.len();
         let generation = admission.generate(&routed.served.model, ask)?;
-        let mut attributes = Map::new();
+        let mut attributes = request.metadata;
         if is_shadow {
             attributes.insert("actor".to_owned(), Value::from("shadow"));
         }

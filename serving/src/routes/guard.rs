@@ -15,24 +15,43 @@ use crate::config::ApiRole;
 use crate::metrics::{self, Stopwatch};
 use crate::state::Serving;
 
+/// Who asks, by the name of the API key; empty where that has none.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Who(String);
+
+impl Who {
+    /// The name of the key, which nobody can forge, or else the one `given`.
+    pub(super) fn or(self, given: Option<String>) -> Result<String, Error> {
+        let name = if self.0.is_empty() { given.unwrap_or_else(|| "operator".to_owned()) } else { self.0 };
+        let length = name.trim().len();
+        if length == 0 || length > MAX_NAME_BYTES {
+            return Err(Error::invalid("who", format!("must have 1 to {MAX_NAME_BYTES} bytes, got {length}")));
+        }
+        Ok(name.trim().to_owned())
+    }
+}
+
+/// Longest name of who asks, in bytes.
+const MAX_NAME_BYTES: usize = 256;
+
 /// Shared by all guarded routes.
 pub(super) struct Gate {
     serving: Arc<Serving>,
     /// Digests of the keys: comparing digests takes the same time for every wrong key.
-    keys: Vec<([u8; 32], ApiRole)>,
+    keys: Vec<([u8; 32], ApiRole, Who)>,
     requests: Semaphore,
 }
 
 impl Gate {
     pub(super) fn new(serving: Arc<Serving>) -> Self {
         let config = serving.config();
-        let keys = config.api_keys.iter().map(|key| (digest(&key.key), key.role)).collect();
+        let keys = config.api_keys.iter().map(|key| (digest(&key.key), key.role, Who(key.name.clone()))).collect();
         Self { keys, requests: Semaphore::new(config.max_concurrent), serving }
     }
 
-    fn check_key(&self, request: &Request, needed: ApiRole) -> Result<(), Error> {
+    fn check_key(&self, request: &Request, needed: ApiRole) -> Result<Who, Error> {
         if self.keys.is_empty() {
-            return Ok(());
+            return Ok(Who::default());
         }
         let header = request.headers().get(header::AUTHORIZATION);
         let text = header.and_then(|value| value.to_str().ok()).ok_or(Error::Unauthorized)?;
@@ -41,11 +60,10 @@ impl Gate {
             return Err(Error::Unauthorized);
         }
         let given = digest(key.trim());
-        let role = self.keys.iter().find(|(digest, _)| *digest == given).map(|(_, role)| *role);
-        match role {
+        match self.keys.iter().find(|(digest, ..)| *digest == given) {
             None => Err(Error::Unauthorized),
-            Some(role) if role < needed => Err(Error::Forbidden { role: needed.as_str() }),
-            Some(_) => Ok(()),
+            Some((_, role, _)) if *role < needed => Err(Error::Forbidden { role: needed.as_str() }),
+            Some((.., who)) => Ok(who.clone()),
         }
     }
 
@@ -59,8 +77,9 @@ impl Gate {
         self.requests.try_acquire().map(Some).map_err(|_| full)
     }
 
-    async fn pass(&self, role: ApiRole, request: Request, next: Next) -> Result<Response, Error> {
-        self.check_key(&request, role)?;
+    async fn pass(&self, role: ApiRole, mut request: Request, next: Next) -> Result<Response, Error> {
+        let who = self.check_key(&request, role)?;
+        request.extensions_mut().insert(who);
         if self.serving.is_draining() {
             return Err(Error::unavailable("the server is shutting down"));
         }

@@ -117,6 +117,10 @@ impl Serving {
     }
 
     async fn look(self: &Arc<Self>) -> Result<(), Error> {
+        self.look_at_experiments().await;
+        if self.definitions.look_again().await? {
+            self.adopt().await?;
+        }
         self.catch_up().await?;
         self.parts.metrics.run_upkeep();
         if self.config.autopilot == Autopilot::On {

@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use plaudit_event::{Assignment, PolicyId, UnitId, VariantId};
+use plaudit_event::{Assignment, PolicyId, Timestamp, UnitId, VariantId};
+use plaudit_experiment::assign::{Compile, Request, Run};
+use plaudit_ingest::Problem;
 use plaudit_policy::generate::GeneratePolicy;
+use serde_json::Value;
 
 use crate::Error;
 use crate::engine::Model;
-use crate::experiment::{LayerConfig, Plan, PolicyRef, Run, RunningExperiment};
+use crate::experiment::{self, Definition, Plan, PolicyRef, RunningExperiment, SESSION, UNIT};
 use crate::rollout::Rollout;
 
 /// Names under which a request may ask for "whoever serves me".
@@ -47,45 +50,20 @@ impl Routed {
 
 /// Who serves whom at one moment.
 pub(crate) struct Snapshot {
-    plan: Plan,
+    plan: Option<Plan>,
+    roles: Roles,
+}
+
+/// Which loaded policy has which role.
+#[derive(Default)]
+struct Roles {
     champion: Option<PolicyId>,
     previous: Option<PolicyId>,
     treatment: Option<PolicyId>,
     policies: BTreeMap<PolicyId, Arc<Served>>,
 }
 
-impl Snapshot {
-    pub(crate) fn empty() -> Self {
-        Self { plan: Plan::default(), champion: None, previous: None, treatment: None, policies: BTreeMap::new() }
-    }
-
-    /// The view that `rollout` and the configuration prescribe; `policies` holds everything [`needed`].
-    pub(crate) fn new(layers: &[LayerConfig], rollout: &Rollout, policies: BTreeMap<PolicyId, Arc<Served>>) -> Self {
-        let treatment = rollout.treatment();
-        let run =
-            treatment.map(|treatment| Run { template: treatment.template.clone(), id: treatment.experiment.clone() });
-        Self {
-            plan: Plan::compile(layers, run.as_ref()),
-            champion: rollout.champion().cloned(),
-            previous: rollout.previous().cloned(),
-            treatment: treatment.map(|treatment| treatment.policy_id.clone()),
-            policies,
-        }
-    }
-
-    /// The experiments that enrol units now, each with the variants that somebody serves.
-    pub(crate) fn running(&self) -> Vec<RunningExperiment> {
-        self.plan.running(|policy| self.resolve(policy).is_some())
-    }
-
-    pub(crate) const fn policies(&self) -> &BTreeMap<PolicyId, Arc<Served>> {
-        &self.policies
-    }
-
-    pub(crate) fn champion(&self) -> Option<&Arc<Served>> {
-        self.resolve(&PolicyRef::Champion)
-    }
-
+impl Roles {
     fn resolve(&self, reference: &PolicyRef) -> Option<&Arc<Served>> {
         let id = match reference {
             PolicyRef::Champion => self.champion.as_ref()?,
@@ -98,17 +76,77 @@ impl Snapshot {
         };
         self.policies.get(id)
     }
+}
 
-    /// Finds who answers `unit`. Without a `model`, or with a routed name, experiments decide, and the
+/// Whom a request comes from, as experiments see it.
+pub(crate) struct Caller<'a> {
+    pub(crate) unit: &'a UnitId,
+    pub(crate) session: Option<&'a str>,
+    /// What targeting may look at, a JSON object.
+    pub(crate) attributes: &'a Value,
+    pub(crate) now: Timestamp,
+}
+
+impl Snapshot {
+    pub(crate) fn empty() -> Self {
+        Self { plan: None, roles: Roles::default() }
+    }
+
+    /// The view that `rollout` and the experiments prescribe; `policies` holds everything [`needed`].
+    ///
+    /// # Errors
+    /// Fails when the experiments cannot be compiled.
+    pub(crate) fn new(
+        definition: &Definition,
+        rollout: &Rollout,
+        policies: BTreeMap<PolicyId, Arc<Served>>,
+    ) -> Result<Self, Error> {
+        let treatment = rollout.treatment();
+        let run =
+            treatment.map(|treatment| Run { template: treatment.template.clone(), id: treatment.experiment.clone() });
+        let roles = Roles {
+            champion: rollout.champion().cloned(),
+            previous: rollout.previous().cloned(),
+            treatment: treatment.map(|treatment| treatment.policy_id.clone()),
+            policies,
+        };
+        let is_served = |policy: &PolicyRef| roles.resolve(policy).is_some();
+        let compile = Compile { runs: run.as_slice(), is_served: &is_served };
+        let plan = Plan::compile(definition, &compile).map_err(|problems| {
+            let ours =
+                |problem: plaudit_experiment::assign::Problem| Problem { path: problem.path, message: problem.message };
+            Error::Experiments(problems.into_iter().map(ours).collect())
+        })?;
+        Ok(Self { plan: Some(plan), roles })
+    }
+
+    /// The experiments that enrol units now, each with the variants that somebody serves.
+    pub(crate) fn running(&self) -> Vec<RunningExperiment> {
+        self.plan.as_ref().map(experiment::running).unwrap_or_default()
+    }
+
+    pub(crate) const fn policies(&self) -> &BTreeMap<PolicyId, Arc<Served>> {
+        &self.roles.policies
+    }
+
+    pub(crate) fn champion(&self) -> Option<&Arc<Served>> {
+        self.resolve(&PolicyRef::Champion)
+    }
+
+    fn resolve(&self, reference: &PolicyRef) -> Option<&Arc<Served>> {
+        self.roles.resolve(reference)
+    }
+
+    /// Finds who answers `caller`. Without a `model`, or with a routed name, experiments decide, and the
     /// assignment that did is recorded; where nobody serves the variant, the champion answers outside every
     /// experiment. A role or a policy id asks for that policy alone, outside every experiment.
     ///
     /// # Errors
     /// Fails on a name that does not exist, listing those that do, and when nobody serves yet.
-    pub(crate) fn route(&self, unit: &UnitId, model: Option<&str>) -> Result<Routed, Error> {
+    pub(crate) fn route(&self, caller: &Caller<'_>, model: Option<&str>) -> Result<Routed, Error> {
         match model.filter(|name| !ROUTED_NAMES.contains(name)) {
             Some(name) => self.named(name),
-            None => self.assigned(unit),
+            None => self.assigned(caller),
         }
     }
 
@@ -128,10 +166,16 @@ impl Snapshot {
         Err(Error::NotFound { what: "model", name: name.to_owned(), known: self.names() })
     }
 
-    fn assigned(&self, unit: &UnitId) -> Result<Routed, Error> {
-        for arm in self.plan.arms(unit) {
-            if let Some(served) = self.resolve(&arm.policy) {
-                return Ok(Routed { served: Arc::clone(served), assignments: vec![arm.assignment.clone()] });
+    fn assigned(&self, caller: &Caller<'_>) -> Result<Routed, Error> {
+        let units = [(UNIT, caller.unit.as_str()), (SESSION, caller.session.unwrap_or(""))];
+        let request = Request { units: &units, attributes: caller.attributes, now: caller.now };
+        if let Some(plan) = &self.plan {
+            for decision in plan.assign(request) {
+                let Some(variant) = decision.variant() else { continue };
+                if let Some(served) = self.resolve(&variant.policy) {
+                    let assignments = experiment::assignment(plan, &decision).into_iter().collect();
+                    return Ok(Routed { served: Arc::clone(served), assignments });
+                }
             }
         }
         let champion = self.champion().ok_or_else(no_champion)?;
@@ -146,23 +190,22 @@ impl Snapshot {
                 names.push(role.into());
             }
         }
-        names.extend(self.policies.keys().map(ToString::to_string));
+        names.extend(self.roles.policies.keys().map(ToString::to_string));
         names
     }
 }
 
-/// The policies without which `rollout` and the configuration cannot be served.
-pub(crate) fn needed(layers: &[LayerConfig], rollout: &Rollout) -> Result<Vec<PolicyId>, Error> {
+/// The policies without which `rollout` and the experiments cannot be served.
+pub(crate) fn needed(definition: &Definition, rollout: &Rollout) -> Result<Vec<PolicyId>, Error> {
     let treatment = rollout.treatment().map(|treatment| &treatment.policy_id);
     let roles = [rollout.champion(), treatment];
     let mut ids: Vec<PolicyId> = roles.into_iter().flatten().cloned().collect();
-    for layer in layers {
-        for experiment in &layer.experiments {
-            for variant in &experiment.variants {
-                if let PolicyRef::Fixed(name) = &variant.policy {
-                    let id = PolicyId::new(name.clone());
-                    ids.push(id.map_err(|error| Error::invalid("policy", error.to_string()))?);
-                }
+    // A killed experiment never serves again, and its policies may be gone.
+    for experiment in definition.experiments.iter().filter(|experiment| !experiment.killed) {
+        for variant in &experiment.variants {
+            if let PolicyRef::Fixed(name) = &variant.policy {
+                let id = PolicyId::new(name.clone());
+                ids.push(id.map_err(|error| Error::invalid("policy", error.to_string()))?);
             }
         }
     }

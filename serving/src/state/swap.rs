@@ -6,15 +6,15 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use plaudit_event::{ExperimentId, PolicyId};
 use plaudit_policy::generate::GeneratePolicy;
 use serde_json::{Map, Value};
 
 use super::Serving;
-use super::snapshot::{Served, Snapshot, needed};
-use crate::experiment::LayerConfig;
+use super::snapshot::{Served, needed};
+use crate::experiment::{Definition, PolicyRef, rolling};
 use crate::rollout::{LifecycleEvent, Origin, Rollout};
 use crate::{Error, metrics};
 
@@ -79,13 +79,14 @@ impl Serving {
     /// Fails when the configuration has no rolling experiment, one is under way, there is no champion, or
     /// the policy is not gated, is not made from the champion or cannot be loaded.
     pub async fn start_experiment(self: &Arc<Self>, policy_id: &PolicyId) -> Result<ExperimentId, Error> {
-        let is_rolling = |layer: &&LayerConfig| layer.rolling().is_some();
-        let layer = self.config.layers.iter().find(is_rolling).cloned();
-        let template = layer.as_ref().and_then(|layer| layer.rolling()).map(|experiment| experiment.id.clone());
-        let Some(template) = template else {
-            let reason = "no experiment of the configuration has a variant with policy `treatment`".to_owned();
+        let in_force = self.experiments();
+        let Some(rolling) = rolling(&in_force.definition).filter(|rolling| rolling.active && !rolling.killed) else {
+            let reason = "no experiment is rolling and active, so that no candidate can be tried".to_owned();
             return Err(Error::Transition { event: "experiment_started", reason });
         };
+        let template = rolling.id.clone();
+        let mut variants = rolling.variants.iter();
+        let variant = variants.find(|variant| variant.policy == PolicyRef::Treatment).map(|variant| variant.id.clone());
         let treatment = policy_id.clone();
         let decide = move |rollout: &Rollout| {
             let control = rollout.champion().cloned();
@@ -95,7 +96,7 @@ impl Serving {
                 template,
                 control: control.ok_or(Error::Transition { event: "experiment_started", reason })?,
                 treatment,
-                layer: layer.map(Box::new),
+                variant,
             })
         };
         match self.transition(decide).await? {
@@ -149,7 +150,7 @@ impl Serving {
     /// Loads what the journal prescribes.
     pub(super) async fn restore(&self) -> Result<(), Error> {
         let rollout = self.journal.state();
-        let policies = self.ready(&rollout).await?;
+        let policies = self.ready(&self.experiments().definition, &rollout).await?;
         self.commit(&rollout, policies);
         Ok(())
     }
@@ -175,7 +176,7 @@ impl Serving {
         let before = self.journal.state();
         let event = decide(&before)?;
         let after = self.journal.preview(&before, &event)?;
-        let policies = self.ready(&after).await?;
+        let policies = self.ready(&self.experiments().definition, &after).await?;
         let event = self.journal.record(event).await?;
         metrics::transition(event.name());
         let keep = policies.keys().cloned().collect();
@@ -186,9 +187,13 @@ impl Serving {
 
     /// Everything that `rollout` needs, loaded, verified and installed. A former champion is only wanted: it
     /// must not stand in the way when the present one has to leave.
-    async fn ready(&self, rollout: &Rollout) -> Result<BTreeMap<PolicyId, Arc<Served>>, Error> {
+    pub(super) async fn ready(
+        &self,
+        definition: &Definition,
+        rollout: &Rollout,
+    ) -> Result<BTreeMap<PolicyId, Arc<Served>>, Error> {
         let mut policies = BTreeMap::new();
-        for id in needed(&self.config.layers, rollout)? {
+        for id in needed(definition, rollout)? {
             let served = self.served(&id).await?;
             policies.insert(id, served);
         }
@@ -213,12 +218,6 @@ impl Serving {
         let served = Arc::new(Served::new(self.load(id).await?));
         self.engine.install(Arc::clone(&served.model)).await?;
         Ok(served)
-    }
-
-    fn commit(&self, rollout: &Rollout, policies: BTreeMap<PolicyId, Arc<Served>>) {
-        let snapshot = Snapshot::new(&self.config.layers, rollout, policies);
-        self.book().track(snapshot.running());
-        *self.snapshot.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(snapshot);
     }
 
     async fn load(&self, id: &PolicyId) -> Result<GeneratePolicy, Error> {

@@ -2,16 +2,12 @@
 
 use plaudit_event::{Assignment, Example, ExperimentId, LayerId, VariantId};
 use plaudit_ingest::log::{Record, Topic};
+use plaudit_serving::Config;
 use plaudit_serving::readout::ReadoutConfig;
 use plaudit_serving::rollout::Stage;
-use plaudit_serving::{Autopilot, Config};
 use serde_json::{Value, json};
 
-use crate::support::{World, error_of, example, question, with_champion};
-
-fn manual() -> Config {
-    Config { autopilot: Autopilot::Off, ..Config::default() }
-}
+use crate::support::{World, error_of, example, manual, question, with_champion};
 
 /// `units` units per variant with ten exposures each, of which `loves` are loved.
 fn evidence(run: &str, units: usize, loves: [usize; 2]) -> Vec<Example> {
@@ -23,6 +19,7 @@ fn evidence(run: &str, units: usize, loves: [usize; 2]) -> Vec<Example> {
                     layer: LayerId::new("generation").unwrap(),
                     experiment: ExperimentId::new(run).unwrap(),
                     variant: VariantId::new(variant).unwrap(),
+                    draw: None,
                 };
                 let love = f32::from(u8::from((index + unit) % 10 < loves));
                 let help = f32::from(u8::from((index * 7 + unit) % 10 < 7));

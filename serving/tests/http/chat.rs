@@ -7,9 +7,7 @@ use plaudit_serving::Config;
 use plaudit_serving::engine::EngineConfig;
 use serde_json::{Value, json};
 
-use crate::support::{World, error_of, expected, question, with_champion};
-
-const CHAT: &str = "/v1/chat/completions";
+use crate::support::{CHAT, World, error_of, expected, question, with_champion};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_carries_a_logged_exposure() {
@@ -93,8 +91,12 @@ async fn experiments_decide_who_answers_and_names_override_them() {
             let variant = plaudit["variant"].as_str().unwrap().to_owned();
             let policy = if variant == "control" { champion.id() } else { candidate.id() };
             assert_eq!(plaudit["policy_id"], policy.as_str());
-            let assignment = json!([{"layer": "generation", "experiment": run, "variant": variant}]);
-            assert_eq!(plaudit["assignments"], assignment);
+            let assignment = &plaudit["assignments"][0];
+            let ids = json!([assignment["layer"], assignment["experiment"], assignment["variant"]]);
+            assert_eq!(ids, json!(["generation", run, variant]));
+            let draw = &assignment["draw"];
+            assert_eq!((&draw["weights"], &draw["propensity"]), (&json!([0.5, 0.5]), &json!(0.5)));
+            assert_eq!((&draw["seed"], &draw["definition"]), (&json!(run), &json!(server.serving.experiments().hash)));
             seen.entry(index).or_insert_with(|| variant.clone());
             assert_eq!(seen[&index], variant, "a unit keeps its variant");
         }
@@ -112,31 +114,24 @@ async fn experiments_decide_who_answers_and_names_override_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_the_assignment_that_decided_is_recorded() {
-    let layers = json!([{"id": "generation", "experiments": [{"id": "memory", "variants": [
-        {"id": "now", "policy": "champion"},
-        {"id": "before", "policy": "previous"},
-    ]}]}]);
-    let layers = serde_json::from_value(layers).unwrap();
-    let (world, server, champion) = with_champion(Config { layers, ..Config::default() }).await;
-    let mut outside = 0;
-    for index in 0..40 {
+async fn an_experiment_with_nobody_to_compare_enrols_nobody() {
+    let assignment = json!({"layers": [{"id": "generation", "unit": "user"}], "experiments": [
+        {"id": "memory", "layer": "generation", "variants": [
+            {"id": "now", "weight": 0.5, "policy": "champion"},
+            {"id": "before", "weight": 0.5, "policy": "previous"},
+        ]},
+    ]});
+    let assignment = serde_json::from_value(assignment).unwrap();
+    let (world, server, champion) = with_champion(Config { assignment, ..Config::default() }).await;
+    for index in 0..20 {
         let mut ask = question("hello");
         ask["user"] = json!(format!("user-{index}"));
         let plaudit = server.ask(CHAT, &ask).await["plaudit"].clone();
+        // Nobody is previous yet.
         assert_eq!(plaudit["policy_id"], champion.id().as_str());
-        // Nobody is previous yet: whoever falls to that variant is outside the experiment.
-        match plaudit["variant"].as_str() {
-            Some(variant) => assert_eq!((variant, &plaudit["assignments"][0]["variant"]), ("now", &json!("now"))),
-            None => {
-                assert_eq!(plaudit["assignments"], json!([]));
-                outside += 1;
-            }
-        }
+        assert_eq!((&plaudit["variant"], &plaudit["assignments"]), (&Value::Null, &json!([])));
     }
-    assert!((8..=32).contains(&outside), "{outside} of 40");
-    let exposures = world.exposures().await;
-    assert_eq!(exposures.iter().filter(|exposure| exposure.assignments.is_empty()).count(), outside);
+    assert!(world.exposures().await.iter().all(|exposure| exposure.assignments.is_empty()));
     assert!(server.serving.readouts().is_empty(), "there is nothing to compare");
     server.stop().await.unwrap();
 }

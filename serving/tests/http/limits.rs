@@ -31,7 +31,7 @@ async fn a_body_above_the_limit_is_413_and_one_at_the_limit_is_not() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_open_what_their_role_allows() {
-    let key = |role: ApiRole| ApiKey { key: format!("secret-of-{}-bearers", role.as_str()), role };
+    let key = |role: ApiRole| ApiKey { key: format!("secret-of-{}-bearers", role.as_str()), role, name: String::new() };
     let api_keys = vec![key(ApiRole::Read), key(ApiRole::Write), key(ApiRole::Admin)];
     let (_world, server, _champion) = with_champion(Config { api_keys, ..Config::default() }).await;
     let chat = |bearer: &str| {

@@ -5,6 +5,7 @@ mod admin;
 mod chat;
 mod decide;
 mod events;
+mod experiments;
 mod limits;
 mod log;
 mod rollback;

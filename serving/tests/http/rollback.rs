@@ -1,16 +1,12 @@
 //! Taking a policy out when something is wrong.
 
-use plaudit_serving::{Autopilot, Config};
+use plaudit_serving::Config;
+use plaudit_serving::experiment::Definition;
 use serde_json::{Value, json};
 
-use crate::support::{World, question, with_champion};
+use crate::support::{CHAT, World, manual, question, with_champion};
 
 const ROLLBACK: &str = "/admin/v1/policies/rollback";
-const CHAT: &str = "/v1/chat/completions";
-
-fn manual() -> Config {
-    Config { autopilot: Autopilot::Off, ..Config::default() }
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rollback_whose_caller_leaves_is_finished() {
@@ -127,18 +123,22 @@ async fn runs_that_ended_are_shown_after_a_restart() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_configuration_that_changes_the_running_experiment_does_not_open() {
     let (world, server, _champion) = with_champion(manual()).await;
-    let run = server.treat(&world.policy(2)).await;
+    server.treat(&world.policy(2)).await;
     server.stop().await.unwrap();
     let mut changed = manual();
-    changed.layers[0].experiments[0].variants[1].weight = 3.0;
-    changed.layers[0].salt = Some("other".to_owned());
+    changed.assignment.experiments[0].variants[0].weight = 0.25;
+    changed.assignment.experiments[0].variants[1].weight = 0.75;
+    changed.assignment.layers[0].salt = Some("other".to_owned());
     let Err(error) = world.open(changed.clone()).await else { panic!("opened") };
     let message = error.to_string();
-    for part in [run.as_str(), "layers[0].salt", "`treatment` (3, treatment)", "roll the treatment back"] {
+    let parts =
+        ["`candidate`", "layers.generation.salt: would move every unit", "variants.treatment.weight: would move"];
+    for part in parts {
         assert!(message.contains(part), "{message}");
     }
-    let Err(error) = world.open(Config { layers: Vec::new(), ..manual() }).await else { panic!("opened") };
-    assert!(error.to_string().contains("must have the layer `generation`"), "{error}");
+    let none = Definition::default();
+    let Err(error) = world.open(Config { assignment: none, ..manual() }).await else { panic!("opened") };
+    assert!(error.to_string().contains("experiments.candidate: is running; kill it"), "{error}");
     let server = world.start(manual()).await;
     server.ask(ROLLBACK, &json!({"reason": "to change the weights"})).await;
     server.stop().await.unwrap();

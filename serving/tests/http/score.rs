@@ -83,7 +83,7 @@ async fn what_cannot_be_scored_is_named() {
 #[tokio::test]
 async fn scoring_needs_the_key_of_a_writer() {
     let world = World::new();
-    let key = |key: &str, role| ApiKey { key: key.to_owned(), role };
+    let key = |key: &str, role| ApiKey { key: key.to_owned(), role, name: String::new() };
     let api_keys = vec![key("reads-reads-reads-reads", ApiRole::Read)];
     let server = world.start(Config { api_keys, ..Config::default() }).await;
     let body = json!({"rows": [{"prompt": "a", "response": "b"}]});

@@ -18,7 +18,7 @@ use plaudit_serving::rollout::Origin;
 use plaudit_serving::score::{
     NewestReward, ObjectiveScore, PrincipleScore, Reward, RewardVersion, ScoreRow, SpanScore,
 };
-use plaudit_serving::{Config, Listener, Parts, Serving, serve};
+use plaudit_serving::{Autopilot, Config, Listener, Parts, Serving, serve};
 use reqwest::{Client, RequestBuilder, Response};
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
@@ -27,6 +27,7 @@ use tokio::task::JoinHandle;
 
 use crate::log::StubbornLog;
 
+pub(crate) const CHAT: &str = "/v1/chat/completions";
 pub(crate) const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
 /// What outlives a server: the log and the folder.
@@ -214,6 +215,10 @@ impl Server {
         self.client.get(format!("{}{path}", self.url))
     }
 
+    pub(crate) fn put(&self, path: &str) -> RequestBuilder {
+        self.client.put(format!("{}{path}", self.url))
+    }
+
     pub(crate) fn post(&self, path: &str) -> RequestBuilder {
         self.client.post(format!("{}{path}", self.url))
     }
@@ -277,6 +282,11 @@ pub(crate) async fn error_of(response: Response, status: u16) -> Value {
 }
 
 /// A server with one champion; returns it too.
+/// Nothing happens on its own.
+pub(crate) fn manual() -> Config {
+    Config { autopilot: Autopilot::Off, ..Config::default() }
+}
+
 pub(crate) async fn with_champion(config: Config) -> (World, Server, GeneratePolicy) {
     let world = World::new();
     let champion = world.policy(1);

@@ -207,6 +207,14 @@ prop_compose! {
             layer: LayerId::new(layer).expect("printable"),
             experiment: ExperimentId::new(experiment).expect("printable"),
             variant: VariantId::new(variant).expect("printable"),
+            draw: Some(Box::new(crate::Draw {
+                definition: "d".to_owned(),
+                seed: "s".to_owned(),
+                bucket: 7,
+                phase: 1,
+                weights: vec![0.25, 0.75],
+                propensity: 0.75,
+            })),
         };
         Exposure {
             exposure_id: ExposureId::new(ids.0).expect("printable"),

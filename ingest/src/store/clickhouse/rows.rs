@@ -236,7 +236,7 @@ const fn first_wins(place: Place) -> u64 {
 /// Layers, experiments and variants.
 fn columns(assignments: &[Assignment]) -> [Vec<String>; 3] {
     let mut columns = [const { Vec::new() }; 3];
-    for Assignment { layer, experiment, variant } in assignments {
+    for Assignment { layer, experiment, variant, .. } in assignments {
         for (column, id) in columns.iter_mut().zip([layer.as_str(), experiment.as_str(), variant.as_str()]) {
             column.push(id.to_owned());
         }

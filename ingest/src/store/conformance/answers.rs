@@ -15,6 +15,7 @@ fn assignment(experiment: &str, variant: &str) -> Assignment {
         layer: LayerId::new("layer").expect("an id"),
         experiment: ExperimentId::new(experiment).expect("an id"),
         variant: VariantId::new(variant).expect("an id"),
+        draw: None,
     }
 }
 

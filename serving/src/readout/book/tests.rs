@@ -59,6 +59,7 @@ fn example(row: &Row<'_>) -> Example {
             layer: LayerId::new("generation").unwrap(),
             experiment: ExperimentId::new("roll-1").unwrap(),
             variant: VariantId::new(row.variant).unwrap(),
+            draw: None,
         }],
         attributes: Map::new(),
         labels,

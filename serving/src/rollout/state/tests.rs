@@ -1,14 +1,9 @@
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::*;
-use crate::experiment::LayerConfig;
+use plaudit_event::VariantId;
 
-fn layer() -> LayerConfig {
-    let variant = |name: &str, policy: &str| json!({"id": name, "policy": policy});
-    let variants = [variant("control", "champion"), variant("treatment", "treatment")];
-    serde_json::from_value(json!({"id": "l", "experiments": [{"id": "roll", "variants": variants}]})).unwrap()
-}
+use super::*;
 
 pub(super) fn id(name: &str) -> PolicyId {
     PolicyId::new(name).unwrap()
@@ -37,7 +32,7 @@ pub(super) fn started(control: &str, treatment: &str, number: u32) -> LifecycleE
         template: run("roll"),
         control: id(control),
         treatment: id(treatment),
-        layer: Some(Box::new(layer())),
+        variant: Some(VariantId::new("treatment").unwrap()),
     }
 }
 
@@ -125,8 +120,8 @@ fn a_policy_without_a_parent_is_no_candidate_but_an_old_record_counts() {
     let error = apply(&mut rollout, started("base", "stray", 1)).unwrap_err();
     assert!(error.to_string().contains("descends from `nobody`"), "{error}");
     let mut old = started("base", "stray", 1);
-    if let LifecycleEvent::ExperimentStarted { layer, .. } = &mut old {
-        *layer = None;
+    if let LifecycleEvent::ExperimentStarted { variant, .. } = &mut old {
+        *variant = None;
     }
     apply(&mut rollout, old).unwrap();
     assert_eq!(rollout.treatment().unwrap().policy_id, id("stray"));
@@ -193,7 +188,7 @@ fn records_have_the_documented_format() {
     let written: Value = serde_json::from_slice(&record.encode()).unwrap();
     let expected = json!({
         "v": 1, "kind": "policy", "at": 7, "event": "experiment_started",
-        "experiment": "roll-1", "template": "roll", "control": "base", "treatment": "one", "layer": layer(),
+        "experiment": "roll-1", "template": "roll", "control": "base", "treatment": "one", "variant": "treatment",
     });
     assert_eq!(written, expected);
     assert_eq!(Lifecycle::decode(0, &record.encode()).unwrap(), Some(record));

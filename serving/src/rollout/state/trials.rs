@@ -3,14 +3,13 @@
 //! Nothing new is written for it. The evidence of `gated` and `refused` has the offline difference to the champion, the
 //! evidence of the record that ends a run has the difference that users made.
 
-use plaudit_event::{ExperimentId, PolicyId, Timestamp, VariantId};
+use plaudit_event::{ExperimentId, PolicyId, Timestamp};
 use plaudit_policy::gate::{Correlation, Interval};
 use serde::Serialize;
 use serde_json::Value;
 
 use super::Rollout;
 use crate::Error;
-use crate::experiment::PolicyRef;
 use crate::rollout::{Lifecycle, LifecycleEvent, Treatment};
 
 /// A candidate with what was expected of it and what came of it.
@@ -88,13 +87,9 @@ impl Rollout {
     fn settle(&mut self, run: &Treatment, evidence: &Value) {
         let Some(trial) = self.trials.iter_mut().find(|trial| trial.policy_id == run.policy_id) else { return };
         trial.experiment = Some(run.experiment.clone());
-        let variant = run.layer.as_ref().and_then(|layer| {
-            let variants = &layer.rolling()?.variants;
-            variants.iter().find(|variant| variant.policy == PolicyRef::Treatment).map(|variant| &variant.id)
-        });
         let all = evidence["comparisons"].as_array().map_or(&[][..], Vec::as_slice);
-        let own = match variant {
-            Some(id) => all.iter().find(|comparison| comparison["variant"] == VariantId::as_str(id)),
+        let own = match &run.variant {
+            Some(id) => all.iter().find(|comparison| comparison["variant"] == id.as_str()),
             None => all.first().filter(|_| all.len() == 1),
         };
         trial.online = own.and_then(|comparison| interval(&comparison["difference"])).or(trial.online);

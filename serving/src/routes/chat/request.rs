@@ -3,8 +3,10 @@
 use axum::http::HeaderMap;
 use plaudit_event::{Message, Role, UnitId};
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use crate::Error;
+use crate::experiment::{SESSION, UNIT};
 use crate::routes::{extract, limits};
 
 /// Who is asked for; wins over the field `user`.
@@ -13,6 +15,12 @@ const UNIT_HEADER: &str = "x-plaudit-unit";
 const SESSION_HEADER: &str = "x-plaudit-session";
 /// `shadow` for traffic that no experiment may count.
 const ACTOR_HEADER: &str = "x-plaudit-actor";
+/// Most entries of the metadata.
+const MAX_METADATA: usize = 16;
+/// Most bytes of a value in them, as JSON.
+const MAX_METADATA_BYTES: usize = 512;
+/// Attributes that have a meaning of their own.
+const RESERVED: [&str; 6] = ["id", UNIT, SESSION, "surface", "actor", "interrupted"];
 /// Most messages of a conversation.
 const MAX_MESSAGES: usize = 1_000;
 
@@ -31,6 +39,9 @@ pub(super) struct ChatRequest {
     pub(super) seed: Option<i64>,
     #[serde(default)]
     pub(super) stream: Option<bool>,
+    /// What targeting and segments may look at.
+    #[serde(default)]
+    pub(super) metadata: Map<String, Value>,
     #[serde(default)]
     n: Option<u32>,
 }
@@ -92,10 +103,47 @@ impl ChatRequest {
         if self.max_tokens == Some(0) {
             return Err(Error::invalid("max_tokens", "must be at least 1, got 0"));
         }
+        self.check_metadata()?;
         match self.n {
             None | Some(1) => Ok(()),
             Some(n) => Err(Error::invalid("n", format!("must be 1, got {n}"))),
         }
+    }
+
+    fn check_metadata(&self) -> Result<(), Error> {
+        let count = self.metadata.len();
+        if count > MAX_METADATA {
+            return Err(Error::invalid("metadata", format!("must have at most {MAX_METADATA} entries, got {count}")));
+        }
+        for (key, value) in &self.metadata {
+            let field = || format!("metadata.{key}");
+            if RESERVED.contains(&key.as_str()) {
+                let names = RESERVED.join("`, `");
+                return Err(Error::invalid(
+                    field(),
+                    format!("must not be one of `{names}`, which mean something else"),
+                ));
+            }
+            let bytes = value.to_string().len();
+            if bytes > MAX_METADATA_BYTES {
+                return Err(Error::invalid(
+                    field(),
+                    format!("must have at most {MAX_METADATA_BYTES} bytes, got {bytes}"),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// What targeting may look at: the metadata, and who asks.
+    pub(super) fn attributes(&self, unit: &UnitId, session: Option<&str>) -> Value {
+        let mut attributes = self.metadata.clone();
+        let own =
+            [("id", Some(unit.as_str())), (UNIT, Some(unit.as_str())), (SESSION, session), ("surface", Some("chat"))];
+        for (name, value) in own.into_iter().filter_map(|(name, value)| Some((name, value?))) {
+            attributes.insert(name.to_owned(), Value::from(value));
+        }
+        Value::Object(attributes)
     }
 }
 

@@ -172,6 +172,7 @@ fn exposure(test: &Test, arm: usize, id: String, ts: Timestamp) -> Exposure {
             layer: LayerId::new(LAYER).expect("plain letters"),
             experiment: test.id.clone(),
             variant: VariantId::new(variant).expect("a number"),
+            draw: None,
         }],
         rewrite_applied: None,
         attributes: Map::new(),

@@ -1,0 +1,167 @@
+//! Which definition is in force: a fold of its edits.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use plaudit_event::{Clock, ExperimentId, Timestamp};
+use plaudit_experiment::assign::check_change;
+use plaudit_ingest::Problem;
+use plaudit_ingest::log::{EventLog, Record, Topic};
+
+use super::{Audit, Change, Definition, DefinitionRecord, validate};
+use crate::Error;
+
+/// Records read at once.
+const READ_BATCH: usize = 1_000;
+/// Most entries of the audit trail that are kept in memory; all are in the log.
+const MOST_AUDITED: usize = 1_000;
+/// Who edits when the configuration does.
+const CONFIGURATION: &str = "configuration";
+
+/// The definition in force.
+#[derive(Debug, Clone, PartialEq)]
+pub struct InForce {
+    /// All experiments.
+    pub definition: Definition,
+    /// Its canonical hash: what exposures carry, and what an edit names.
+    pub hash: String,
+}
+
+impl InForce {
+    fn new(definition: Definition) -> Self {
+        let hash = definition.canonical_hash();
+        Self { definition, hash }
+    }
+}
+
+/// Keeps the definition, on record.
+pub struct Definitions {
+    log: Arc<dyn EventLog>,
+    clock: Arc<dyn Clock>,
+    fold: RwLock<Fold>,
+}
+
+struct Fold {
+    in_force: Arc<InForce>,
+    /// Hash of the definition in the configuration when the newest record was written; nothing before the first.
+    configured: Option<String>,
+    /// Oldest first.
+    audit: Vec<Audit>,
+    /// First offset that is not folded.
+    next: u64,
+}
+
+impl Fold {
+    fn take(&mut self, record: &DefinitionRecord) {
+        self.audit.push(record.audit(&self.in_force.definition));
+        let surplus = self.audit.len().saturating_sub(MOST_AUDITED);
+        self.audit.drain(..surplus);
+        self.configured = Some(record.configured.clone());
+        self.in_force = Arc::new(InForce::new(record.definition.clone()));
+    }
+}
+
+impl Definitions {
+    /// Folds the whole topic.
+    ///
+    /// # Errors
+    /// Fails when the log cannot be read or a record is damaged.
+    pub async fn open(log: Arc<dyn EventLog>, clock: Arc<dyn Clock>) -> Result<Self, Error> {
+        let in_force = Arc::new(InForce::new(Definition::default()));
+        let fold = Fold { in_force, configured: None, audit: Vec::new(), next: 0 };
+        let definitions = Self { log, clock, fold: RwLock::new(fold) };
+        definitions.look_again().await?;
+        Ok(definitions)
+    }
+
+    /// The definition in force.
+    #[must_use]
+    pub fn in_force(&self) -> Arc<InForce> {
+        Arc::clone(&self.read().in_force)
+    }
+
+    /// Who changed what, when and why; oldest first.
+    #[must_use]
+    pub fn audit(&self) -> Vec<Audit> {
+        self.read().audit.clone()
+    }
+
+    /// The edit that the configuration makes: nothing where it is the one that was taken before, so that edits made
+    /// since by people stay.
+    #[must_use]
+    pub fn edit_of(&self, configured: &Definition) -> Option<Change> {
+        let is_known = self.read().configured.as_deref() == Some(configured.canonical_hash().as_str());
+        (!is_known).then(|| Change {
+            definition: configured.clone(),
+            who: CONFIGURATION.to_owned(),
+            reason: "the configuration at the start".to_owned(),
+            expected: None,
+        })
+    }
+
+    /// Whether `change` may be made while `running` runs; the definition that it would put in force.
+    ///
+    /// # Errors
+    /// Fails with all faults of the definition; with everything that would disturb what is running; and when somebody
+    /// else changed the definition in between.
+    pub fn check(&self, change: &Change, running: &[ExperimentId], now: Timestamp) -> Result<InForce, Error> {
+        let before = self.in_force();
+        if let Some(expected) = change.expected.as_ref().filter(|expected| **expected != before.hash) {
+            return Err(Error::Stale { expected: expected.clone(), current: before.hash.clone() });
+        }
+        let problems = validate("", &change.definition);
+        if !problems.is_empty() {
+            return Err(Error::Experiments(problems));
+        }
+        let refusals = check_change(&before.definition, &change.definition, running, now);
+        if !refusals.is_empty() {
+            let problems = refusals.into_iter().map(|refusal| Problem { path: refusal.path, message: refusal.reason });
+            return Err(Error::RunChanged { running: running.to_vec(), problems: problems.collect() });
+        }
+        Ok(InForce::new(change.definition.clone()))
+    }
+
+    /// Records `change`, which was checked: durable first, then in force. `configured` is the definition in the
+    /// configuration, where that makes the change.
+    ///
+    /// # Errors
+    /// Fails when the log refuses.
+    pub async fn record(&self, change: Change, configured: Option<&Definition>) -> Result<Audit, Error> {
+        let known = self.read().configured.clone();
+        let configured = configured.map(Definition::canonical_hash).or(known).unwrap_or_default();
+        let record = DefinitionRecord::new(self.clock.now(), change, configured);
+        let records = vec![Record { key: "experiments".to_owned(), value: record.encode() }];
+        let audit = record.audit(&self.in_force().definition);
+        self.log.append(Topic::Checkpoints, records).await?;
+        tracing::info!(who = %audit.who, hash = %audit.hash, edits = audit.edits.len(), "experiments changed");
+        self.look_again().await?;
+        Ok(audit)
+    }
+
+    /// Folds what was written since, by this process or another; whether there was anything.
+    ///
+    /// # Errors
+    /// As [`Definitions::open`].
+    pub async fn look_again(&self) -> Result<bool, Error> {
+        let mut is_changed = false;
+        loop {
+            let next = self.read().next;
+            let batch = self.log.read(Topic::Checkpoints, next, READ_BATCH).await?;
+            let Some(last) = batch.last() else { return Ok(is_changed) };
+            let mut records = Vec::new();
+            for stored in &batch {
+                records.extend(DefinitionRecord::decode(stored.offset, &stored.value)?);
+            }
+            let mut fold = self.fold.write().unwrap_or_else(PoisonError::into_inner);
+            // Two may have read the same batch.
+            if fold.next == next {
+                is_changed |= !records.is_empty();
+                records.iter().for_each(|record| fold.take(record));
+                fold.next = last.offset + 1;
+            }
+        }
+    }
+
+    fn read(&self) -> std::sync::RwLockReadGuard<'_, Fold> {
+        self.fold.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}

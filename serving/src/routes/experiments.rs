@@ -1,0 +1,170 @@
+//! The definition of the experiments, for people and programs that edit it.
+//!
+//! Optimistic: an edit names the version that it was made on (`if-match`), and one that comes too late is refused with
+//! 412. `?dry_run=true` says what an edit would do.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use plaudit_experiment::assign::StepConfig;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::extract;
+use super::guard::Who;
+use crate::Error;
+use crate::experiment::{Audit, Change, Definition, ExperimentConfig};
+use crate::state::Serving;
+
+/// Longest reason, in bytes.
+const MAX_REASON_BYTES: usize = 4_096;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EditQuery {
+    #[serde(default)]
+    dry_run: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EditRequest {
+    definition: Definition,
+    reason: String,
+    /// Who asks, where the API key does not tell.
+    #[serde(default)]
+    who: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct VerbRequest {
+    reason: String,
+    #[serde(default)]
+    who: Option<String>,
+    /// With `start`: the fraction of the layer enrolled from now on.
+    #[serde(default)]
+    share: Option<f64>,
+}
+
+/// The definition in force; its hash is the `etag`.
+pub(super) async fn show(State(serving): State<Arc<Serving>>) -> Response {
+    let in_force = serving.experiments();
+    let body = json!({"hash": in_force.hash, "definition": in_force.definition});
+    ([(header::ETAG, etag(&in_force.hash))], Json(body)).into_response()
+}
+
+/// Who changed what, oldest first.
+pub(super) async fn audit(State(serving): State<Arc<Serving>>) -> Json<Value> {
+    Json(json!({"audit": serving.audit()}))
+}
+
+/// Puts a definition in force, all of it.
+pub(super) async fn replace(
+    State(serving): State<Arc<Serving>>,
+    query: Result<Query<EditQuery>, QueryRejection>,
+    Extension(who): Extension<Who>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Error> {
+    let Query(query) = query.map_err(|error| Error::invalid("query", error.body_text()))?;
+    let expected = extract::header(&headers, "if-match")?.map(|tag| tag.trim().trim_matches('"').to_owned());
+    let expected = expected.ok_or(Error::Unconditional)?;
+    let request: EditRequest = extract::json(&headers, body, serving.config().max_body_bytes).await?;
+    let change = Change {
+        definition: request.definition,
+        who: who.or(request.who)?,
+        reason: reason(&request.reason)?,
+        expected: Some(expected).filter(|expected| expected != "*"),
+    };
+    answer(&serving, change, query.dry_run).await
+}
+
+/// `start`, `pause` or `stop` of one experiment.
+pub(super) async fn verb(
+    State(serving): State<Arc<Serving>>,
+    Path((id, verb)): Path<(String, String)>,
+    query: Result<Query<EditQuery>, QueryRejection>,
+    Extension(who): Extension<Who>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Error> {
+    let Query(query) = query.map_err(|error| Error::invalid("query", error.body_text()))?;
+    let request: VerbRequest = extract::json(&headers, body, serving.config().max_body_bytes).await?;
+    let in_force = serving.experiments();
+    let mut definition = in_force.definition.clone();
+    let known = || in_force.definition.experiments.iter().map(|experiment| experiment.id.to_string()).collect();
+    let found = definition.experiments.iter_mut().find(|experiment| experiment.id.as_str() == id);
+    let experiment = found.ok_or_else(|| Error::NotFound { what: "experiment", name: id.clone(), known: known() })?;
+    match verb.as_str() {
+        "start" => start(experiment, request.share, &serving)?,
+        "pause" => experiment.active = false,
+        "stop" => experiment.killed = true,
+        other => {
+            let known = ["start", "pause", "stop"].map(str::to_owned).to_vec();
+            return Err(Error::NotFound { what: "verb", name: other.to_owned(), known });
+        }
+    }
+    if request.share.is_some() && verb != "start" {
+        return Err(Error::invalid("share", format!("goes with `start`, not with `{verb}`")));
+    }
+    let change = Change {
+        definition,
+        who: who.or(request.who)?,
+        reason: reason(&request.reason)?,
+        expected: Some(in_force.hash.clone()),
+    };
+    answer(&serving, change, query.dry_run).await
+}
+
+fn start(experiment: &mut ExperimentConfig, share: Option<f64>, serving: &Serving) -> Result<(), Error> {
+    if experiment.killed {
+        let reason = format!("experiment `{}` was stopped for good; make a new one", experiment.id);
+        return Err(Error::Transition { event: "start", reason });
+    }
+    experiment.active = true;
+    if let Some(share) = share {
+        let from = serving.parts().clock.now();
+        // What was to come later is replaced by what is asked for now.
+        experiment.ramp.retain(|step| step.from < from);
+        experiment.ramp.push(StepConfig { from, share });
+    }
+    Ok(())
+}
+
+async fn answer(serving: &Arc<Serving>, change: Change, is_dry: bool) -> Result<Response, Error> {
+    let audit = if is_dry {
+        serving.plan_experiments(&change).await?
+    } else {
+        // The caller may go away in between.
+        let serving = Arc::clone(serving);
+        let task = tokio::spawn(async move { serving.change_experiments(change).await });
+        task.await.map_err(|error| Error::Task { what: "changing experiments", detail: error.to_string() })??
+    };
+    let mut body = json!(audit);
+    body["dry_run"] = Value::from(is_dry);
+    body["text"] = Value::from(lines(&audit));
+    Ok(([(header::ETAG, etag(&serving.experiments().hash))], Json(body)).into_response())
+}
+
+/// The edits, for people.
+fn lines(audit: &Audit) -> Vec<String> {
+    audit.edits.iter().map(ToString::to_string).collect()
+}
+
+fn etag(hash: &str) -> HeaderValue {
+    HeaderValue::from_str(&format!("\"{hash}\"")).expect("a hash is hexadecimal")
+}
+
+fn reason(text: &str) -> Result<String, Error> {
+    let text = text.trim();
+    if text.is_empty() || text.len() > MAX_REASON_BYTES {
+        return Err(Error::invalid("reason", format!("must have 1 to {MAX_REASON_BYTES} bytes, got {}", text.len())));
+    }
+    Ok(text.to_owned())
+}
