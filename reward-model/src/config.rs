@@ -298,12 +298,13 @@ impl Config {
         if is_alone { 0 } else { self.learner.factors }
     }
 
-    /// The configuration without the settings of the service, of challengers and of the device, which do not change what
-    /// is learned.
+    /// The configuration without the settings of the service, of challengers and of the device and its memory, which do
+    /// not change what is learned.
     pub(crate) fn learning(&self) -> Self {
         let (challenger, service) = (ChallengerConfig::default(), ServiceConfig::default());
         let mut learning = Self { challenger, service, ..self.clone() };
         learning.encoder.network.device = Compute::default();
+        learning.encoder.network.memory_bytes = 0;
         learning
     }
 }
@@ -359,6 +360,9 @@ mod tests {
         let mut service = base.clone();
         service.service.poll_ms += 1;
         assert_eq!(service.hash(), base.hash());
+        let mut device = base.clone();
+        device.encoder.network.memory_bytes = 1 << 30;
+        assert_eq!(device.hash(), base.hash());
         let mut learning = base.clone();
         learning.learner.alpha *= 2.0;
         assert_ne!(learning.hash(), base.hash());

@@ -8,6 +8,7 @@
 pub(crate) mod body;
 mod config;
 mod layout;
+mod memory;
 #[cfg(test)]
 mod tests;
 pub(crate) mod tuner;
@@ -19,7 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use candle_core::{DType, Device, Tensor};
 use plaudit_event::Seed;
 use plaudit_nn::bert::TOKENIZER_FILE;
-use plaudit_nn::decoder::{CONFIG_FILE, WEIGHTS_FILE};
+use plaudit_nn::decoder::CONFIG_FILE;
 use plaudit_nn::{Error as NnError, Params};
 
 use crate::config::EncoderConfig;
@@ -27,10 +28,12 @@ use crate::{Error, Row};
 use body::{Body, Padded};
 pub use config::{NetworkConfig, TrainedPart};
 use layout::Layout;
+use memory::Budget;
+pub use memory::NetworkMemory;
 
 /// Vectors that a network without training remembers.
 const MOST_REMEMBERED: usize = 1 << 15;
-/// Tokens, padding among them, that go through a network at once on a GPU.
+/// Tokens, padding among them, that go through a network at once on a GPU: more take memory and save no time.
 const GPU_TOKENS: usize = 1 << 15;
 
 /// What a network makes of one row.
@@ -68,6 +71,7 @@ pub(crate) struct Network {
     config: NetworkConfig,
     buckets: u32,
     device: Device,
+    budget: Arc<Budget>,
     /// SHA-256 of the files it was read from.
     fingerprint: Arc<str>,
     /// Vectors by tokens, where nothing changes them.
@@ -79,6 +83,7 @@ impl Network {
     pub(crate) fn load(config: &EncoderConfig, seed: Seed) -> Result<Self, Error> {
         let device = config.network.device.open()?;
         let network = &config.network;
+        let allowed = Budget::allowed(network, &device)?;
         let layout = Layout::load(&network.path, config.kind, network.max_tokens)?;
         let body = Body::load(config.kind, network, &device, &mut seed.stream("reward/adapters"))?;
         if layout.vocab_size() > body.vocab_size() {
@@ -86,8 +91,13 @@ impl Network {
             let reason = format!("has {} tokens, the network only {}", layout.vocab_size(), body.vocab_size());
             return Err(NnError::corrupt(&path, reason).into());
         }
+        let needs = body.memory(network, &device);
+        let budget = Budget::new(needs, allowed, network.max_tokens)?;
+        let (resident, room) = (needs.resident(), budget.room());
+        tracing::info!(%network.device, resident, room, "network loaded");
         Ok(Self {
             body: Arc::new(body),
+            budget: Arc::new(budget),
             layout: Arc::new(layout),
             config: network.clone(),
             buckets: config.buckets,
@@ -104,6 +114,11 @@ impl Network {
 
     pub(crate) fn device(&self) -> &Device {
         &self.device
+    }
+
+    /// What it takes of the memory of its device.
+    pub(crate) fn memory(&self) -> NetworkMemory {
+        self.budget.needs
     }
 
     pub(crate) fn fingerprint(&self) -> &str {
@@ -127,6 +142,7 @@ impl Network {
             layout: Arc::clone(&self.layout),
             config: self.config.clone(),
             device: self.device.clone(),
+            budget: Arc::clone(&self.budget),
             fingerprint: Arc::clone(&self.fingerprint),
             buckets: self.buckets,
         })
@@ -166,8 +182,10 @@ impl Network {
         }
         // By length, so that there is little padding.
         open.sort_by_key(|at| sequences[*at].len());
-        let room = if self.device.is_cpu() { 0 } else { GPU_TOKENS };
-        for part in split(&open, room, |at| sequences[*at].len()) {
+        let most = if self.device.is_cpu() { 0 } else { GPU_TOKENS };
+        let fits = |rows: usize, tokens: usize| rows * tokens <= most && self.budget.scores(rows, tokens);
+        for part in split(&open, |at| (1, sequences[*at].len()), fits) {
+            let _turn = self.budget.turn();
             let rows: Vec<&[u32]> = part.iter().map(|at| sequences[*at]).collect();
             let found = self.body.forward(&Padded::new(&rows, &self.device)?, self.config.scale)?;
             for (at, vector) in part.iter().zip(to_rows(&found)?) {
@@ -193,19 +211,18 @@ impl Network {
     }
 }
 
-/// `items` in order, in parts of at most `room` tokens with padding, or of one item.
-fn split<T>(items: &[T], room: usize, length: impl Fn(&T) -> usize) -> Vec<&[T]> {
+/// `items` in order, in parts that `fits`, or of one item. `size` gives the rows of an item and its longest length; `fits`
+/// gets those of a part.
+fn split<T>(items: &[T], size: impl Fn(&T) -> (usize, usize), fits: impl Fn(usize, usize) -> bool) -> Vec<&[T]> {
     let mut parts = Vec::new();
-    let (mut from, mut longest) = (0, 0);
+    let (mut from, mut rows, mut longest) = (0, 0, 0);
     for (at, item) in items.iter().enumerate() {
-        let grown = length(item).max(longest);
-        if at > from && grown * (at - from + 1) > room {
+        let (own, length) = size(item);
+        if at > from && !fits(rows + own, longest.max(length)) {
             parts.push(&items[from..at]);
-            from = at;
-            longest = length(item);
-        } else {
-            longest = grown;
+            (from, rows, longest) = (at, 0, 0);
         }
+        (rows, longest) = (rows + own, longest.max(length));
     }
     if from < items.len() {
         parts.push(&items[from..]);
@@ -219,12 +236,12 @@ fn to_rows(vectors: &Tensor) -> Result<Vec<Vec<f32>>, NnError> {
 
 /// Hash of the files in `dir` that decide what a network computes.
 fn fingerprint(dir: &Path) -> Result<String, Error> {
+    let mut paths = vec![dir.join(CONFIG_FILE)];
+    paths.extend(plaudit_nn::weight_files(dir)?);
+    paths.push(dir.join(TOKENIZER_FILE));
+    paths.extend(Some(dir.join(body::POOLING_FILE)).filter(|path| path.is_file()));
     let mut hashes = Vec::new();
-    for name in [CONFIG_FILE, WEIGHTS_FILE, TOKENIZER_FILE, body::POOLING_FILE] {
-        let path = dir.join(name);
-        if name == body::POOLING_FILE && !path.is_file() {
-            continue;
-        }
+    for path in paths {
         let bytes = std::fs::read(&path).map_err(NnError::io(&path))?;
         hashes.push(plaudit_nn::checkpoint::sha256(&bytes));
     }

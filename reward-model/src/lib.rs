@@ -52,7 +52,7 @@ pub use config::{
     CalibrationConfig, Config, DelayConfig, EncoderConfig, EncoderKind, LearnerConfig, LengthConfig, PropensityConfig,
     ReplayConfig, ReplayStrategy, SegmentConfig, ServiceConfig,
 };
-pub use deep::{NetworkConfig, TrainedPart};
+pub use deep::{NetworkConfig, NetworkMemory, TrainedPart};
 pub use drift::{Drift, Statistic};
 pub use error::Error;
 pub use evaluate::{Bootstrap, Estimate, PairQuality, Report, evaluate, evaluate_pairs};

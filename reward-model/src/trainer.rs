@@ -17,6 +17,7 @@ use plaudit_event::{Example, Objective, Seed, Stream, Timestamp, UnitId};
 use serde::{Deserialize, Serialize};
 
 use crate::deep::tuner::Tuner;
+use crate::deep::{Network, NetworkMemory};
 use crate::encode::{Encoder, Features, hash_text};
 use crate::golden::{Golden, Place};
 use crate::guard::{Guard, Verdict};
@@ -205,6 +206,12 @@ impl Trainer {
     #[must_use]
     pub fn is_suspect(&self, unit: &UnitId) -> bool {
         self.guard.is_suspect(hash_text(unit.as_str()))
+    }
+
+    /// What the encoder's network takes of the memory of its device; none without a network.
+    #[must_use]
+    pub fn network_memory(&self) -> Option<NetworkMemory> {
+        self.encoder.network().map(Network::memory)
     }
 
     /// The example that was taken last.

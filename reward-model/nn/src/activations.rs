@@ -96,5 +96,8 @@ where
 
 /// The gradients of `Σ y ∘ g`.
 fn weighted(y: Tensor, g: &Tensor) -> Result<GradStore, Error> {
-    Ok((y * g)?.sum_all()?.backward()?)
+    let mut grads = (y * g)?.sum_all()?.backward()?;
+    // Nobody asks for the gradient by `g`, which is `y` times something: it would keep the layer's whole graph.
+    grads.remove(g);
+    Ok(grads)
 }

@@ -93,7 +93,11 @@ impl Bert {
                 let reason = format!("has no place for parameter `{name}` of shape {:?}", var.dims());
                 return Err(Error::invalid("config", reason));
             }
-            selected.insert(plain, &var.to_dtype(DType::F32)?)?;
+            if var.dtype() == DType::F32 {
+                selected.share(plain, var);
+            } else {
+                selected.insert(plain, &var.to_dtype(DType::F32)?)?;
+            }
         }
         for (name, shape) in &shapes {
             selected.get_shaped(name, shape)?;
@@ -108,7 +112,8 @@ impl Bert {
         })
     }
 
-    /// Reads a directory of `config.json` and `model.safetensors`.
+    /// Reads a directory of `config.json` and `model.safetensors`, or of several files with an
+    /// [index](crate::INDEX_FILE).
     ///
     /// # Errors
     /// Fails when a file is missing or corrupt, or the two do not fit each other.
@@ -116,7 +121,7 @@ impl Bert {
         let path = dir.join(CONFIG_FILE);
         let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
         let config = Config::from_json(&text, &path)?;
-        Self::from_params(config, Params::load(&dir.join(WEIGHTS_FILE), device)?)
+        Self::from_params(config, Params::load_dir(dir, device)?)
     }
 
     /// The files of a directory that [`Bert::load`] reads, with the numbers stored as `dtype`; the

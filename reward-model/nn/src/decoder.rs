@@ -30,8 +30,7 @@ pub(crate) use config::{
 
 /// Name of the file with the shape of the model.
 pub const CONFIG_FILE: &str = "config.json";
-/// Name of the file with the parameters.
-pub const WEIGHTS_FILE: &str = "model.safetensors";
+pub use crate::params::WEIGHTS_FILE;
 
 /// Standard deviation of initial weights.
 const INIT_STD: f64 = 0.02;
@@ -100,7 +99,8 @@ impl Decoder {
         })
     }
 
-    /// Reads a directory of [`CONFIG_FILE`] and [`WEIGHTS_FILE`].
+    /// Reads a directory of [`CONFIG_FILE`] and [`WEIGHTS_FILE`], or of several files with an
+    /// [index](crate::INDEX_FILE).
     ///
     /// # Errors
     /// Fails when a file is missing or corrupt, or the two do not fit each other.
@@ -108,7 +108,7 @@ impl Decoder {
         let path = dir.join(CONFIG_FILE);
         let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
         let config = Config::from_json(&text, &path)?;
-        let params = Params::load(&dir.join(WEIGHTS_FILE), device)?;
+        let params = Params::load_dir(dir, device)?;
         Self::from_params(config, params)
     }
 

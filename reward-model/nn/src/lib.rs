@@ -26,5 +26,5 @@ mod weights;
 pub use activations::Activations;
 pub use error::{Error, describe};
 pub use init::{constant, normal, ones, uniform, zeros};
-pub use params::Params;
+pub use params::{INDEX_FILE, Params, WEIGHTS_FILE, weight_files};
 pub use weights::Precision;

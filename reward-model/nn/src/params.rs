@@ -1,11 +1,15 @@
 //! Named, ordered parameters.
 
+mod directory;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor, Var};
 
 use crate::{Error, describe};
+
+pub use directory::{INDEX_FILE, WEIGHTS_FILE, weight_files};
 
 /// Trainable tensors by name, in the order of their names.
 ///

@@ -5,13 +5,14 @@ use std::path::Path;
 use candle_core::backprop::GradStore;
 use candle_core::{D, DType, Device, Tensor};
 use plaudit_event::Stream;
-use plaudit_nn::bert::{Bert, Trained, pool};
-use plaudit_nn::decoder::Decoder;
+use plaudit_nn::bert::{self, Bert, Trained, pool};
+use plaudit_nn::decoder::{self, Decoder, Family};
 use plaudit_nn::lora::{Lora, LoraConfig};
 use plaudit_nn::{Activations, Error as NnError, Params, Precision};
 use serde::Deserialize;
 
 use super::config::{NetworkConfig, TrainedPart};
+use super::memory::{Geometry, NetworkMemory};
 use crate::Error;
 use crate::config::EncoderKind;
 
@@ -124,6 +125,15 @@ impl Body {
         trained
     }
 
+    /// What it takes of the memory of `device`, as `config` trains it.
+    pub(super) fn memory(&self, config: &NetworkConfig, device: &Device) -> NetworkMemory {
+        let (all, geometry) = match self {
+            Self::Bert { model, .. } => (model.params(), of_bert(model.config())),
+            Self::Decoder { model, .. } => (model.params(), of_decoder(model.config())),
+        };
+        NetworkMemory::new(&geometry, all, &self.trained(config.train), config, device)
+    }
+
     /// The vectors of `rows`, of length `scale`: (B, D).
     pub(super) fn forward(&self, rows: &Padded, scale: f64) -> Result<Tensor, NnError> {
         match self {
@@ -157,6 +167,33 @@ impl Body {
             }
         };
         Ok(gradients)
+    }
+}
+
+fn of_bert(config: &bert::Config) -> Geometry {
+    Geometry {
+        layers: config.layers,
+        hidden: config.hidden,
+        q_width: config.hidden,
+        kv_width: config.hidden,
+        ffn: config.ffn,
+        heads: config.heads,
+        gated: false,
+        head_norms: false,
+    }
+}
+
+fn of_decoder(config: &decoder::Config) -> Geometry {
+    let heads = config.heads();
+    Geometry {
+        layers: config.layers,
+        hidden: config.hidden,
+        q_width: heads.heads * heads.head_dim,
+        kv_width: heads.kv_heads * heads.head_dim,
+        ffn: config.ffn,
+        heads: heads.heads,
+        gated: true,
+        head_norms: config.family == Family::Qwen3,
     }
 }
 

@@ -3,14 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use plaudit_nn::bert::{self, TOKENIZER_FILE};
-use plaudit_nn::decoder::{self, CONFIG_FILE, WEIGHTS_FILE};
+use plaudit_nn::decoder::{self, CONFIG_FILE};
 use plaudit_nn::device::Compute;
+use plaudit_nn::{INDEX_FILE, WEIGHTS_FILE};
 use serde::{Deserialize, Serialize};
 
 use crate::config::EncoderKind;
 
-/// A directory of `config.json`, `model.safetensors` and `tokenizer.json`, and how it is trained on. Without effect on
-/// the `hash` encoder.
+/// A directory of `config.json`, `model.safetensors` (or several files with an index) and `tokenizer.json`, and how it is
+/// trained on. Without effect on the `hash` encoder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct NetworkConfig {
@@ -19,6 +20,10 @@ pub struct NetworkConfig {
     /// Where it is computed: `auto`, `cpu`, `cuda` or `cuda:N`; on a GPU in bf16 over single-precision weights. `auto` is a
     /// GPU where the build and the machine have one. Not part of a checkpoint's configuration hash.
     pub device: Compute,
+    /// Most bytes of the device's memory that the network takes, with everything that training and scoring need beside it;
+    /// rows go through it in as many parts as that asks for. 0 is 80 % of what a GPU has free when the network is loaded, and
+    /// no bound on a CPU. Not part of a checkpoint's configuration hash.
+    pub memory_bytes: u64,
     /// What of the network is trained.
     pub train: TrainedPart,
     /// How many layers, the last ones, under `train = "last"`; at least 1.
@@ -62,6 +67,7 @@ impl Default for NetworkConfig {
         Self {
             path: PathBuf::new(),
             device: Compute::default(),
+            memory_bytes: 0,
             train: TrainedPart::Last,
             last_layers: 2,
             lora_rank: 8,
@@ -143,10 +149,13 @@ impl NetworkConfig {
             return Err("must name a directory with config.json, model.safetensors and tokenizer.json".to_owned());
         }
         let is_missing = |name: &&str| !self.path.join(name).is_file();
-        let missing: Vec<&str> = [CONFIG_FILE, WEIGHTS_FILE, TOKENIZER_FILE].into_iter().filter(is_missing).collect();
+        let has_weights = [WEIGHTS_FILE, INDEX_FILE].iter().any(|name| !is_missing(name));
+        let needed = [Some(CONFIG_FILE), (!has_weights).then_some(WEIGHTS_FILE), Some(TOKENIZER_FILE)];
+        let missing: Vec<&str> = needed.into_iter().flatten().filter(is_missing).collect();
         if !missing.is_empty() {
             return Err(format!("`{}` has no {}", self.path.display(), missing.join(", no ")));
         }
+        plaudit_nn::weight_files(&self.path).map_err(|error| error.to_string())?;
         let path = self.path.join(CONFIG_FILE);
         let text = std::fs::read_to_string(&path).map_err(|error| format!("`{}`: {error}", path.display()))?;
         shape_of(kind, &text, &path).map_err(|error| error.to_string())

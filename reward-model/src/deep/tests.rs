@@ -25,10 +25,14 @@ fn decoder(dir: &Path) -> Tokenizer {
 }
 
 fn network(kind: EncoderKind, path: PathBuf, train: TrainedPart) -> Network {
+    within(kind, path, train, 0).unwrap()
+}
+
+fn within(kind: EncoderKind, path: PathBuf, train: TrainedPart, memory_bytes: u64) -> Result<Network, Error> {
     let mut config = EncoderConfig { kind, ..EncoderConfig::default() };
     let own = NetworkConfig { path, train, max_tokens: 24, scale: 3.0, lora_rank: 2, ..NetworkConfig::default() };
-    config.network = NetworkConfig { device: plaudit_nn::device::Compute::Cpu, ..own };
-    Network::load(&config, Seed::new(1)).unwrap()
+    config.network = NetworkConfig { device: plaudit_nn::device::Compute::Cpu, memory_bytes, ..own };
+    Network::load(&config, Seed::new(1))
 }
 
 fn chat() -> Context {
@@ -118,9 +122,13 @@ fn gradients_are_the_slopes_of_the_vectors() {
 
 #[test]
 fn parts_have_room_for_their_longest_row() {
-    assert_eq!(split(&[1, 2, 2, 3], 6, |n| *n), [&[1, 2, 2][..], &[3]]);
-    assert_eq!(split(&[9, 9], 0, |n| *n), [[9], [9]], "at least one row each");
-    assert!(split(&[] as &[usize], 5, |n| *n).is_empty());
+    let one = |length: &usize| (1, *length);
+    let within = |most: usize| move |rows: usize, tokens: usize| rows * tokens <= most;
+    assert_eq!(split(&[1, 2, 2, 3], one, within(6)), [&[1, 2, 2][..], &[3]]);
+    assert_eq!(split(&[9, 9], one, within(0)), [[9], [9]], "at least one row each");
+    assert!(split(&[] as &[usize], one, within(5)).is_empty());
+    let pair = |length: &usize| (2, *length);
+    assert_eq!(split(&[1, 1, 3], pair, within(4)), [&[1, 1][..], &[3]], "both rows of a pair count");
 }
 
 #[test]
@@ -135,4 +143,53 @@ fn known_vectors_are_those_of_the_network() {
     let trained = network(EncoderKind::Bert, bert(), TrainedPart::All);
     trained.vectors(&[sequence]).unwrap();
     assert!(trained.recall(sequence).is_none(), "vectors of a network that is trained are not kept");
+}
+
+#[test]
+fn a_budget_says_what_is_needed_and_bounds_the_parts() {
+    let load = |train, bytes| within(EncoderKind::Bert, bert(), train, bytes);
+    let needed = |train| {
+        let told = plaudit_nn::describe(&load(train, 1).unwrap_err());
+        assert!(told.contains("memory_bytes` must be at least") && told.contains("rows of 24 tokens"), "{told}");
+        assert!(told.contains("got 1;"), "{told}");
+        told.split("at least ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap().parse::<u64>().unwrap()
+    };
+    let (training, scoring) = (needed(TrainedPart::All), needed(TrainedPart::None));
+    assert!(scoring < training, "{scoring} {training}");
+    assert!(load(TrainedPart::All, training - 1).is_err());
+    let tight = load(TrainedPart::All, training).unwrap();
+    assert!(tight.budget.trains(2, 24) && !tight.budget.trains(3, 24) && tight.budget.trains(4, 8));
+    assert!(tight.budget.scores(2, 24), "less is kept");
+    assert!(tight.frozen().unwrap().budget.turn().is_some(), "scorers take turns with the training");
+    let free = load(TrainedPart::All, 0).unwrap();
+    assert!(free.budget.trains(1 << 20, 24) && free.budget.turn().is_none());
+    let longer = free.memory().training(1, 48);
+    assert_eq!(longer, 2 * free.memory().training(1, 24), "on a CPU linear in the length");
+}
+
+#[test]
+fn shards_are_part_of_the_fingerprint() {
+    let dir = tempfile::tempdir().unwrap();
+    decoder(dir.path());
+    let whole = fingerprint(dir.path()).unwrap();
+    let params = Params::load(&dir.path().join(plaudit_nn::WEIGHTS_FILE), &Device::Cpu).unwrap();
+    std::fs::remove_file(dir.path().join(plaudit_nn::WEIGHTS_FILE)).unwrap();
+    let mut map = serde_json::Map::new();
+    let mut shards = [Params::new(), Params::new()];
+    for (at, (name, var)) in params.iter().enumerate() {
+        shards[at % 2].share(name, var);
+        map.insert(name.to_owned(), format!("{}.safetensors", at % 2).into());
+    }
+    let save = |at: usize, shards: &[Params; 2]| {
+        shards[at].save(&dir.path().join(format!("{at}.safetensors"))).unwrap();
+        fingerprint(dir.path())
+    };
+    let index = serde_json::json!({"weight_map": map}).to_string();
+    std::fs::write(dir.path().join(plaudit_nn::INDEX_FILE), index).unwrap();
+    assert!(save(0, &shards).is_err(), "the second is missing");
+    let split = save(1, &shards).unwrap();
+    assert_ne!(split, whole);
+    let (name, var) = shards[1].iter().next().map(|(name, var)| (name.to_owned(), var.clone())).unwrap();
+    shards[1].insert(name, &(var.as_tensor() + 1.0).unwrap()).unwrap();
+    assert_ne!(save(1, &shards).unwrap(), split);
 }

@@ -58,17 +58,19 @@ impl Tuner {
         let longest = |unit: &usize| units[*unit].iter().map(|row| row.len()).max().unwrap_or(0);
         let mut order: Vec<usize> = (0..units.len()).collect();
         order.sort_by_key(longest);
-        let room = if network.device.is_cpu() { CPU_TOKENS } else { GPU_TOKENS };
+        let most = if network.device.is_cpu() { CPU_TOKENS } else { GPU_TOKENS };
+        let fits = |rows: usize, tokens: usize| rows * tokens <= most && network.budget.trains(rows, tokens);
+        let size = |unit: &usize| (units[*unit].len(), longest(unit));
         let share = 1.0 / network.config.batch_rows as f64;
         let mut sum = Accumulator::new(&self.params);
         let mut tokens = 0;
-        // A unit of two rows takes twice the room: close enough.
-        for part in split(&order, room, longest) {
+        for part in split(&order, size, fits) {
             let rows = distinct(part.iter().flat_map(|unit| units[*unit].iter().copied()));
             tokens += rows.iter().map(|row| row.len() as u64).sum::<u64>();
             let activations = if network.config.recompute { Activations::Recompute } else { Activations::Keep };
             let padded = Padded::new(&rows, &network.device)?;
             let slopes = |vectors: &Tensor| slopes_of(vectors, &rows, part, units, &mut teach);
+            let _turn = network.budget.turn();
             let gradients = network.body.backward(&padded, network.config.scale, activations, slopes)?;
             sum.add(&gradients, share)?;
         }

@@ -12,7 +12,8 @@ use plaudit_nn::decoder::Family;
 use plaudit_reward_model::{Config, EncoderKind, HashModel, Pair, Row, TrainedPart, Trainer, exposure_row};
 use rand::Rng as _;
 
-use crate::{network_files, world};
+use crate::network_files::{self, SMALL};
+use crate::world;
 
 const SEED: Seed = Seed::new(5);
 /// Examples of a block, and places to interrupt that are in the middle of one.
@@ -118,7 +119,7 @@ fn check_resume(config: &Config, is_trained: bool) {
 #[test]
 fn berts_go_on_where_they_were_interrupted() {
     let dir = tempfile::tempdir().unwrap();
-    network_files::bert(dir.path(), &texts(&examples(150)));
+    network_files::bert(dir.path(), &texts(&examples(150)), SMALL);
     for train in [TrainedPart::All, TrainedPart::Last, TrainedPart::Lora, TrainedPart::None] {
         check_resume(&config(dir.path(), EncoderKind::Bert, train), train != TrainedPart::None);
     }
@@ -136,7 +137,7 @@ fn decoders_go_on_where_they_were_interrupted() {
         (Family::Llama, TrainedPart::None),
     ] {
         let dir = tempfile::tempdir().unwrap();
-        network_files::decoder(dir.path(), &texts(&examples(150)), family);
+        network_files::decoder(dir.path(), &texts(&examples(150)), family, SMALL);
         check_resume(&config(dir.path(), EncoderKind::Decoder, train), train != TrainedPart::None);
     }
 }
@@ -145,7 +146,7 @@ fn decoders_go_on_where_they_were_interrupted() {
 fn only_what_is_trained_is_written_and_other_files_are_noticed() {
     let dir = tempfile::tempdir().unwrap();
     let examples = examples(40);
-    network_files::bert(dir.path(), &texts(&examples));
+    network_files::bert(dir.path(), &texts(&examples), SMALL);
     let names = |train| {
         let mut trainer = Trainer::new(config(dir.path(), EncoderKind::Bert, train), SEED).unwrap();
         trainer.step(&examples);
@@ -159,7 +160,7 @@ fn only_what_is_trained_is_written_and_other_files_are_noticed() {
     let config = config(dir.path(), EncoderKind::Bert, TrainedPart::Last);
     let trainer = Trainer::new(config.clone(), SEED).unwrap();
     let checkpoint = saved(&trainer);
-    network_files::bert(dir.path(), &texts(&examples)[..20]);
+    network_files::bert(dir.path(), &texts(&examples)[..20], SMALL);
     let said = Trainer::resume(&checkpoint, config, SEED).err().unwrap().to_string();
     assert!(said.contains("the files of the encoder's network are others"), "{said}");
     assert!(HashModel::from_checkpoint(&checkpoint).is_err());
@@ -187,8 +188,8 @@ fn log_loss(train: TrainedPart, kind: EncoderKind) -> f64 {
     let (examples, dir) = (kinds(1_200), tempfile::tempdir().unwrap());
     let known = texts(&examples[..200]);
     match kind {
-        EncoderKind::Decoder => network_files::decoder(dir.path(), &known, Family::Qwen2),
-        _ => network_files::bert(dir.path(), &known),
+        EncoderKind::Decoder => network_files::decoder(dir.path(), &known, Family::Qwen2, SMALL),
+        _ => network_files::bert(dir.path(), &known, SMALL),
     }
     let mut config = config(dir.path(), kind, train);
     config.objectives = vec![Objective::new(Objective::LOVE)];
@@ -219,7 +220,7 @@ fn pairs_wait_for_a_round_and_survive_an_interruption() {
     let texts: Vec<(String, String)> = (0..60).map(|i| (text(i, "kind"), text(i, "rude"))).collect();
     let words = texts.iter().flat_map(|(a, b)| [a.as_str(), b]).chain(["question"]).collect::<Vec<_>>();
     let dir = tempfile::tempdir().unwrap();
-    network_files::bert(dir.path(), &words);
+    network_files::bert(dir.path(), &words, SMALL);
     let mut config = config(dir.path(), EncoderKind::Bert, TrainedPart::All);
     config.encoder.network.with_hash = false;
     let pairs: Vec<Pair<'_>> = contexts
@@ -248,7 +249,7 @@ fn pairs_wait_for_a_round_and_survive_an_interruption() {
 fn erased_rows_do_not_wait_to_be_learned() {
     let dir = tempfile::tempdir().unwrap();
     let examples = examples(10);
-    network_files::bert(dir.path(), &texts(&examples));
+    network_files::bert(dir.path(), &texts(&examples), SMALL);
     let mut trainer = Trainer::new(config(dir.path(), EncoderKind::Bert, TrainedPart::Last), SEED).unwrap();
     trainer.step(&examples);
     let gone = exposure_row(&examples[2].exposure_id);
@@ -267,15 +268,15 @@ fn every_fault_of_the_settings_is_told_at_once() {
     let mut config = config(dir.path(), EncoderKind::Bert, TrainedPart::Last);
     let said = |config: &Config| config.check().unwrap_err().to_string();
     assert!(said(&config).contains("has no config.json, no model.safetensors, no tokenizer.json"), "{}", said(&config));
-    network_files::bert(dir.path(), &["a word"]);
+    network_files::bert(dir.path(), &["a word"], SMALL);
     assert_eq!(config.validate(), []);
     let network = &mut config.encoder.network;
-    (network.last_layers, network.max_tokens, network.scale, network.step_every) = (3, 65, 0.0, 0);
+    (network.last_layers, network.max_tokens, network.scale, network.step_every) = (3, 97, 0.0, 0);
     network.learning_rate = f64::NAN;
     let text = said(&config);
     for problem in [
         "encoder.network.last_layers: must be 1 to 2, got 3",
-        "encoder.network.max_tokens: must be 16 to 64, got 65",
+        "encoder.network.max_tokens: must be 16 to 96, got 97",
         "encoder.network.scale: must be 1e-3 to 1e3, got 0.0",
         "encoder.network.step_every: must be at least 1, got 0",
         "encoder.network.learning_rate: must be 0 to 1, got NaN",

@@ -12,19 +12,32 @@ use serde_json::json;
 
 const SPECIAL: [&str; 4] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"];
 
-/// A BERT of two layers that knows the words of `texts`.
-pub(crate) fn bert(dir: &Path, texts: &[&str]) {
+/// How large a network is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Size {
+    pub(crate) layers: usize,
+    pub(crate) hidden: usize,
+    pub(crate) heads: usize,
+    pub(crate) ffn: usize,
+    pub(crate) max_positions: usize,
+}
+
+/// Two layers, narrow.
+pub(crate) const SMALL: Size = Size { layers: 2, hidden: 24, heads: 2, ffn: 48, max_positions: 96 };
+
+/// A BERT that knows the words of `texts`.
+pub(crate) fn bert(dir: &Path, texts: &[&str], size: Size) {
     let words: BTreeSet<String> =
         texts.iter().flat_map(|text| text.split_whitespace()).map(str::to_lowercase).collect();
     let tokens = SPECIAL.iter().map(|token| (*token).to_owned()).chain(words);
     let vocabulary: serde_json::Map<_, _> = tokens.enumerate().map(|(id, token)| (token, id.into())).collect();
     let config = bert::Config {
         vocab_size: vocabulary.len(),
-        hidden: 24,
-        layers: 2,
-        heads: 2,
-        ffn: 48,
-        max_positions: 64,
+        hidden: size.hidden,
+        layers: size.layers,
+        heads: size.heads,
+        ffn: size.ffn,
+        max_positions: size.max_positions,
         types: 2,
         norm_eps: 1e-6,
     };
@@ -50,18 +63,18 @@ pub(crate) fn bert(dir: &Path, texts: &[&str]) {
     std::fs::write(dir.join("tokenizer.json"), tokenizer.to_string()).unwrap();
 }
 
-/// A decoder of two layers whose tokenizer was trained on `texts`.
-pub(crate) fn decoder(dir: &Path, texts: &[&str], family: Family) {
+/// A decoder, with two query heads to one of keys, whose tokenizer was trained on `texts`.
+pub(crate) fn decoder(dir: &Path, texts: &[&str], family: Family, size: Size) {
     let tokenizer = Tokenizer::train(texts, 320).unwrap();
     tokenizer.save(&dir.join("tokenizer.json")).unwrap();
     let config = decoder::Config {
         vocab_size: tokenizer.vocab_size(),
-        hidden: 24,
-        layers: 2,
-        heads: 2,
-        kv_heads: 1,
-        ffn: 48,
-        max_positions: 96,
+        hidden: size.hidden,
+        layers: size.layers,
+        heads: size.heads,
+        kv_heads: size.heads / 2,
+        ffn: size.ffn,
+        max_positions: size.max_positions,
         family,
         ..decoder::Config::tiny(tokenizer.vocab_size())
     };
