@@ -127,6 +127,20 @@ impl Trainer {
     /// Fails when the network cannot be computed; the trainer is of no use then.
     pub fn try_step(&mut self, examples: &[Example]) -> Result<StepReport, Error> {
         let mut report = StepReport::default();
+        self.try_step_each(examples, |_, own| report += own)?;
+        Ok(report)
+    }
+
+    /// [`Trainer::try_step`] that tells of each example, by its number in `examples`, what became of it.
+    ///
+    /// # Errors
+    /// As [`Trainer::try_step`].
+    pub fn try_step_each(
+        &mut self,
+        examples: &[Example],
+        mut tell: impl FnMut(usize, StepReport),
+    ) -> Result<(), Error> {
+        let mut number = 0;
         let mut rest = examples;
         while !rest.is_empty() {
             // The network stays as it is until its next round.
@@ -146,14 +160,17 @@ impl Trainer {
             let mut features = self.encoder.encode_all(&rows)?.into_iter();
             for example in part {
                 let own = if tells(example) { features.next() } else { None };
+                let mut report = StepReport::default();
                 self.take(example, own, &mut report);
+                tell(number, report);
+                number += 1;
                 if self.examples.is_multiple_of(self.config.golden.every) {
                     self.judge();
                 }
             }
             self.settle_if_due(self.examples)?;
         }
-        Ok(report)
+        Ok(())
     }
 
     /// How many examples or pairs after the first `count` are left until the network is trained, at least one.

@@ -1,5 +1,6 @@
 //! The body of the training thread.
 
+mod batch;
 mod challenge;
 mod erasure;
 mod publish;
@@ -10,16 +11,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use plaudit_event::{CheckpointId, Clock, Envelope, Event, Example, Seed};
+use plaudit_event::{CheckpointId, Clock, Seed};
 use plaudit_ingest::ErrorKind;
 use plaudit_ingest::log::{BoxFuture, EventLog, Origin, Stored, Topic};
 use plaudit_nn::describe;
 use tokio::sync::watch;
 
+use batch::{Batch, decode, learn};
 use challenge::Standing;
 
 use super::checkpoints;
-use super::freshness::{Moments, Timer};
+use super::freshness::Timer;
 use super::{Shared, Status};
 use crate::{Config, Error, StepReport, Trainer, exposure_row, metrics};
 
@@ -211,6 +213,7 @@ impl Worker {
         let read = self.clock.now();
         let mut total = StepReport::default();
         let mut unreadable = 0;
+        let mut batch = Batch::default();
         for record in records {
             progress.position = record.offset + 1;
             if !record.origin.has_content() {
@@ -223,19 +226,19 @@ impl Worker {
             if progress.erased.contains(&exposure_row(&example.exposure_id)) {
                 continue;
             }
-            let step = progress.trainer.try_step(std::slice::from_ref(&example))?;
-            total += step;
-            progress.taken = progress.position;
-            if step.trained > 0 && example.revision == 0 {
-                progress.timer.note(Moments { closed: example.ts, appended: record.appended, read });
-            }
+            batch.examples.push(example);
+            batch.appended.push(record.appended);
+            batch.end = progress.position;
             let every = self.config.service.checkpoint_every;
-            if every > 0 && progress.trainer.examples().is_multiple_of(every) {
+            let count = progress.trainer.examples() + batch.examples.len() as u64;
+            if every > 0 && count.is_multiple_of(every) {
+                total += learn(progress, std::mem::take(&mut batch), read)?;
                 // A checkpoint says whether its model was let through.
                 self.publish_if_new(progress);
                 self.save(progress);
             }
         }
+        total += learn(progress, batch, read)?;
         if total.changes > 0 {
             publish::tell_changes(&progress.trainer, records.len() as u64);
         }
@@ -278,21 +281,6 @@ impl Worker {
 fn saved_id(progress: &Progress) -> Option<CheckpointId> {
     let (_, id) = progress.saved.as_ref()?;
     CheckpointId::new(id.as_str()).ok()
-}
-
-/// The example of a record; what cannot be read is reported and passed over.
-fn decode(record: &Stored) -> Option<Example> {
-    match Envelope::decode(&record.value) {
-        Ok(Envelope { event: Event::Example(example), .. }) => Some(example),
-        Ok(_) => {
-            tracing::warn!(offset = record.offset, "record is not an example");
-            None
-        }
-        Err(error) => {
-            tracing::warn!(offset = record.offset, %error, "example cannot be read");
-            None
-        }
-    }
 }
 
 /// Waits for `millis` or until asked to stop.

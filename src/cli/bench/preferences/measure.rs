@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use plaudit_datasets::pairs::Pair;
 use plaudit_datasets::upworthy::{Arm, Test};
 use plaudit_event::{Context, Objective, Seed};
-use plaudit_reward_model::{Estimate, HashModel, Row};
+use plaudit_reward_model::{Estimate, HashModel, RewardModel as _, Row};
 use rand::Rng as _;
 
 use super::report::{Line, Picks};
@@ -13,18 +13,24 @@ use super::report::{Line, Picks};
 /// Resamples of the bootstrap intervals.
 const RESAMPLES: usize = 2_000;
 
-/// The logit of `model` as a score.
-pub(super) fn score(model: &HashModel) -> impl Fn(&Context, &str) -> f64 {
-    |context, response| model.score_row(&Row { context, response }).logit(Objective::LOVE).unwrap_or(0.0)
+/// Pairs or tests scored at a time.
+const AT_ONCE: usize = 256;
+
+/// The logit of `model` as a score of each row.
+pub(super) fn score(model: &HashModel) -> impl Fn(&[Row<'_>]) -> Vec<f64> {
+    |rows| {
+        let scores = model.score(rows).expect("the network that was trained can be computed");
+        scores.iter().map(|scores| scores.logit(Objective::LOVE).unwrap_or(0.0)).collect()
+    }
 }
 
-/// The number of characters as a score.
-pub(super) fn length(_context: &Context, response: &str) -> f64 {
-    response.chars().count() as f64
+/// The number of characters as a score of each row.
+pub(super) fn length(rows: &[Row<'_>]) -> Vec<f64> {
+    rows.iter().map(|row| row.response.chars().count() as f64).collect()
 }
 
 /// How often `score` and the length are right on `pairs`.
-pub(super) fn line(set: &str, pairs: &[Pair], score: &impl Fn(&Context, &str) -> f64, seed: Seed) -> Line {
+pub(super) fn line(set: &str, pairs: &[Pair], score: &impl Fn(&[Row<'_>]) -> Vec<f64>, seed: Seed) -> Line {
     Line {
         set: set.to_owned(),
         pairs: pairs.len(),
@@ -33,14 +39,22 @@ pub(super) fn line(set: &str, pairs: &[Pair], score: &impl Fn(&Context, &str) ->
     }
 }
 
+/// Both responses of `pair`, the chosen one first.
+fn both(pair: &Pair) -> [Row<'_>; 2] {
+    [&pair.chosen, &pair.rejected].map(|response| Row { context: &pair.context, response })
+}
+
 /// Share of pairs whose chosen response scores higher, equal scores counting half.
-fn accuracy(pairs: &[Pair], score: &impl Fn(&Context, &str) -> f64, seed: Seed) -> Estimate {
+fn accuracy(pairs: &[Pair], score: &impl Fn(&[Row<'_>]) -> Vec<f64>, seed: Seed) -> Estimate {
     let mut groups: BTreeMap<&str, [f64; 2]> = BTreeMap::new();
-    for pair in pairs {
-        let margin = score(&pair.context, &pair.chosen) - score(&pair.context, &pair.rejected);
-        let hit = if margin == 0.0 { 0.5 } else { f64::from(u8::from(margin > 0.0)) };
-        let sums = groups.entry(&pair.group).or_default();
-        *sums = [sums[0] + hit, sums[1] + 1.0];
+    for part in pairs.chunks(AT_ONCE) {
+        let rows: Vec<Row<'_>> = part.iter().flat_map(both).collect();
+        for (pair, scores) in part.iter().zip(score(&rows).chunks_exact(2)) {
+            let margin = scores[0] - scores[1];
+            let hit = if margin == 0.0 { 0.5 } else { f64::from(u8::from(margin > 0.0)) };
+            let sums = groups.entry(&pair.group).or_default();
+            *sums = [sums[0] + hit, sums[1] + 1.0];
+        }
     }
     let groups: Vec<[f64; 2]> = groups.into_values().collect();
     bootstrap(&groups, |[hits, count]| hits / count, seed)
@@ -48,18 +62,25 @@ fn accuracy(pairs: &[Pair], score: &impl Fn(&Context, &str) -> f64, seed: Seed) 
 
 /// What showing the arm with the best score brings in each test; arms of equal score share. Tests with one arm or with
 /// an arm that was never shown are left out.
-pub(super) fn pick(tests: &[Test], score: &impl Fn(&Context, &str) -> f64, seed: Seed) -> Picks {
+pub(super) fn pick(tests: &[Test], score: &impl Fn(&[Row<'_>]) -> Vec<f64>, seed: Seed) -> Picks {
     let context = Context::default();
-    let tests = tests.iter().filter(|test| test.arms.len() > 1 && test.arms.iter().all(|arm| arm.impressions > 0));
-    let rows: Vec<[f64; 3]> = tests
-        .map(|test| {
+    let is_shown = |test: &&Test| test.arms.len() > 1 && test.arms.iter().all(|arm| arm.impressions > 0);
+    let tests: Vec<&Test> = tests.iter().filter(is_shown).collect();
+    let mut rows: Vec<[f64; 3]> = Vec::with_capacity(tests.len());
+    for part in tests.chunks(AT_ONCE) {
+        let arms = part.iter().flat_map(|test| &test.arms);
+        let headlines: Vec<Row<'_>> = arms.map(|arm| Row { context: &context, response: &arm.headline }).collect();
+        let scores = score(&headlines);
+        let mut rest = scores.as_slice();
+        for test in part {
+            let (own, others) = rest.split_at(test.arms.len());
+            rest = others;
             let rates: Vec<f64> = test.arms.iter().map(rate).collect();
-            let scores: Vec<f64> = test.arms.iter().map(|arm| score(&context, &arm.headline)).collect();
-            let best = scores.iter().copied().fold(f64::MIN, f64::max);
-            let picked = rates.iter().zip(&scores).filter(|(_, score)| **score == best).map(|(rate, _)| *rate);
-            [mean(&picked.collect::<Vec<f64>>()), mean(&rates), rates.iter().copied().fold(0.0, f64::max)]
-        })
-        .collect();
+            let best = own.iter().copied().fold(f64::MIN, f64::max);
+            let picked = rates.iter().zip(own).filter(|(_, score)| **score == best).map(|(rate, _)| *rate);
+            rows.push([mean(&picked.collect::<Vec<f64>>()), mean(&rates), rates.iter().copied().fold(0.0, f64::max)]);
+        }
+    }
     let sum = |column: usize| rows.iter().map(|row| row[column]).sum::<f64>();
     Picks {
         by: "",
