@@ -14,6 +14,7 @@ pub(crate) mod dlq;
 pub(crate) mod erase;
 pub(crate) mod evaluate;
 mod event_file;
+pub(crate) mod experiment;
 pub(crate) mod export;
 pub(crate) mod import;
 mod moment;
@@ -71,8 +72,9 @@ pub(crate) enum Command {
     Bench(bench::Bench),
     /// Train the small built-in decoder and its tokenizer from scratch.
     Pretrain(Pretrain),
-    /// Look at the experiments of a running server.
-    Experiment(Remote),
+    /// Experiments of a running server: look, edit, start, pause, stop; and how many units they need.
+    #[command(subcommand)]
+    Experiment(experiment::Experiment),
     /// Look at the policies of a running server, or roll back.
     #[command(subcommand)]
     Policy(Policy),

@@ -63,7 +63,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Reward(verb) => cli::train::run_reward(&verb),
         Command::Bench(bench) => cli::bench::run(&bench).await,
         Command::Pretrain(arguments) => cli::pretrain::run(&arguments),
-        Command::Experiment(remote) => cli::remote::experiments(&remote).await,
+        Command::Experiment(verb) => cli::experiment::run(&verb).await,
         Command::Policy(verb) => cli::remote::policy(&verb).await,
         Command::Config(verb) => cli::config::run(&verb),
     }

@@ -12,6 +12,7 @@ mod extract;
 mod guard;
 mod health;
 mod limits;
+mod ofrep;
 mod reply;
 mod score;
 mod stream;
@@ -37,6 +38,8 @@ pub fn router(serving: Arc<Serving>) -> Router {
     let write = Router::new()
         .route("/v1/chat/completions", post(chat::handle))
         .route("/v1/decide", post(decide::handle))
+        .route("/ofrep/v1/evaluate/flags", post(ofrep::all))
+        .route("/ofrep/v1/evaluate/flags/{key}", post(ofrep::one))
         .route("/v1/score", post(score::handle))
         .route("/v1/score/openrlhf", post(score::openrlhf::handle))
         .route("/v1/signals", post(events::signals))

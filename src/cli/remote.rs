@@ -1,15 +1,20 @@
 //! `plaudit experiment` and `plaudit policy`: questions to a running server.
 
 use anyhow::Context as _;
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{Policy, Remote, print};
 
-/// Shows the experiments.
-pub(crate) async fn experiments(remote: &Remote) -> anyhow::Result<()> {
-    let answer = ask(remote, "/admin/v1/experiments", None).await?;
+/// Shows what experiments found.
+pub(crate) async fn results(id: Option<&str>, remote: &Remote) -> anyhow::Result<()> {
+    let path = id.map_or_else(|| "/admin/v1/experiments".to_owned(), |id| format!("/admin/v1/experiments/{id}"));
+    let answer = Ask::get(&path).send(remote).await?;
     if remote.json {
         return print(&(serde_json::to_string_pretty(&answer)? + "\n"));
+    }
+    if id.is_some() {
+        return print(&describe(&answer));
     }
     let mut text = String::new();
     for readout in ["finished", "experiments"].into_iter().filter_map(|key| answer[key].as_array()).flatten() {
@@ -51,13 +56,13 @@ fn describe(readout: &Value) -> String {
 pub(crate) async fn policy(verb: &Policy) -> anyhow::Result<()> {
     let (remote, answer) = match verb {
         Policy::Backtest(remote) => return backtest(remote).await,
-        Policy::List(remote) => (remote, ask(remote, "/admin/v1/policies", None).await?),
+        Policy::List(remote) => (remote, Ask::get("/admin/v1/policies").send(remote).await?),
         Policy::Rollback { remote, reason, policy } => {
             let mut body = json!({"reason": reason});
             if let Some(policy) = policy {
                 body["policy_id"] = json!(policy);
             }
-            (remote, ask(remote, "/admin/v1/policies/rollback", Some(body)).await?)
+            (remote, Ask::post("/admin/v1/policies/rollback", body).send(remote).await?)
         }
     };
     if remote.json {
@@ -77,7 +82,7 @@ pub(crate) async fn policy(verb: &Policy) -> anyhow::Result<()> {
 
 /// Shows the permanent record of candidates.
 async fn backtest(remote: &Remote) -> anyhow::Result<()> {
-    let answer = ask(remote, "/admin/v1/policies/backtest", None).await?;
+    let answer = Ask::get("/admin/v1/policies/backtest").send(remote).await?;
     if remote.json {
         return print(&(serde_json::to_string_pretty(&answer)? + "\n"));
     }
@@ -102,20 +107,43 @@ async fn backtest(remote: &Remote) -> anyhow::Result<()> {
     print(&text)
 }
 
-async fn ask(remote: &Remote, path: &str, body: Option<Value>) -> anyhow::Result<Value> {
-    let url = format!("{}{path}", remote.server.trim_end_matches('/'));
-    let client = reqwest::Client::new();
-    let mut request = match &body {
-        Some(body) => client.post(&url).json(body),
-        None => client.get(&url),
-    };
-    if let Some(key) = &remote.key {
-        request = request.bearer_auth(key);
+/// A question to the server.
+pub(super) struct Ask<'a> {
+    pub(super) method: Method,
+    pub(super) path: &'a str,
+    pub(super) body: Option<Value>,
+    /// The version that an edit was made on.
+    pub(super) expected: Option<String>,
+}
+
+impl<'a> Ask<'a> {
+    pub(super) const fn get(path: &'a str) -> Self {
+        Self { method: Method::GET, path, body: None, expected: None }
     }
-    let response = request.send().await.with_context(|| format!("no answer from {url}; is `plaudit up` running?"))?;
-    let status = response.status();
-    let answer: Value = response.json().await.with_context(|| format!("{url} did not answer with JSON"))?;
-    let message = answer["error"]["message"].as_str().unwrap_or("no reason given");
-    anyhow::ensure!(status.is_success(), "{url} answered {status}: {message}");
-    Ok(answer)
+
+    const fn post(path: &'a str, body: Value) -> Self {
+        Self { method: Method::POST, path, body: Some(body), expected: None }
+    }
+
+    /// The answer, or the reason why there is none.
+    pub(super) async fn send(self, remote: &Remote) -> anyhow::Result<Value> {
+        let url = format!("{}{}", remote.server.trim_end_matches('/'), self.path);
+        let mut request = reqwest::Client::new().request(self.method, &url);
+        if let Some(body) = &self.body {
+            request = request.json(body);
+        }
+        if let Some(expected) = &self.expected {
+            request = request.header("if-match", format!("\"{expected}\""));
+        }
+        if let Some(key) = &remote.key {
+            request = request.bearer_auth(key);
+        }
+        let response =
+            request.send().await.with_context(|| format!("no answer from {url}; is `plaudit up` running?"))?;
+        let status = response.status();
+        let answer: Value = response.json().await.with_context(|| format!("{url} did not answer with JSON"))?;
+        let message = answer["error"]["message"].as_str().unwrap_or("no reason given");
+        anyhow::ensure!(status.is_success(), "{url} answered {status}: {message}");
+        Ok(answer)
+    }
 }

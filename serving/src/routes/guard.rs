@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::Request;
-use axum::http::header;
+use axum::http::{HeaderName, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use sha2::{Digest, Sha256};
@@ -53,13 +53,7 @@ impl Gate {
         if self.keys.is_empty() {
             return Ok(Who::default());
         }
-        let header = request.headers().get(header::AUTHORIZATION);
-        let text = header.and_then(|value| value.to_str().ok()).ok_or(Error::Unauthorized)?;
-        let (scheme, key) = text.split_once(' ').ok_or(Error::Unauthorized)?;
-        if !scheme.eq_ignore_ascii_case("bearer") {
-            return Err(Error::Unauthorized);
-        }
-        let given = digest(key.trim());
+        let given = digest(key_of(request).ok_or(Error::Unauthorized)?);
         match self.keys.iter().find(|(digest, ..)| *digest == given) {
             None => Err(Error::Unauthorized),
             Some((_, role, _)) if *role < needed => Err(Error::Forbidden { role: needed.as_str() }),
@@ -90,6 +84,16 @@ impl Gate {
     }
 }
 
+/// The bearer of `authorization`, or `x-api-key`.
+fn key_of(request: &Request) -> Option<&str> {
+    let text = |name: HeaderName| request.headers().get(name)?.to_str().ok();
+    let bearer = text(header::AUTHORIZATION).and_then(|text| {
+        let (scheme, key) = text.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then_some(key)
+    });
+    bearer.or_else(|| text(HeaderName::from_static("x-api-key"))).map(str::trim)
+}
+
 fn digest(key: &str) -> [u8; 32] {
     Sha256::digest(key.as_bytes()).into()
 }
@@ -115,6 +119,7 @@ fn route_name(path: &str) -> &'static str {
         "/v1/exposures" => "exposures",
         "/metrics" => "metrics",
         path if path.starts_with("/admin/") => "admin",
+        path if path.starts_with("/ofrep/") => "ofrep",
         _ => "other",
     }
 }

@@ -125,6 +125,11 @@ impl Snapshot {
         self.plan.as_ref().map(experiment::running).unwrap_or_default()
     }
 
+    /// What assignment runs on; nothing before the experiments were read.
+    pub(crate) const fn plan(&self) -> Option<&Plan> {
+        self.plan.as_ref()
+    }
+
     pub(crate) const fn policies(&self) -> &BTreeMap<PolicyId, Arc<Served>> {
         &self.roles.policies
     }

@@ -8,6 +8,7 @@ mod events;
 mod experiments;
 mod limits;
 mod log;
+mod ofrep;
 mod rollback;
 mod score;
 mod support;
