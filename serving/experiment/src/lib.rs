@@ -5,5 +5,6 @@
 pub mod adaptive;
 pub mod assign;
 pub mod interleave;
+pub mod metrics;
 pub mod off_policy;
 pub mod stats;

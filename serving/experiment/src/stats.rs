@@ -23,7 +23,7 @@ mod quantiles;
 mod rank;
 mod regression;
 mod report;
-mod special;
+pub(crate) mod special;
 mod srm;
 mod welch;
 
@@ -53,5 +53,5 @@ pub use report::{
     ArmsReading, Decision, Direction, Guardrail, Method, MetricResult, Warning, arms_result, days_to_significance,
     decide, discoveries, guardrail,
 };
-pub use srm::{ChiSquare, SequentialSrm, srm_chi2};
+pub use srm::{ChiSquare, SequentialSrm, srm_chi2, srm_log_odds};
 pub use welch::{Sample, Welch, welch};

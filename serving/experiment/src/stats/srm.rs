@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use statrs::distribution::{ChiSquared, ContinuousCDF};
+use statrs::function::gamma::ln_gamma;
 
 /// Pearson's goodness-of-fit test. Valid once, at a moment fixed beforehand; what is watched is
 /// [`SequentialSrm`].
@@ -106,6 +107,25 @@ impl SequentialSrm {
     }
 }
 
+/// The odds that [`SequentialSrm`] has after these `counts`, from the sums alone:
+/// `lnΓ(k) − lnΓ(k+N) + Σ lnΓ(k·θᵢ+Sᵢ) − lnΓ(k·θᵢ) − Sᵢ·ln θᵢ`. `min(1, 1/O)` may be looked at at any time; odds of
+/// separate phases multiply. Weights of zero are left out as in [`srm_chi2`]; nothing with fewer than two left.
+#[must_use]
+pub fn srm_log_odds(counts: &[u64], weights: &[f64], concentration: f64) -> Option<f64> {
+    let kept = || counts.iter().zip(weights).filter(|(_, weight)| **weight > 0.0);
+    let total: f64 = kept().map(|(_, weight)| weight).sum();
+    let units: u64 = kept().map(|(count, _)| count).sum();
+    if kept().count() < 2 || !(concentration > 0.0 && total.is_finite()) {
+        return None;
+    }
+    let mut log_odds = ln_gamma(concentration) - ln_gamma(concentration + units as f64);
+    for (count, weight) in kept() {
+        let (s, theta) = (*count as f64, weight / total);
+        log_odds += ln_gamma(concentration * theta + s) - ln_gamma(concentration * theta) - s * theta.ln();
+    }
+    Some(log_odds)
+}
+
 #[cfg(test)]
 mod tests {
     use plaudit_event::Seed;
@@ -160,6 +180,8 @@ mod tests {
             for (batch, want) in batches.iter().zip(floats(&case["out"]["log_odds"])) {
                 feed(&mut srm, &counts(batch));
                 assert!((srm.log_odds() - want).abs() <= 1e-9 * want.abs().max(1.0), "{} {want}", srm.log_odds());
+                let at_once = srm_log_odds(srm.counts(), &floats(&case["inp"]["theta0"]), k).unwrap();
+                assert!((at_once - want).abs() <= 1e-8 * want.abs().max(1.0), "{at_once} {want}");
             }
         }
     }

@@ -1,0 +1,78 @@
+//! A bounded sample of units that shards can merge.
+
+use std::collections::BTreeMap;
+
+use plaudit_event::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// Most single values kept of a unit.
+const MAX_VALUES: usize = 64;
+
+/// One unit of a sample.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Sampled {
+    /// When it entered.
+    pub first: Timestamp,
+    /// Its value.
+    pub value: f64,
+    /// Its covariate.
+    pub before: f64,
+    /// Its single values, at most 64.
+    pub events: Vec<f64>,
+}
+
+/// The units with the lowest hashes: a uniform sample without replacement, the same whatever the order and the
+/// shards, and all units as long as there are no more than the capacity.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct UnitSample {
+    capacity: usize,
+    seen: u64,
+    units: BTreeMap<u64, Sampled>,
+}
+
+impl UnitSample {
+    pub(super) const fn new(capacity: usize) -> Self {
+        Self { capacity, seen: 0, units: BTreeMap::new() }
+    }
+
+    pub(super) fn add(&mut self, hash: u64, mut unit: Sampled) {
+        unit.events.truncate(MAX_VALUES);
+        self.seen += 1;
+        self.insert(hash, unit);
+    }
+
+    fn insert(&mut self, mut hash: u64, unit: Sampled) {
+        // Two ids with one hash are two units.
+        while self.units.contains_key(&hash) {
+            hash = hash.wrapping_add(1);
+        }
+        self.units.insert(hash, unit);
+        if self.units.len() > self.capacity {
+            self.units.pop_last();
+        }
+    }
+
+    pub(super) fn merge(&mut self, other: &Self) {
+        self.seen += other.seen;
+        for (hash, unit) in &other.units {
+            self.insert(*hash, unit.clone());
+        }
+    }
+
+    /// Units that were offered.
+    #[must_use]
+    pub const fn seen(&self) -> u64 {
+        self.seen
+    }
+
+    /// Whether all of them are here.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.seen == self.units.len() as u64
+    }
+
+    /// The units, by hash.
+    pub fn units(&self) -> impl Iterator<Item = &Sampled> {
+        self.units.values()
+    }
+}
