@@ -4,6 +4,7 @@
 
 pub mod adaptive;
 pub mod assign;
+pub mod delivery;
 pub mod interleave;
 pub mod metrics;
 pub mod off_policy;

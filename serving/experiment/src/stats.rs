@@ -33,6 +33,7 @@ pub use betting::{BettingEffect, BettingError, Scored};
 pub use boundaries::{Boundary, Mixture, bernoulli_sequence, poly_stitching};
 pub use bounded::{ConjugateMixture, EmpiricalBernstein, HedgedBetting};
 pub use clustered::ClusteredQuantile;
+pub(crate) use confidence::sequence;
 pub use confidence::{Interval, asymp_cs, contrast, default_rho, lift, tuned_rho};
 pub use cuped::{Adjusted, CovariateMoments, RatioCovariateMoments, RatioUnit, cuped, cuped_ratio};
 pub use effect::{Alternative, Effect, Test};

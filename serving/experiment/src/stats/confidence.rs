@@ -87,7 +87,8 @@ pub fn lift(treatment: &Estimate, control: &Estimate, alpha: f64, horizon: f64) 
     })
 }
 
-fn sequence(value: f64, squared_error: f64, units: u64, alpha: f64, horizon: f64) -> Option<Interval> {
+/// The sequence of any asymptotically normal value of `units` units. Nothing without variance.
+pub(crate) fn sequence(value: f64, squared_error: f64, units: u64, alpha: f64, horizon: f64) -> Option<Interval> {
     let variance = squared_error * units as f64;
     if !(variance.is_finite() && variance > 0.0) {
         return None;

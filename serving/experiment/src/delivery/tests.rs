@@ -1,0 +1,4 @@
+mod machine;
+mod resume;
+mod rules;
+mod support;
