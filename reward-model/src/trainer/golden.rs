@@ -18,7 +18,7 @@ impl Trainer {
     /// Fails when the model cannot be evaluated.
     pub fn golden(&self) -> Result<GoldenReport, Error> {
         let objective = &self.config.golden.objective;
-        self.golden.report(&*self.snapshot(), self.examples, objective)
+        self.golden.report(&*self.try_snapshot()?, self.examples, objective)
     }
 
     /// [`Trainer::golden`] as of when models were judged last, every `reward_model.golden.every` examples.
@@ -82,8 +82,9 @@ impl Trainer {
         if self.golden.slices().is_empty() {
             return;
         }
-        let model = self.snapshot();
-        let measured = self.golden.measure(&*model, self.examples, &self.config.golden.objective);
+        let measured = self
+            .try_snapshot()
+            .and_then(|model| self.golden.measure(&*model, self.examples, &self.config.golden.objective));
         if let Err(error) = measured {
             // The next one may succeed; the row is missing until then.
             tracing::warn!(error = plaudit_nn::describe(&error), "model not judged on golden slices");

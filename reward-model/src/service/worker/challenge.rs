@@ -58,7 +58,16 @@ impl Worker {
 
     /// Puts the trainer's model in the place of the champion if it may; whether it did.
     pub(super) fn challenge(&self, progress: &mut Progress) -> bool {
-        let challenger: Arc<dyn RewardModel> = progress.trainer.snapshot();
+        let challenger: Arc<dyn RewardModel> = match progress.trainer.try_snapshot() {
+            Ok(challenger) => challenger,
+            Err(error) => {
+                tracing::error!(
+                    error = describe(&error),
+                    "no copy of the reward model to serve; the champion serves on"
+                );
+                return false;
+            }
+        };
         let examples = progress.trainer.examples();
         let Standing { champion, judge, record } = &mut progress.standing;
         let held_out = progress.trainer.held_out();

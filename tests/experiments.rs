@@ -1,0 +1,84 @@
+//! Experiments from the command line, against a running server.
+
+#[path = "support/command.rs"]
+mod command;
+#[path = "support/failure.rs"]
+mod failure;
+#[path = "support/server.rs"]
+mod server;
+
+use std::path::{Path, PathBuf};
+
+use command::succeed;
+use failure::fail;
+use server::Server;
+
+/// A layer with one experiment of champion against champion that enrols `share`.
+fn definition(share: f64, weights: [f64; 2]) -> String {
+    let [plain, warm] = weights;
+    format!(
+        "[[layers]]\nid = \"generation\"\nunit = \"user\"\n[[experiments]]\nid = \"tone\"\nlayer = \"generation\"\n\
+         ramp = [{{from = 0, share = {share:?}}}]\nvariants = [{{id = \"plain\", weight = {plain:?}, policy = \
+         \"champion\"}}, {{id = \"warm\", weight = {warm:?}, policy = \"champion\"}}]\n"
+    )
+}
+
+fn write(dir: &Path, name: &str, text: &str) -> PathBuf {
+    let path = dir.join(name);
+    std::fs::write(&path, text).expect("writable");
+    path
+}
+
+#[test]
+fn a_file_is_planned_applied_and_told_and_what_would_move_units_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = write(dir.path(), "plaudit.toml", "[learn]\nenabled = false\n");
+    let server = Server::start(&config, &dir.path().join("data"));
+    let at = ["--server", &server.url];
+    let small = write(dir.path(), "small.toml", &definition(0.1, [0.5, 0.5]));
+    let small = small.to_str().unwrap();
+    let with = |words: &[&str]| succeed(&[&["experiment"], words, &at].concat());
+
+    assert!(with(&["plan", small]).contains("+ experiments.tone"));
+    assert!(!with(&["show"]).contains("tone"), "a plan changes nothing");
+    assert!(with(&["apply", small, "--reason", "to try", "--who", "ada"]).contains("in force is"));
+    let shown = with(&["show", "tone"]);
+    assert!(shown.contains("share = 0.1") && shown.contains("id = \"warm\""), "{shown}");
+    assert!(with(&["plan", small]).contains("nothing changes"));
+
+    let moved = write(dir.path(), "moved.toml", &definition(0.1, [0.4, 0.6]));
+    let moved = moved.to_str().unwrap();
+    let apply = [&["experiment", "apply", moved, "--reason", "more warmth"], &at[..]].concat();
+    fail(&apply, 1, &["409", "`tone`", "variants.warm.weight: would move units"]);
+    let wrong = write(dir.path(), "wrong.toml", &definition(2.0, [0.4, 0.4]));
+    let plan = ["experiment", "plan", wrong.to_str().unwrap(), "--offline"];
+    fail(&plan, 1, &["ramp[0].share", "weights must add up to 1"]);
+
+    assert!(with(&["start", "tone", "--share", "0.5", "--reason", "grow"]).contains("ramp"));
+    assert!(with(&["stop", "tone", "--reason", "done", "--dry-run"]).contains("would be"));
+    with(&["stop", "tone", "--reason", "done"]);
+    fail(&[&["experiment", "start", "tone", "--reason", "again"], &at[..]].concat(), 1, &["stopped for good"]);
+    let audit = with(&["audit"]);
+    for part in ["configuration: ", "ada: to try", "operator: grow", "experiments.tone.killed: false -> true"] {
+        assert!(audit.contains(part), "`{part}` is not in: {audit}");
+    }
+    server.stop();
+}
+
+#[test]
+fn power_is_told_both_ways() {
+    let words = ["experiment", "power", "--base", "0.05", "--lift", "0.2", "--units", "8155", "--json"];
+    let told: serde_json::Value = serde_json::from_str(&succeed(&words)).unwrap();
+    let once = &told["looked_at_once"];
+    let units = once["units_per_variant"].as_f64().unwrap();
+    assert!((8_000.0..8_300.0).contains(&units), "{told}");
+    let lift = once["detectable_lift"].as_f64().unwrap();
+    assert!((lift - 0.2).abs() < 0.01, "{told}");
+    assert!(told["watched_at_any_time"]["units_per_variant"].as_f64().unwrap() > units);
+    fail(
+        &["experiment", "power", "--base", "1.5", "--lift", "0.2"],
+        1,
+        &["`--base` must be above 0 and below 1, got 1.5"],
+    );
+    fail(&["experiment", "power", "--base", "0.5", "--lift", "2"], 1, &["`--lift`", "got 2"]);
+}
