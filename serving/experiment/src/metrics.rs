@@ -10,18 +10,24 @@
 //! [`crate::stats`].
 
 mod aggregate;
+mod analyse;
 mod config;
+mod estimate;
 mod fold;
+mod method;
+mod report;
 mod sample;
 mod validate;
 mod view;
 
 pub use aggregate::{Aggregates, Arm, Cell, MergeError, Stratum, Sums};
+pub use analyse::{Reading, analyse, with_limits};
 pub use config::{
     Choice, Cuped, Kind, MAX_DAYS, MAX_METRICS, MAX_SEGMENT_VALUES, MAX_SEGMENTS, Margin, MetricConfig, MetricSet,
     PerUnit, SegmentConfig, SignalSource, Source, Take, Winsorise,
 };
 pub use fold::{FoldPlan, Folded, Ignored, MAX_EVENTS, UnitFold, UnitRow, UnitValue};
+pub use report::{Advice, EffectInterval, Report, ReportWarning, Row, RowWarning, Srm, Verdict};
 pub use sample::{Sampled, UnitSample};
 pub use validate::Vocabulary;
 pub use view::{Assigned, ExampleView, ExposureView, SignalView};

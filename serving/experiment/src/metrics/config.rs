@@ -246,6 +246,7 @@ impl MetricConfig {
     }
 
     /// The method that is meant: never [`Choice::Default`].
+    /// A method that does not fit the kind gives way to the asymptotic sequence.
     #[must_use]
     pub fn choice(&self, preferred: Choice) -> Choice {
         let asked = if self.method == Choice::Default { preferred } else { self.method };

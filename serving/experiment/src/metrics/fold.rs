@@ -20,6 +20,7 @@ use serde_json::{Map, Value};
 
 use super::config::{Cuped, MetricConfig, MetricSet, Source};
 use super::view::{ExampleView, ExposureView, SignalView};
+pub(super) use row::DAY_MS;
 pub use row::{Folded, UnitRow, UnitValue};
 
 /// Most events of a unit that are kept.

@@ -75,4 +75,9 @@ impl UnitSample {
     pub fn units(&self) -> impl Iterator<Item = &Sampled> {
         self.units.values()
     }
+
+    /// The units with their hashes.
+    pub(super) fn entries(&self) -> impl Iterator<Item = (u64, &Sampled)> {
+        self.units.iter().map(|(hash, unit)| (*hash, unit))
+    }
 }

@@ -1,7 +1,9 @@
 //! Tests over the whole path.
 
+mod advice;
 mod config;
 mod fold;
+mod simulated;
 
 use plaudit_event::{Surface, Timestamp};
 use serde_json::{Map, Value};
@@ -43,4 +45,35 @@ fn shown<'a>(id: &'a str, day: f64, variant: Option<&'a str>, attributes: &'a Ma
         assigned: variant.map(|variant| Assigned { variant, phase: 0, weights: &[0.5, 0.5] }),
         is_elsewhere: false,
     }
+}
+
+/// A value of 1 for a mean or proportion.
+fn single(after: f64, before: f64) -> Option<UnitValue> {
+    Some(UnitValue { after: [after, 1.0], before: [before, 1.0], events: Vec::new() })
+}
+
+/// A unit of the first phase, half and half.
+fn unit(hash: u64, variant: usize, values: Vec<Option<UnitValue>>) -> UnitRow {
+    UnitRow {
+        hash,
+        variant,
+        phase: 0,
+        weights: vec![0.5, 0.5],
+        first: at(1.0),
+        is_carried: false,
+        segments: Vec::new(),
+        values,
+    }
+}
+
+fn sums(set: &MetricSet, rows: impl IntoIterator<Item = UnitRow>) -> Aggregates {
+    let mut aggregates = Aggregates::new(&["control".to_owned(), "new".to_owned()], set);
+    for row in rows {
+        aggregates.row(&row, set).unwrap();
+    }
+    aggregates
+}
+
+fn reading(method: Choice) -> Reading {
+    Reading { method, now: at(8.0), ..Reading::default() }
 }
