@@ -81,3 +81,29 @@ impl UnitSample {
         self.units.iter().map(|(hash, unit)| (*hash, unit))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lowest_hashes_stay_whatever_the_shards() {
+        let unit =
+            |hash: u64| Sampled { first: Timestamp::from_millis(0), value: hash as f64, before: 0.0, events: vec![] };
+        let of = |hashes: &[u64]| {
+            let mut sample = UnitSample::new(3);
+            for hash in hashes {
+                sample.add(*hash, unit(*hash));
+            }
+            sample
+        };
+        let whole = of(&[9, 2, 7, 4, 1]);
+        let (mut left, right) = (of(&[7, 9]), of(&[1, 4, 2]));
+        left.merge(&right);
+        assert_eq!(left, whole);
+        assert_eq!(whole.units().map(|unit| unit.value).collect::<Vec<_>>(), [1.0, 2.0, 4.0]);
+        assert!(!whole.is_whole() && whole.seen() == 5 && right.is_whole());
+        // Two units of one hash are two.
+        assert_eq!(of(&[6, 6]).units().count(), 2);
+    }
+}

@@ -165,6 +165,9 @@ fn shards_add_up_to_the_whole() {
         for signal in 0..unit % 4 {
             fold.signal(&did(&signal.to_string(), &id, 1.5, &SignalKind::Copy));
         }
+        if unit % 20 == 5 {
+            fold.exposure(&shown("other", 2.0, Some(["new", "control"][unit % 2]), &country));
+        }
         let row = fold.finish(&id);
         whole.add(row.clone(), &plan.set).unwrap();
         shards[unit % 3].add(row, &plan.set).unwrap();
@@ -173,7 +176,7 @@ fn shards_add_up_to_the_whole() {
     sum.merge(&third).unwrap();
     sum.merge(&second).unwrap();
     assert_eq!(sum, whole);
-    assert_eq!((whole.strata.len(), whole.units()), (2, vec![30, 30]));
+    assert_eq!((whole.strata.len(), whole.units(), whole.multiple), (2, vec![30, 27], 3));
     let text = serde_json::to_string(&whole).unwrap();
     let back: Aggregates = serde_json::from_str(&text).unwrap();
     assert_eq!(back, whole);
