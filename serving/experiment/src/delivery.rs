@@ -23,6 +23,9 @@
 //! [`SuccessArms`](crate::stats::SuccessArms), exact from the first unit on. Means and ratios use the asymptotic
 //! confidence sequence once both arms have `min_units`. Sample ratios fail by the Dirichlet–multinomial e-process.
 //!
+//! **Quantiles.** A bound on a quantile is a bound on the share beyond it: "p95 at most 800 ms" is a metric whose
+//! numerator counts the exposures slower than 800 ms, with [`Margin::Level`] 0.05.
+//!
 //! **Clocks.** The machine's time never goes back: an earlier time counts as the latest one seen.
 
 mod config;

@@ -34,6 +34,20 @@ fn a_guardrail_has_three_answers_and_a_tripwire_two() {
 }
 
 #[test]
+fn the_interval_and_the_level_say_the_same_at_every_rate() {
+    let rule = Rule::new("help", Kind::Guardrail, Harm::Lower, Margin::Absolute(0.02));
+    let mut verdicts = Vec::new();
+    for rate in 600..720 {
+        let got = verdict(&rule, binary(3_000, f64::from(rate) / 1_000.0), binary(3_000, 0.7));
+        let is_proven = got.upper.unwrap() < got.threshold;
+        assert_eq!((got.p.unwrap() <= got.alpha, got.verdict == Verdict::Fail), (is_proven, is_proven), "{got:?}");
+        verdicts.push(got.verdict);
+    }
+    verdicts.dedup();
+    assert_eq!(verdicts, [Verdict::Fail, Verdict::Inconclusive]);
+}
+
+#[test]
 fn margins_are_shares_differences_or_levels() {
     let higher = |margin| Rule::new("m", Kind::Tripwire, Harm::Higher, margin);
     let control = || mean(20_000, 100.0, 50.0);
