@@ -10,7 +10,7 @@ mod server;
 use std::path::{Path, PathBuf};
 
 use command::succeed;
-use failure::fail;
+use failure::{fail, text};
 use server::Server;
 
 /// A layer with one experiment of champion against champion that enrols `share`.
@@ -36,7 +36,7 @@ fn a_file_is_planned_applied_and_told_and_what_would_move_units_is_refused() {
     let server = Server::start(&config, &dir.path().join("data"));
     let at = ["--server", &server.url];
     let small = write(dir.path(), "small.toml", &definition(0.1, [0.5, 0.5]));
-    let small = small.to_str().unwrap();
+    let small = text(&small);
     let with = |words: &[&str]| succeed(&[&["experiment"], words, &at].concat());
 
     assert!(with(&["plan", small]).contains("+ experiments.tone"));
@@ -47,11 +47,11 @@ fn a_file_is_planned_applied_and_told_and_what_would_move_units_is_refused() {
     assert!(with(&["plan", small]).contains("nothing changes"));
 
     let moved = write(dir.path(), "moved.toml", &definition(0.1, [0.4, 0.6]));
-    let moved = moved.to_str().unwrap();
+    let moved = text(&moved);
     let apply = [&["experiment", "apply", moved, "--reason", "more warmth"], &at[..]].concat();
     fail(&apply, 1, &["409", "`tone`", "variants.warm.weight: would move units"]);
     let wrong = write(dir.path(), "wrong.toml", &definition(2.0, [0.4, 0.4]));
-    let plan = ["experiment", "plan", wrong.to_str().unwrap(), "--offline"];
+    let plan = ["experiment", "plan", text(&wrong), "--offline"];
     fail(&plan, 1, &["ramp[0].share", "weights must add up to 1"]);
 
     assert!(with(&["start", "tone", "--share", "0.5", "--reason", "grow"]).contains("ramp"));
