@@ -230,6 +230,33 @@ const fn default_minimum_units() -> u64 {
 }
 
 impl MetricConfig {
+    /// A metric with the defaults of a file.
+    #[must_use]
+    pub fn new(name: impl Into<String>, kind: Kind, source: Source, direction: Direction) -> Self {
+        Self {
+            name: name.into(),
+            kind,
+            source,
+            denominator: None,
+            per_unit: PerUnit::default(),
+            quantile: None,
+            days: None,
+            window_days: None,
+            surface: None,
+            attributes: BTreeMap::new(),
+            direction,
+            goal: false,
+            guardrail: None,
+            winsorise: None,
+            cuped: None,
+            bounds: None,
+            expected: None,
+            minimum_units: default_minimum_units(),
+            smallest_interesting: None,
+            method: Choice::default(),
+        }
+    }
+
     /// Whether a unit has it or not.
     #[must_use]
     pub const fn is_binary(&self) -> bool {

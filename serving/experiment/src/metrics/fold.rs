@@ -69,6 +69,7 @@ impl Ignored {
 struct Seen {
     ts: Timestamp,
     assigned: Option<(usize, u32, Vec<f64>)>,
+    undrawn: Option<String>,
     is_elsewhere: bool,
     /// For each metric: whether its filters hold, and what the exposure itself gives to numerator and denominator.
     parts: Vec<Option<[Option<f64>; 2]>>,
@@ -215,6 +216,7 @@ impl<'p> UnitFold<'p> {
         Seen {
             ts: view.ts,
             assigned,
+            undrawn: view.undrawn.map(str::to_owned),
             is_elsewhere: view.is_elsewhere,
             parts,
             covariates: covariates.collect(),

@@ -43,6 +43,7 @@ fn shown<'a>(id: &'a str, day: f64, variant: Option<&'a str>, attributes: &'a Ma
         response: "three short words",
         attributes,
         assigned: variant.map(|variant| Assigned { variant, phase: 0, weights: &[0.5, 0.5] }),
+        undrawn: None,
         is_elsewhere: false,
     }
 }

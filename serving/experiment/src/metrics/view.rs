@@ -27,8 +27,11 @@ pub struct ExposureView<'a> {
     pub response: &'a str,
     /// Its attributes.
     pub attributes: &'a Map<String, Value>,
-    /// The variant, where the unit was in the experiment.
+    /// The variant, where the unit was drawn into the experiment.
     pub assigned: Option<Assigned<'a>>,
+    /// The variant that was shown without a draw, as to testers: it counts for nothing, and a unit that was drawn
+    /// into another has seen two.
+    pub undrawn: Option<&'a str>,
     /// Whether another experiment of the same layer had the unit.
     pub is_elsewhere: bool,
 }
@@ -65,27 +68,43 @@ pub struct ExampleView<'a> {
     pub ts: Timestamp,
 }
 
-/// The variant's name in `assignments`, and whether another experiment of the same layer had the unit.
-fn found<'a>(assignments: &'a [Assignment], (layer, experiment): (&str, &str)) -> (Option<&'a str>, bool) {
+/// Where products decide elsewhere and log no draw: phase and probabilities of all that is not drawn.
+type Elsewhere<'a> = Option<(u32, &'a [f64])>;
+
+struct Found<'a> {
+    assigned: Option<Assigned<'a>>,
+    undrawn: Option<&'a str>,
+    is_elsewhere: bool,
+}
+
+fn found<'a>(assignments: &'a [Assignment], (layer, experiment): (&str, &str), fixed: Elsewhere<'a>) -> Found<'a> {
     let mine = assignments.iter().find(|one| one.experiment.as_str() == experiment);
     let is_elsewhere =
         assignments.iter().any(|one| one.layer.as_str() == layer && one.experiment.as_str() != experiment);
-    (mine.map(|one| one.variant.as_str()), is_elsewhere)
+    let drawn = mine.and_then(|one| {
+        let draw = one.draw.as_ref().map(|draw| (draw.phase, draw.weights.as_slice()));
+        let (phase, weights) = draw.or(fixed)?;
+        Some(Assigned { variant: one.variant.as_str(), phase, weights })
+    });
+    let undrawn = mine.filter(|_| drawn.is_none()).map(|one| one.variant.as_str());
+    Found { assigned: drawn, undrawn, is_elsewhere }
 }
 
 impl<'a> ExposureView<'a> {
-    /// The exposure seen from `experiment` of `layer`, with the phase and the weights logged at it.
+    /// The exposure seen from `experiment`, which is `(layer, experiment)`, with the phase and the probabilities
+    /// logged at its draw. Without a draw it counts for nothing, unless `fixed` has phase and probabilities for it.
     #[must_use]
-    pub fn of(exposure: &'a Exposure, experiment: (&str, &str), (phase, weights): (u32, &'a [f64])) -> Self {
-        let (variant, is_elsewhere) = found(&exposure.assignments, experiment);
+    pub fn of(exposure: &'a Exposure, experiment: (&str, &str), fixed: Option<(u32, &'a [f64])>) -> Self {
+        let found = found(&exposure.assignments, experiment, fixed);
         Self {
             exposure_id: exposure.exposure_id.as_str(),
             ts: exposure.ts,
             surface: exposure.surface,
             response: exposure.response(),
             attributes: &exposure.attributes,
-            assigned: variant.map(|variant| Assigned { variant, phase, weights }),
-            is_elsewhere,
+            assigned: found.assigned,
+            undrawn: found.undrawn,
+            is_elsewhere: found.is_elsewhere,
         }
     }
 }
@@ -107,18 +126,19 @@ impl<'a> SignalView<'a> {
 }
 
 impl<'a> ExampleView<'a> {
-    /// The example seen from `experiment` of `layer`, with the phase and the weights logged at its exposure.
+    /// The example, with its exposure as in [`ExposureView::of`].
     #[must_use]
-    pub fn of(example: &'a Example, experiment: (&str, &str), (phase, weights): (u32, &'a [f64])) -> Self {
-        let (variant, is_elsewhere) = found(&example.assignments, experiment);
+    pub fn of(example: &'a Example, experiment: (&str, &str), fixed: Option<(u32, &'a [f64])>) -> Self {
+        let found = found(&example.assignments, experiment, fixed);
         let exposure = ExposureView {
             exposure_id: example.exposure_id.as_str(),
             ts: example.exposure_ts,
             surface: example.surface,
             response: &example.response,
             attributes: &example.attributes,
-            assigned: variant.map(|variant| Assigned { variant, phase, weights }),
-            is_elsewhere,
+            assigned: found.assigned,
+            undrawn: found.undrawn,
+            is_elsewhere: found.is_elsewhere,
         };
         Self { exposure, revision: example.revision, labels: &example.labels, ts: example.ts }
     }

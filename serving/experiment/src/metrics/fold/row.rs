@@ -76,7 +76,9 @@ impl UnitFold<'_> {
         else {
             return Folded::Outside;
         };
-        if assigned.into_iter().any(|(_, given)| given.0 != *variant) {
+        let name = &self.plan.variants[*variant];
+        let has_other = self.exposures.values().any(|seen| seen.undrawn.as_ref().is_some_and(|shown| shown != name));
+        if has_other || assigned.into_iter().any(|(_, given)| given.0 != *variant) {
             return Folded::Multiple;
         }
         let digest = Sha256::digest(unit_id.as_bytes());

@@ -1,4 +1,5 @@
 use super::*;
+use crate::stats::Direction;
 
 const GOOD: &str = r#"
 [[metrics]]
@@ -50,6 +51,8 @@ fn a_good_set_has_no_problem_and_survives_a_round_trip() {
     let text = toml::to_string(&set(GOOD)).unwrap();
     assert_eq!(set(&text), set(GOOD));
     assert!(toml::from_str::<MetricSet>("metricks = []").is_err());
+    let loved = MetricConfig::new("loved", Kind::Proportion, Source::Label("love".to_owned()), Direction::Up);
+    assert_eq!(set(GOOD).metrics[0], MetricConfig { goal: true, ..loved });
 }
 
 #[test]

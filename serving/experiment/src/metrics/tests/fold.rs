@@ -183,3 +183,37 @@ fn shards_add_up_to_the_whole() {
     let other = Aggregates::new(&["x".to_owned()], &plan.set);
     assert!(sum.merge(&other).is_err());
 }
+
+#[test]
+fn a_draw_counts_and_a_forced_variant_does_not() {
+    let draw =
+        json!({ "definition": "d", "seed": "s", "bucket": 1, "phase": 2, "weights": [0.8, 0.2], "propensity": 0.2 });
+    let exposure = |id: &str, variant: &str, draw: Option<&Value>| -> plaudit_event::Exposure {
+        let mut assignment = json!({ "layer": "l", "experiment": "x", "variant": variant });
+        if let Some(draw) = draw {
+            assignment["draw"] = draw.clone();
+        }
+        let all = json!({
+            "exposure_id": id, "unit_id": "u", "surface": "chat", "context": {}, "policy_id": "p", "ts": 5,
+            "slate": [{ "item_id": "i", "position": 0, "content": "two words" }], "assignments": [assignment],
+        });
+        serde_json::from_value(all).unwrap()
+    };
+    let plan = plan(SET);
+    let outcome = |exposures: &[plaudit_event::Exposure], fixed: Option<(u32, &[f64])>| {
+        let mut fold = UnitFold::new(&plan);
+        for exposure in exposures {
+            fold.exposure(&ExposureView::of(exposure, ("l", "x"), fixed));
+        }
+        fold.finish("u").0
+    };
+    let drawn = exposure("a", "new", Some(&draw));
+    let Folded::Row(row) = outcome(std::slice::from_ref(&drawn), None) else { panic!("in the experiment") };
+    assert_eq!((row.variant, row.phase, row.weights), (1, 2, vec![0.8, 0.2]));
+    let forced = exposure("b", "control", None);
+    assert_eq!(outcome(std::slice::from_ref(&forced), None), Folded::Outside);
+    assert_eq!(outcome(&[drawn.clone(), forced.clone()], None), Folded::Multiple);
+    let Folded::Row(row) = outcome(&[forced], Some((0, &[0.5, 0.5]))) else { panic!("decided elsewhere") };
+    assert_eq!((row.variant, row.weights), (0, vec![0.5, 0.5]));
+    assert!(ExposureView::of(&drawn, ("l", "y"), None).is_elsewhere);
+}
