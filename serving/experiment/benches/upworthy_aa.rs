@@ -1,6 +1,6 @@
 //! False alarms on real headline tests whose viewers are dealt anew: what is found then is found by error.
 //!
-//! `cargo bench -p plaudit-experiment --bench upworthy_aa -- --peeks 50`; reads `$PLAUDIT_DATA/upworthy`.
+//! `cargo bench -p plaudit-experiment --bench upworthy_aa -- --peeks 50 --repeats 3`; reads `$PLAUDIT_DATA/upworthy`.
 //!
 //! Each test of the archive without a known fault of its randomisation gives all its viewers, clicks and all, to two
 //! arms by a fair coin, in random order. Peeks are spread evenly over the viewers.
@@ -125,22 +125,28 @@ fn main() {
     let set = clicked();
     let seed = Seed::new(argument("--seed", 1));
     let mut counts = vec![[0_u64; 2]; METHODS.len()];
-    for (index, test) in all.iter().enumerate() {
-        let found = deal(&set, test, seed.derive("test", index as u64), peeks);
+    let repeats = argument("--repeats", 1).max(1);
+    for dealing in 0..repeats * all.len() as u64 {
+        let test = &all[dealing as usize % all.len()];
+        let found = deal(&set, test, seed.derive("test", dealing), peeks);
         for (counts, found) in counts.iter_mut().zip(found) {
             for (count, is_found) in counts.iter_mut().zip(found) {
                 *count += u64::from(is_found);
             }
         }
     }
-    let units = all.len() as u64;
-    println!("{units} tests, {viewers} viewers dealt anew, {peeks} peeks, rejected at {:.0} %:\n", 100.0 * ALPHA);
+    let units = repeats * all.len() as u64;
+    println!(
+        "{} tests, {viewers} viewers, dealt anew {repeats} times, {peeks} peeks, rejected at {:.0} %:\n",
+        all.len(),
+        100.0 * ALPHA
+    );
     println!("| method | at the end | at any peek |");
     println!("|---|---|---|");
     for ((_, name), counts) in METHODS.iter().zip(counts) {
         let cells = counts.map(|hits| {
             let (low, high) = Successes { hits, units }.wilson(ALPHA).expect("tests");
-            format!("{:.1} % ({:.1}–{:.1})", 100.0 * hits as f64 / units as f64, 100.0 * low, 100.0 * high)
+            format!("{:.1} % ({:.1}–{:.1})", 100.0 * hits as f64 / units as f64, 100.0 * low.max(0.0), 100.0 * high)
         });
         println!("| {name} | {} | {} |", cells[0], cells[1]);
     }
