@@ -59,7 +59,7 @@ pub enum Event {
     Gate(Gate),
     /// An evaluation, in any state after the gate that is not final.
     Evaluate(Observation),
-    /// An evaluation that found no data.
+    /// An evaluation that found no data; only in the shadow and later.
     NoData {
         /// Why.
         reason: String,

@@ -123,7 +123,9 @@ impl Delivery {
             return Err(illegal("the delivery is over"));
         }
         let is_trained = self.state == State::Trained;
+        let is_gated = self.state == State::Gated;
         match event {
+            Event::NoData { .. } if is_gated => return Err(illegal("nothing is watched yet")),
             Event::Gate(_) if !is_trained => return Err(illegal("the gate has spoken")),
             Event::Evaluate(_) | Event::NoData { .. } if is_trained => return Err(illegal("the gate comes first")),
             Event::Approve { .. } if self.held.is_none() => return Err(illegal("nothing waits for approval")),

@@ -97,6 +97,8 @@ fn what_needs_approval_waits_for_it() {
     let mut delivery = new(DeliveryConfig { auto, ..DeliveryConfig::default() });
     delivery.apply(&passed(), at(0)).unwrap();
     let nothing = Event::Evaluate(Observation::default());
+    let missing = delivery.apply(&Event::NoData { reason: "down".to_owned() }, at(1));
+    assert_eq!(missing.unwrap_err().reason, "nothing is watched yet");
     let decision = delivery.apply(&nothing, at(HOUR)).unwrap();
     assert_eq!(decision.reason, "passed the gate; shadow needs approval");
     assert!(decision.held && decision.notice.is_some());
