@@ -23,6 +23,8 @@ pub struct Change {
     pub reason: String,
     /// The hash of the definition that the edit was made on; anything when absent.
     pub expected: Option<String>,
+    /// When it was asked for: what begins then is new, however long taking it up takes.
+    pub made: Timestamp,
 }
 
 /// A definition that came into force: one record of topic `checkpoints`.

@@ -1,8 +1,9 @@
 //! Which definition is in force: a fold of its edits.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use plaudit_event::{Clock, ExperimentId, Timestamp};
+use plaudit_event::{Clock, ExperimentId};
 use plaudit_experiment::assign::check_change;
 use plaudit_ingest::Problem;
 use plaudit_ingest::log::{EventLog, Record, Topic};
@@ -46,6 +47,8 @@ struct Fold {
     configured: Option<String>,
     /// Oldest first.
     audit: Vec<Audit>,
+    /// Experiments that were active at some time.
+    started: BTreeSet<ExperimentId>,
     /// First offset that is not folded.
     next: u64,
 }
@@ -56,6 +59,8 @@ impl Fold {
         let surplus = self.audit.len().saturating_sub(MOST_AUDITED);
         self.audit.drain(..surplus);
         self.configured = Some(record.configured.clone());
+        let active = record.definition.experiments.iter().filter(|experiment| experiment.active);
+        self.started.extend(active.map(|experiment| experiment.id.clone()));
         self.in_force = Arc::new(InForce::new(record.definition.clone()));
     }
 }
@@ -67,7 +72,7 @@ impl Definitions {
     /// Fails when the log cannot be read or a record is damaged.
     pub async fn open(log: Arc<dyn EventLog>, clock: Arc<dyn Clock>) -> Result<Self, Error> {
         let in_force = Arc::new(InForce::new(Definition::default()));
-        let fold = Fold { in_force, configured: None, audit: Vec::new(), next: 0 };
+        let fold = Fold { in_force, configured: None, audit: Vec::new(), started: BTreeSet::new(), next: 0 };
         let definitions = Self { log, clock, fold: RwLock::new(fold) };
         definitions.look_again().await?;
         Ok(definitions)
@@ -85,6 +90,12 @@ impl Definitions {
         self.read().audit.clone()
     }
 
+    /// Whether `id` was active at some time: units may have been enrolled, although it is paused now.
+    #[must_use]
+    pub fn has_started(&self, id: &ExperimentId) -> bool {
+        self.read().started.contains(id)
+    }
+
     /// The edit that the configuration makes: nothing where it is the one that was taken before, so that edits made
     /// since by people stay.
     #[must_use]
@@ -95,6 +106,7 @@ impl Definitions {
             who: CONFIGURATION.to_owned(),
             reason: "the configuration at the start".to_owned(),
             expected: None,
+            made: self.clock.now(),
         })
     }
 
@@ -103,7 +115,7 @@ impl Definitions {
     /// # Errors
     /// Fails with all faults of the definition; with everything that would disturb what is running; and when somebody
     /// else changed the definition in between.
-    pub fn check(&self, change: &Change, running: &[ExperimentId], now: Timestamp) -> Result<InForce, Error> {
+    pub fn check(&self, change: &Change, running: &[ExperimentId]) -> Result<InForce, Error> {
         let before = self.in_force();
         if let Some(expected) = change.expected.as_ref().filter(|expected| **expected != before.hash) {
             return Err(Error::Stale { expected: expected.clone(), current: before.hash.clone() });
@@ -112,7 +124,7 @@ impl Definitions {
         if !problems.is_empty() {
             return Err(Error::Experiments(problems));
         }
-        let refusals = check_change(&before.definition, &change.definition, running, now);
+        let refusals = check_change(&before.definition, &change.definition, running, change.made);
         if !refusals.is_empty() {
             let problems = refusals.into_iter().map(|refusal| Problem { path: refusal.path, message: refusal.reason });
             return Err(Error::RunChanged { running: running.to_vec(), problems: problems.collect() });

@@ -11,6 +11,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
+use plaudit_event::Timestamp;
 use plaudit_experiment::assign::StepConfig;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -81,6 +82,7 @@ pub(super) async fn replace(
         who: who.or(request.who)?,
         reason: reason(&request.reason)?,
         expected: Some(expected).filter(|expected| expected != "*"),
+        made: serving.parts().clock.now(),
     };
     answer(&serving, change, query.dry_run).await
 }
@@ -98,11 +100,12 @@ pub(super) async fn verb(
     let request: VerbRequest = extract::json(&headers, body, serving.config().max_body_bytes).await?;
     let in_force = serving.experiments();
     let mut definition = in_force.definition.clone();
+    let made = serving.parts().clock.now();
     let known = || in_force.definition.experiments.iter().map(|experiment| experiment.id.to_string()).collect();
     let found = definition.experiments.iter_mut().find(|experiment| experiment.id.as_str() == id);
     let experiment = found.ok_or_else(|| Error::NotFound { what: "experiment", name: id.clone(), known: known() })?;
     match verb.as_str() {
-        "start" => start(experiment, request.share, &serving)?,
+        "start" => start(experiment, request.share, made)?,
         "pause" => experiment.active = false,
         "stop" => experiment.killed = true,
         other => {
@@ -118,21 +121,21 @@ pub(super) async fn verb(
         who: who.or(request.who)?,
         reason: reason(&request.reason)?,
         expected: Some(in_force.hash.clone()),
+        made,
     };
     answer(&serving, change, query.dry_run).await
 }
 
-fn start(experiment: &mut ExperimentConfig, share: Option<f64>, serving: &Serving) -> Result<(), Error> {
+fn start(experiment: &mut ExperimentConfig, share: Option<f64>, now: Timestamp) -> Result<(), Error> {
     if experiment.killed {
         let reason = format!("experiment `{}` was stopped for good; make a new one", experiment.id);
         return Err(Error::Transition { event: "start", reason });
     }
     experiment.active = true;
     if let Some(share) = share {
-        let from = serving.parts().clock.now();
         // What was to come later is replaced by what is asked for now.
-        experiment.ramp.retain(|step| step.from < from);
-        experiment.ramp.push(StepConfig { from, share });
+        experiment.ramp.retain(|step| step.from < now);
+        experiment.ramp.push(StepConfig { from: now, share });
     }
     Ok(())
 }

@@ -38,9 +38,9 @@ impl Serving {
     /// # Errors
     /// As [`Serving::change_experiments`].
     pub async fn plan_experiments(&self, change: &Change) -> Result<Audit, Error> {
-        let (before, now) = (self.experiments(), self.parts.clock.now());
+        let (before, now) = (self.experiments(), change.made);
         let rollout = self.journal.state();
-        let after = self.definitions.check(change, &self.running(&before.definition, &rollout, now), now)?;
+        let after = self.definitions.check(change, &self.running(&before.definition, &rollout, now))?;
         self.ready(&after.definition, &rollout).await?;
         let edits = plaudit_experiment::assign::diff(&before.definition, &after.definition);
         Ok(Audit { at: now, who: change.who.clone(), reason: change.reason.clone(), hash: after.hash, edits })
@@ -59,10 +59,9 @@ impl Serving {
     pub(super) async fn take_change(&self, change: Change, configured: Option<&Definition>) -> Result<Audit, Error> {
         let _turn = self.turn.lock().await;
         self.definitions.look_again().await?;
-        let now = self.parts.clock.now();
         let rollout = self.journal.state();
-        let running = self.running(&self.experiments().definition, &rollout, now);
-        let after = self.definitions.check(&change, &running, now)?;
+        let running = self.running(&self.experiments().definition, &rollout, change.made);
+        let after = self.definitions.check(&change, &running)?;
         let policies = self.ready(&after.definition, &rollout).await?;
         let audit = self.definitions.record(change, configured).await?;
         self.commit(&rollout, policies);
@@ -130,12 +129,13 @@ impl Serving {
         Ok(definition)
     }
 
-    /// The experiments of `definition` that enrol units at `now`.
+    /// The experiments of `definition` that enrol units at `now`, or have and are paused.
     fn running(&self, definition: &Definition, rollout: &Rollout, now: Timestamp) -> Vec<ExperimentId> {
         let under_way = rollout.treatment().map(|treatment| &treatment.template);
         let is_running = |experiment: &&experiment::ExperimentConfig| {
             let is_under_way = !experiment.rolling || under_way == Some(&experiment.id);
-            is_under_way && experiment.active && !experiment.killed && experiment.share(now) > 0.0
+            let has_units = experiment.active || self.definitions.has_started(&experiment.id);
+            is_under_way && has_units && !experiment.killed && experiment.share(now) > 0.0
         };
         definition.experiments.iter().filter(is_running).map(|experiment| experiment.id.clone()).collect()
     }

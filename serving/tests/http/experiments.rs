@@ -128,6 +128,7 @@ async fn what_would_move_units_is_refused_and_verbs_do_the_rest() {
     assert_eq!(verb("start", json!({"reason": "shrink", "share": 0.2})).await.status(), 409);
     assert_eq!(verb("pause", json!({"reason": "look"})).await.status(), 200);
     assert_eq!(enrolled().await, 0);
+    assert_eq!(verb("start", json!({"reason": "shrink behind its back", "share": 0.2})).await.status(), 409);
     assert_eq!(verb("start", json!({"reason": "go on"})).await.status(), 200);
     assert_eq!(enrolled().await, 40);
     assert_eq!(verb("stop", json!({"reason": "enough"})).await.status(), 200);
