@@ -152,19 +152,20 @@ fn a_first_start_that_was_cut_short_is_finished() {
     let config = quiet(dir.path());
     let data = dir.path().join("data");
     Server::start(&config, &data).stop();
-    // As if the process had been killed after the first of the two records that make the first champion.
+    // As if the process had been killed after the first of the two records that make the first champion; the experiments
+    // are on record before.
     let whole = checkpoints(&data);
-    assert_eq!(whole.len(), 2, "registered, promoted");
+    assert_eq!(whole.len(), 3, "experiments, registered, promoted");
     for name in ["plaudit.db", "store.db"] {
         std::fs::remove_file(data.join(name)).unwrap();
     }
     let log = log(&data);
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let first = Record { key: String::new(), value: whole[0].clone() };
-    runtime.block_on(log.append(Topic::Checkpoints, vec![first])).unwrap();
+    let first = |value: &Vec<u8>| Record { key: String::new(), value: value.clone() };
+    runtime.block_on(log.append(Topic::Checkpoints, whole[..2].iter().map(first).collect())).unwrap();
     drop(log);
     Server::start(&config, &data).stop();
-    assert_eq!(checkpoints(&data).len(), 2);
+    assert_eq!(checkpoints(&data).len(), 3);
 }
 
 #[test]
@@ -214,7 +215,7 @@ fn policies_and_experiments_of_a_server_can_be_looked_at() {
     assert!(listed.starts_with("gen-") && listed.contains("champion"), "{listed}");
     let json: Value = serde_json::from_str(&ask(&["policy", "list", "--json"])).unwrap();
     assert_eq!(json["policies"].as_array().unwrap().len(), 1);
-    assert_eq!(ask(&["experiment"]), "no experiment has run yet\n");
+    assert_eq!(ask(&["experiment", "results"]), "no experiment has run yet\n");
     let rollback = ["policy", "rollback", "--reason", "x", "--server", server.url.as_str()];
     fail(&rollback, 1, &["409", "previous champion"]);
     server.stop();
