@@ -8,8 +8,9 @@ use super::{Config, Override};
 
 const PREFIX: &str = "PLAUDIT_";
 
-/// Variables that are no keys: the folder of the public data sets, the key of a client, and a good name for the salt.
-const OTHERS: [&str; 3] = ["DATA", "API_KEY", "UNIT_SALT"];
+/// Variables that are no keys: the folder of the public data sets, the public cases of assignment, the key of a client,
+/// and a good name for the salt.
+const OTHERS: [&str; 4] = ["DATA", "GROWTHBOOK_CASES", "API_KEY", "UNIT_SALT"];
 
 /// Beginnings of names that are no keys either: those of tests and of the development servers.
 const OTHER_PREFIXES: [&str; 2] = ["TEST_", "DEV_"];
