@@ -175,11 +175,12 @@ impl Head {
                 as f32,
         };
         let pass = Pass { rates, factor_rates: Rates::of_factors(&config.learner), shift: 0.0, hold: 0.0 };
-        let fresh = if config.delay.weighted { self.weigh_delay(lesson, news, &memory) } else { memory.clone() };
+        let weighted = config.delay.weighted.then(|| self.weigh_delay(lesson, news, &memory));
+        let fresh = weighted.as_ref().unwrap_or(&memory);
         match &mut tools.pending {
-            Some(pending) => pending.push(pass.later(number, &fresh, true)),
+            Some(pending) => pending.push(pass.later(number, fresh, true)),
             None => {
-                self.learn(&fresh, pass);
+                self.learn(fresh, pass);
             }
         }
         self.replay.offer(memory, &config.replay, tools.stream);

@@ -14,8 +14,8 @@ const REQUESTS: [(&str, f64); 3] = [("a story", 0.1), ("a recipe", 0.4), ("a jok
 /// Of the loves, so many come after the window, this many examples later.
 const LATE: (f64, usize) = (0.7, 300);
 
-/// Every example once when its window closes, and again when its love came late. `all` also at the close where it
-/// waits for all of them.
+/// Every example once when its window closes, and again when its love came late; with `waits` every window is long
+/// enough for all loves.
 fn stream(n: usize, waits: bool) -> Vec<Example> {
     let mut rng = Seed::new(8).stream("delay");
     let (mut out, mut late) = (Vec::new(), VecDeque::new());
