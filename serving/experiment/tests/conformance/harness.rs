@@ -15,6 +15,13 @@ pub(crate) struct Check {
 /// Checks the cases of a whole public specification.
 pub(crate) type Suite = fn(&Value) -> Vec<Row>;
 
+/// Results that a file has and the crate does not compute: the row says so.
+const NOT_COMPARED: &[(&str, &str)] = &[
+    ("proportions", "Barnard, score intervals of difference and ratio, log-adjusted ratio"),
+    ("nonparametric", "asymptotic p of Kolmogorov and Smirnov"),
+    ("srm_chi2", "binomial p"),
+];
+
 /// One line of the table.
 #[derive(Default)]
 pub(crate) struct Row {
@@ -193,7 +200,9 @@ pub(crate) fn run(check: &Check) -> Row {
         passed += usize::from(case.mismatches.is_empty());
         mismatches.append(&mut case.mismatches);
     }
-    let tolerance = tolerance.to_string();
+    let without = NOT_COMPARED.iter().find(|(file, _)| *file == check.file);
+    let tolerance =
+        without.map_or_else(|| tolerance.to_string(), |(_, what)| format!("{tolerance}; not built: {what}"));
     Row { name: check.file.into(), cases: cases.len(), passed, left_out: 0, tolerance, mismatches }
 }
 
