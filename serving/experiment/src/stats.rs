@@ -13,6 +13,7 @@ mod confidence;
 mod cuped;
 mod effect;
 mod group_sequential;
+mod kolmogorov;
 mod moments;
 mod msprt;
 mod multiple;
@@ -54,5 +55,5 @@ pub use report::{
     ArmsReading, Decision, Direction, Guardrail, Method, MetricResult, Warning, arms_result, days_to_significance,
     decide, discoveries, guardrail,
 };
-pub use srm::{ChiSquare, SequentialSrm, srm_chi2, srm_log_odds};
+pub use srm::{ChiSquare, SequentialSrm, srm_binomial, srm_chi2, srm_log_odds, srm_once};
 pub use welch::{Sample, Welch, welch};

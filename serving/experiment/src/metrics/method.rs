@@ -1,12 +1,12 @@
 //! How a comparison is tested: one shape of evidence for every method.
 
 use super::analyse::Reading;
-use super::config::{Choice, Margin};
+use super::config::{Choice, Kind, Margin};
 use super::estimate::{Comparison, Pair};
 use crate::stats::special::normal_sf;
 use crate::stats::{
-    Alternative, BettingEffect, Effect, Estimate, Interval, Msprt, Scored, SuccessArms, Test, Votes, counts_successes,
-    lift, posterior, quantile_p,
+    Alternative, BettingEffect, Effect, Estimate, Interval, Msprt, Proportions, Scored, SuccessArms, Successes, Test,
+    Votes, counts_successes, lift, posterior, quantile_p,
 };
 
 /// What a method says.
@@ -57,6 +57,9 @@ pub(super) fn evidence(
     let Some(pair) = pair else { return Evidence::none(method) };
     match method {
         Choice::Betting => betting(comparison, pair, reading),
+        Choice::Fixed => {
+            fixed_shares(comparison, reading.alpha).unwrap_or_else(|| by_effect(method, pair, reading, boundary))
+        }
         Choice::QuantileAb => quantile_ab(comparison, pair, reading),
         _ => by_effect(method, pair, reading, boundary),
     }
@@ -85,6 +88,38 @@ fn by_effect(method: Choice, pair: &Pair, reading: &Reading, boundary: Option<f6
         _ => {}
     }
     evidence
+}
+
+/// One look at shares of units within one phase: score intervals, which hold their level at rare rates where those by
+/// the standard error do not. The p-value is that of pooled variance, and Barnard's where an arm expects fewer than
+/// five units with or without the outcome. Nothing for other metrics, several phases, with a covariate, or where no unit or every unit has the outcome.
+fn fixed_shares(comparison: Comparison<'_>, alpha: f64) -> Option<Evidence> {
+    let metric = comparison.metric;
+    let counts_units = matches!(metric.kind, Kind::Proportion | Kind::Retention) && metric.cuped.is_none();
+    let mut strata = comparison.strata().map(|(_, sums)| sums).filter(|sums| sums.iter().all(|s| s.moments.units > 0));
+    let (Some(sums), None, true) = (strata.next(), strata.next(), counts_units) else { return None };
+    let [control, treatment] =
+        sums.map(|sums| Successes { hits: sums.moments.sums[0].round() as u64, units: sums.moments.units });
+    let test = Proportions::new(treatment, control)?;
+    let (_, pooled) = test.pooled_z()?;
+    let rate = (treatment.hits + control.hits) as f64 / (treatment.units + control.units) as f64;
+    let rarest = treatment.units.min(control.units) as f64 * rate.min(1.0 - rate);
+    let exact = if rarest < 5.0 { test.barnard() } else { None };
+    let (lower, upper) = test.score_difference(alpha);
+    let absolute = Interval { value: treatment.rate() - control.rate(), lower, upper };
+    // Without a hit in control no lift can be told.
+    let relative = test.score_ratio(alpha).filter(|(_, upper)| upper.is_finite()).map(|(lower, upper)| Interval {
+        value: treatment.rate() / control.rate() - 1.0,
+        lower: lower - 1.0,
+        upper: upper - 1.0,
+    });
+    Some(Evidence {
+        decisive: Some(absolute),
+        absolute: Some(absolute),
+        relative,
+        p: exact.or(Some(pooled)),
+        ..Evidence::none(Choice::Fixed)
+    })
 }
 
 fn one(

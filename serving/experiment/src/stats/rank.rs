@@ -1,5 +1,6 @@
 //! Comparisons of whole distributions, from the values themselves.
 
+use super::kolmogorov::kolmogorov_sf;
 use super::special::normal_sf;
 
 /// How treatment's values compare with control's.
@@ -17,6 +18,8 @@ pub struct RankTests {
     pub ks: f64,
     /// Its exact two-sided p-value (without ties; conservative with).
     pub p_ks: f64,
+    /// Its approximation for large arms: that of one sample with m·n/(m+n) values against a known distribution.
+    pub p_ks_asymptotic: f64,
     /// Wasserstein-1 distance.
     pub wasserstein: f64,
     /// Energy distance: √(2·∫ (F − G)²).
@@ -57,9 +60,16 @@ pub fn rank_tests(treatment: &[f64], control: &[f64]) -> Option<RankTests> {
         cles: u / differences.len() as f64,
         ks: distances.0,
         p_ks: p_ks(distances.0, (m, n)),
+        p_ks_asymptotic: kolmogorov_sf(distances.0, effective_units(m, n)),
         wasserstein: distances.1,
         energy: (2.0 * distances.2).sqrt(),
     })
+}
+
+/// m·n/(m+n) to the nearest, ties to even; at least 1.
+fn effective_units(m: usize, n: usize) -> u64 {
+    let pairs = m as f64 * n as f64;
+    (pairs / (m + n) as f64).round_ties_even().max(1.0) as u64
 }
 
 fn p_mann_whitney(u: f64, sorted: &[(f64, bool)], (m, n): (usize, usize)) -> f64 {

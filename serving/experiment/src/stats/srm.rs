@@ -1,7 +1,7 @@
 //! Sample-ratio mismatch: whether units arrived in the proportions that assignment promises.
 
 use serde::{Deserialize, Serialize};
-use statrs::distribution::{ChiSquared, ContinuousCDF};
+use statrs::distribution::{Binomial, ChiSquared, ContinuousCDF, Discrete, DiscreteCDF};
 use statrs::function::gamma::ln_gamma;
 
 /// Pearson's goodness-of-fit test. Valid once, at a moment fixed beforehand; what is watched is
@@ -39,6 +39,60 @@ pub fn srm_chi2(counts: &[u64], weights: &[f64]) -> Option<ChiSquare> {
     let df = u32::try_from(kept.len() - 1).unwrap_or(u32::MAX);
     let distribution = ChiSquared::new(f64::from(df)).ok()?;
     Some(ChiSquare { chi2, df, p: distribution.sf(chi2) })
+}
+
+/// The exact two-sided p-value of two variants, at a moment fixed beforehand: the binomial probability of all splits
+/// that are no more likely than this one (ties up to 1e-7 count). Weights of zero are left out as in [`srm_chi2`];
+/// nothing unless two variants are left, or without a unit.
+#[must_use]
+pub fn srm_binomial(counts: &[u64], weights: &[f64]) -> Option<f64> {
+    let kept: Vec<(u64, f64)> =
+        counts.iter().copied().zip(weights.iter().copied()).filter(|(_, weight)| *weight > 0.0).collect();
+    let [(first, of_first), (second, of_second)] = kept[..] else { return None };
+    let units = first.checked_add(second).filter(|units| *units > 0)?;
+    let share = of_first / (of_first + of_second);
+    let law = Binomial::new(share, units).ok()?;
+    let most = law.ln_pmf(first) + 1e-7;
+    // Probabilities rise to the mode and fall after it: on the other side of it, the first that is unlikely enough.
+    let mode = ((units as f64 + 1.0) * share).floor() as u64;
+    let p = if first >= mode {
+        let is_unlikely = |hits: u64| law.ln_pmf(hits) <= most;
+        let below = partition(0, mode, is_unlikely);
+        let lower = below.checked_sub(1).map_or(0.0, |hits| law.cdf(hits));
+        lower + first.checked_sub(1).map_or(1.0, |hits| law.sf(hits))
+    } else {
+        let is_likely = |hits: u64| law.ln_pmf(hits) > most;
+        let above = partition(mode, units + 1, is_likely);
+        law.cdf(first) + above.checked_sub(1).map_or(1.0, |hits| law.sf(hits))
+    };
+    Some(p.min(1.0))
+}
+
+/// [`srm_chi2`], with the p-value of [`srm_binomial`] where one of two variants expects fewer than five units: there
+/// the statistic is far from its limit.
+#[must_use]
+pub fn srm_once(counts: &[u64], weights: &[f64]) -> Option<ChiSquare> {
+    let test = srm_chi2(counts, weights)?;
+    let kept = || counts.iter().zip(weights).filter(|(_, weight)| **weight > 0.0);
+    let units: u64 = kept().map(|(count, _)| count).sum();
+    let total: f64 = kept().map(|(_, weight)| weight).sum();
+    let expects_few = kept().any(|(_, weight)| units as f64 * weight / total < 5.0);
+    let exact = srm_binomial(counts, weights).filter(|_| expects_few);
+    Some(ChiSquare { p: exact.unwrap_or(test.p), ..test })
+}
+
+/// The first of `from..to` for which `holds` is false; it is true up to there.
+fn partition(from: u64, to: u64, holds: impl Fn(u64) -> bool) -> u64 {
+    let (mut low, mut high) = (from, to);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if holds(middle) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    low
 }
 
 /// The multinomial test of Lindon & Malek (2022), *Anytime-valid inference for multinomial count data*:
@@ -158,6 +212,25 @@ mod tests {
             assert!((got.p - want("p")).abs() <= 1e-8 * want("p"), "{got:?} {case}");
         }
         assert_eq!(srm_chi2(&[5, 0], &[1.0, 0.0]), None);
+    }
+
+    #[test]
+    fn the_binomial_p_sums_all_splits_that_are_no_more_likely() {
+        for (units, share) in [(1_u64, 0.5), (9, 0.3), (10, 0.5), (40, 0.02), (25, 0.9)] {
+            let law = Binomial::new(share, units).unwrap();
+            for first in 0..=units {
+                let likely = law.pmf(first) * (1.0 + 1e-7);
+                let want: f64 = (0..=units).map(|hits| law.pmf(hits)).filter(|mass| *mass <= likely).sum();
+                let got = srm_binomial(&[first, units - first], &[share, 1.0 - share]).unwrap();
+                assert!((got / want.min(1.0) - 1.0).abs() < 1e-9, "{units} {share} {first}: {got} {want}");
+            }
+        }
+        assert_eq!((srm_binomial(&[1, 2, 3], &[1.0; 3]), srm_binomial(&[0, 0], &[1.0; 2])), (None, None));
+        assert_eq!(srm_binomial(&[3, 5], &[1.0, 0.0]), None);
+        // One of 20 units where 0.2 are expected: Pearson says p = 0.07, the truth is 0.18.
+        let [few, many] = [[19, 1], [1_900, 100]].map(|counts| srm_once(&counts, &[0.99, 0.01]).unwrap());
+        assert!((few.p - (1.0 - 0.99_f64.powi(20))).abs() < 1e-9 && few.chi2 > 3.0, "{few:?}");
+        assert_eq!(Some(many), srm_chi2(&[1_900, 100], &[0.99, 0.01]));
     }
 
     /// Feeds a batch in an order that keeps the variants mixed; the end of a batch does not depend on it.

@@ -2,7 +2,7 @@
 
 use plaudit_experiment::stats::{self, Proportions, Sample, Successes};
 
-use super::harness::{Case, Check, counts, floats};
+use super::harness::{Case, Check, Tolerance, counts, floats};
 
 /// What this area checks.
 pub(crate) const CHECKS: &[Check] = &[
@@ -35,6 +35,10 @@ fn srm_chi2(case: &mut Case) {
     case.near("chi2", got.chi2, &out["chi2"]);
     case.near("p", got.p, &out["p"]);
     case.near("df", f64::from(got.df), &out["df"]);
+    if out["p_binom"].is_number() {
+        let exact = stats::srm_binomial(&counts(&case.inp["counts"]), &floats(&case.inp["weights"]));
+        case.near("binomial p", exact.expect("two variants"), &out["p_binom"]);
+    }
 }
 
 fn proportions(case: &mut Case) {
@@ -51,6 +55,7 @@ fn proportions(case: &mut Case) {
         ("ci95_diff_agresti-caffo", Some(test.agresti_caffo(0.05))),
         ("ci95_diff_newcomb", test.newcombe(0.05)),
         ("ci95_ratio_log", test.log_ratio(0.05)),
+        ("ci95_ratio_log-adjusted", Some(test.log_ratio_adjusted(0.05))),
         ("ci95_t_wilson", treatment.wilson(0.05)),
         ("ci95_t_jeffreys", treatment.jeffreys(0.05)),
         ("ci95_t_beta", treatment.clopper_pearson(0.05)),
@@ -60,6 +65,16 @@ fn proportions(case: &mut Case) {
         if let Some(want) = out.get(key).filter(|want| want.is_array()) {
             case.interval(key, got.expect("the reference has one"), want);
         }
+    }
+    if out.get("ci95_ratio_score").is_some_and(serde_json::Value::is_array) {
+        // The reference finds it by a search that stops early, and says how early.
+        let (got, want) = (test.score_ratio(0.05).expect("hits"), &out["ci95_ratio_score"]);
+        case.near_within("score ratio lower", (got.0, &want[0]), Tolerance::Relative(1e-6));
+        case.near_within("score ratio upper", (got.1, &want[1]), Tolerance::Relative(1e-6));
+    }
+    if out["barnard_p"].is_number() {
+        let p = test.barnard().expect("few units");
+        case.near_within("Barnard", (p, &out["barnard_p"]), Tolerance::Relative(1e-4));
     }
 }
 

@@ -45,6 +45,7 @@ fn nonparametric(case: &mut Case) {
     case.near("cles", got.cles, &out["cles"]);
     case.near("KS", got.ks, &out["ks"]);
     case.near("p of KS", got.p_ks, &out["p_ks_exact_or_auto"]);
+    case.near("asymptotic p of KS", got.p_ks_asymptotic, &out["p_ks_asymp"]);
     case.near("Wasserstein", got.wasserstein, &out["wasserstein"]);
     case.near("energy", got.energy, &out["energy"]);
 }

@@ -3,7 +3,7 @@
 use super::super::aggregate::Aggregates;
 use super::super::report::{ReportWarning, Srm};
 use super::Reading;
-use crate::stats::{srm_chi2, srm_log_odds};
+use crate::stats::{srm_log_odds, srm_once};
 
 /// How close the alternative sits to the promised proportions.
 const CONCENTRATION: f64 = 100.0;
@@ -18,7 +18,7 @@ pub(super) fn srm(aggregates: &Aggregates) -> Vec<Srm> {
         total += log_odds;
         phases.push(Srm {
             phase: Some(stratum.phase),
-            chi2: srm_chi2(&counts, &stratum.weights),
+            chi2: srm_once(&counts, &stratum.weights),
             counts,
             weights: stratum.weights.clone(),
             p: (-log_odds).exp().min(1.0),

@@ -1,7 +1,7 @@
 //! What is said, and what is said of bad data.
 
 use super::*;
-use crate::stats::Guardrail;
+use crate::stats::{Guardrail, Proportions, Successes};
 
 const SET: &str = r#"
 [[metrics]]
@@ -152,6 +152,31 @@ fn every_kind_of_empty_data_is_told_and_gives_no_number() {
 fn a_control_of_zero_has_an_effect_but_no_lift() {
     let row = first_row(SET, Choice::Fixed, |index| single(if index % 2 == 0 { 0.0 } else { (index % 7) as f64 }, 0.0));
     assert!(row.relative.is_none() && row.absolute.is_some() && row.p.unwrap() < 1e-6);
+}
+
+#[test]
+fn rare_shares_at_one_look_have_score_intervals() {
+    let text = r#"metrics = [{ name = "loved", kind = "proportion", source = { label = "love" }, direction = "up" }]"#;
+    let rare = |index: u64| single(f64::from(u8::from(index % 2 == 1 && index < 12 || index == 0)), 0.0);
+    let row = first_row(text, Choice::Fixed, rare);
+    let arm = |hits| Successes { hits, units: 500 };
+    let test = Proportions::new(arm(6), arm(1)).unwrap();
+    let (interval, lift) = (row.absolute.unwrap(), row.relative.unwrap());
+    assert_eq!(
+        (interval.lower, interval.upper),
+        (Some(test.score_difference(0.05).0), Some(test.score_difference(0.05).1))
+    );
+    assert_eq!((lift.lower, lift.value), (Some(test.score_ratio(0.05).unwrap().0 - 1.0), Some(5.0)));
+    assert_eq!(row.p, test.barnard());
+    // By phase there are several tables, and none of them is all of it.
+    let set = set(text);
+    let phased = (0..1000_u64).map(|index| UnitRow {
+        phase: u32::from(index > 500),
+        ..unit(index, (index % 2) as usize, vec![single(f64::from(u8::from(index % 50 < 3)), 0.0)])
+    });
+    let row = analyse(&set, &sums(&set, phased.collect::<Vec<_>>()), &reading(Choice::Fixed)).rows.remove(0);
+    let (absolute, value) = (row.absolute.unwrap(), row.absolute.and_then(|interval| interval.value).unwrap());
+    assert!((absolute.lower.unwrap() + absolute.upper.unwrap() - 2.0 * value).abs() < 1e-12, "{absolute:?}");
 }
 
 #[test]
