@@ -15,6 +15,7 @@
 mod constant;
 mod eval;
 mod group;
+mod members;
 mod number;
 mod parse;
 mod prune;
@@ -29,6 +30,9 @@ pub use prune::{Pruned, prune};
 
 pub(super) use eval::REMOTE_GROUPS;
 pub(super) use number::js_text;
+
+use members::Members;
+use version::Version;
 
 /// Why a condition is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -86,9 +90,9 @@ enum Operator {
     Equal(Value),
     NotEqual(Value),
     Order { accepts: Accepts, than: Value },
-    Version { accepts: Accepts, than: Value },
-    NotVersion(Value),
-    Member { of: Vec<Value>, fold: bool, negate: bool },
+    Version { accepts: Accepts, than: Version },
+    NotVersion(Version),
+    Member { of: Members, fold: bool, negate: bool },
     Contains { all: Vec<Test>, fold: bool },
     Exists(bool),
     Type(String),

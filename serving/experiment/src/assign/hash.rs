@@ -44,6 +44,9 @@ pub fn hash(seed: &str, value: &str, version: u64) -> Option<f64> {
 pub struct Salt(u32);
 
 impl Salt {
+    /// Where a hash is not needed.
+    pub(super) const NONE: Self = Self(OFFSET);
+
     /// Hashes `seed`.
     #[must_use]
     pub fn new(seed: &str) -> Self {
@@ -85,12 +88,13 @@ impl Hash {
 fn fold(hash: u32) -> u32 {
     let (top, rest) = (hash / 100_000_000, hash % 100_000_000);
     let digit = |state: u32, digit: u32| mix(state, u32::from(b'0') + digit);
-    // Nearly all hashes have nine or ten digits. Those below can be had all at once, without waiting for each other.
-    let mut state = match top {
-        0 => return fold_short(hash),
-        1..10 => digit(OFFSET, top),
-        _ => digit(digit(OFFSET, top / 10), top % 10),
-    };
+    // Nearly all hashes have nine or ten digits. Those below can be had all at once, without waiting for each other, and
+    // whether there is a tenth is not worth a branch, which would often be guessed wrong.
+    if top == 0 {
+        return fold_short(hash);
+    }
+    let tenth = digit(OFFSET, top / 10);
+    let mut state = digit(if top >= 10 { tenth } else { OFFSET }, top % 10);
     for half in [rest / 10_000, rest % 10_000] {
         for place in [half / 1_000, half / 100 % 10, half / 10 % 10, half % 10] {
             state = digit(state, place);

@@ -3,14 +3,16 @@
 use std::cell::Cell;
 use std::cmp::Ordering;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::group::Kind;
 use super::value::{identical, identical_folded, same, type_name};
-use super::{Accepts, Clause, Condition, Element, Groups, Operator, Path, Test, js_text, version};
+use super::{Accepts, Clause, Condition, Element, Groups, Operator, Path, Test};
 
 /// Longest chain of groups that refer to groups.
 const MAX_GROUP_DEPTH: usize = 64;
+/// Fields that are compared one by one.
+const FEW_FIELDS: usize = 12;
 /// Most groups looked into for one condition: groups that refer to others twice would double the work at each step.
 pub(super) const MAX_GROUP_LOOKUPS: u32 = 4_096;
 /// Where a unit lists the groups that somebody else found it in.
@@ -113,12 +115,20 @@ impl Clause {
     }
 }
 
+/// What `key` names. Hashing a key takes as long as comparing it with many.
+fn get<'a>(fields: &'a Map<String, Value>, key: &str) -> Option<&'a Value> {
+    if fields.len() > FEW_FIELDS {
+        return fields.get(key);
+    }
+    fields.iter().find(|(name, _)| *name == key).map(|(_, value)| value)
+}
+
 impl Path {
     fn find<'a>(&self, root: &'a Value) -> Option<Found<'a>> {
         let mut current = root;
         for (index, part) in self.0.iter().enumerate() {
             current = match current {
-                Value::Object(fields) => fields.get(part)?,
+                Value::Object(fields) => get(fields, part)?,
                 Value::Array(items) if part == "length" => {
                     return (index + 1 == self.0.len()).then_some(Found::Length(items.len()));
                 }
@@ -162,7 +172,7 @@ fn group(id: &str, attribute: Option<&Path>, scope: Scope<'_>) -> Verdict {
     match scope.groups.get(id) {
         Some(Kind::List { attribute: own, values }) => {
             let path = attribute.or(own.as_ref());
-            Ok(Some(path.is_some_and(|path| path.with(scope.attributes, |value| is_member(value, values, false)))))
+            Ok(Some(path.is_some_and(|path| path.with(scope.attributes, |value| values.has(value, false)))))
         }
         Some(Kind::Condition(condition, _)) => {
             let open = Open { id, depth, outer: scope.open };
@@ -182,16 +192,6 @@ fn lists_remote(attributes: &Value, id: &str) -> bool {
     ids.is_some_and(|ids| ids.iter().any(|listed| listed.as_str() == Some(id)))
 }
 
-/// Whether `value`, or one of its elements, is among `members`.
-fn is_member(value: &Value, members: &[Value], fold: bool) -> bool {
-    let equal = if fold { identical_folded } else { identical };
-    let is_listed = |value: &Value| members.iter().any(|member| equal(member, value));
-    match value {
-        Value::Array(items) => items.iter().any(is_listed),
-        _ => is_listed(value),
-    }
-}
-
 impl Test {
     fn verdict(&self, value: &Value, scope: Scope<'_>) -> Verdict {
         match self {
@@ -208,9 +208,9 @@ impl Operator {
             Self::Equal(expected) => identical(value, expected),
             Self::NotEqual(expected) => !identical(value, expected),
             Self::Order { accepts, than } => order(value, than).is_some_and(|order| accepts.accept(order)),
-            Self::Version { accepts, than } => versions(value, than).is_some_and(|order| accepts.accept(order)),
-            Self::NotVersion(than) => versions(value, than) != Some(Ordering::Equal),
-            Self::Member { of, fold, negate } => is_member(value, of, *fold) != *negate,
+            Self::Version { accepts, than } => than.order(value).is_some_and(|order| accepts.accept(order)),
+            Self::NotVersion(than) => than.order(value) != Some(Ordering::Equal),
+            Self::Member { of, fold, negate } => of.has(value, *fold) != *negate,
             Self::Contains { all: expected, fold } => return contains(value, expected, *fold, scope),
             Self::Exists(expected) => value.is_null() != *expected,
             Self::Type(name) => type_name(value) == name,
@@ -221,13 +221,9 @@ impl Operator {
             },
             Self::AnyElement(element) => return element.verdict(value, scope),
             Self::Not(test) => return negate(nested(test, value)),
-            Self::InGroup(id) => {
-                return members_of(id, scope, |members| members.is_some_and(|m| is_member(value, m, false)));
-            }
-            Self::NotInGroup(id) => {
-                // A group without values keeps nobody in, and must not let everybody in.
-                return members_of(id, scope, |members| members.is_some_and(|m| !is_member(value, m, false)));
-            }
+            Self::InGroup(id) => return in_group(id, value, scope, true),
+            // A group without values keeps nobody in, and must not let everybody in.
+            Self::NotInGroup(id) => return in_group(id, value, scope, false),
             Self::Never => false,
             Self::Always => true,
             Self::Unknown => return Ok(None),
@@ -235,15 +231,16 @@ impl Operator {
     }
 }
 
-/// The values of a list; none for a group of another kind. A group that nobody defined is an empty list.
-fn members_of(id: &str, scope: Scope<'_>, decide: impl FnOnce(Option<&[Value]>) -> bool) -> Verdict {
-    let members: Option<&[Value]> = match scope.groups.get(id) {
-        None => Some(&[]),
-        Some(Kind::Bare(values) | Kind::List { values, .. }) => Some(values),
+/// Whether the values of a list have `value`, as `expected`; a group of another kind does as nobody expects. A group that
+/// nobody defined is an empty list.
+fn in_group(id: &str, value: &Value, scope: Scope<'_>, expected: bool) -> Verdict {
+    let has = match scope.groups.get(id) {
+        None => Some(false),
+        Some(Kind::Bare(values) | Kind::List { values, .. }) => Some(values.has(value, false)),
         Some(Kind::Unknown) => return Ok(None),
         Some(Kind::Condition(..) | Kind::Remote { .. } | Kind::Malformed) => None,
     };
-    Ok(Some(decide(members)))
+    Ok(Some(has == Some(expected)))
 }
 
 fn contains(value: &Value, expected: &[Test], fold: bool, scope: Scope<'_>) -> Verdict {
@@ -281,19 +278,9 @@ impl Accepts {
 /// Two texts or two numbers; anything else has no order.
 fn order(value: &Value, than: &Value) -> Option<Ordering> {
     match (value, than) {
+        (Value::String(value), Value::String(than)) if value.is_ascii() && than.is_ascii() => Some(value.cmp(than)),
         (Value::String(value), Value::String(than)) => Some(value.encode_utf16().cmp(than.encode_utf16())),
         (Value::Number(value), Value::Number(than)) => value.as_f64()?.partial_cmp(&than.as_f64()?),
-        _ => None,
-    }
-}
-
-fn versions(value: &Value, than: &Value) -> Option<Ordering> {
-    match (value, than) {
-        (Value::String(value), Value::String(than)) => Some(version::compare(value, than)),
-        (Value::Number(value), Value::Number(than)) => {
-            let [value, than] = [js_text(value.as_f64()?), js_text(than.as_f64()?)];
-            Some(version::compare(value.as_str(), than.as_str()))
-        }
         _ => None,
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{Condition, Path};
+use super::{Condition, Members, Path};
 
 /// Groups by id.
 #[derive(Debug, Clone, Default)]
@@ -17,9 +17,9 @@ pub struct Group(pub(super) Kind);
 #[derive(Debug, Clone)]
 pub(super) enum Kind {
     /// A bare list of values: for `$inGroup` alone, since it names no attribute.
-    Bare(Vec<Value>),
+    Bare(Members),
     /// Values of one attribute.
-    List { attribute: Option<Path>, values: Vec<Value> },
+    List { attribute: Option<Path>, values: Members },
     /// Whoever meets a condition; with the JSON that it was read from, for pruning.
     Condition(Condition, Value),
     /// Whoever lists the group's id in the attribute `__gb_remoteGroupIds`.
@@ -94,13 +94,13 @@ impl Group {
     #[must_use]
     pub fn read(value: &Value) -> Self {
         let Some(fields) = value.as_object() else {
-            return Self(value.as_array().map_or(Kind::Malformed, |values| Kind::Bare(values.clone())));
+            return Self(value.as_array().map_or(Kind::Malformed, |values| Kind::Bare(Members::new(values.clone()))));
         };
         let attribute = fields.get("attributeKey").and_then(Value::as_str);
         Self(match fields.get("type").and_then(Value::as_str) {
             Some("list") => match fields.get("values") {
                 Some(Value::Array(values)) => {
-                    Kind::List { attribute: attribute.map(Path::new), values: values.clone() }
+                    Kind::List { attribute: attribute.map(Path::new), values: Members::new(values.clone()) }
                 }
                 _ => Kind::Malformed,
             },

@@ -3,7 +3,7 @@
 use regex::RegexBuilder;
 use serde_json::{Map, Value};
 
-use super::{Accepts, Clause, Condition, ConditionError, Element, Operator, Path, Test};
+use super::{Accepts, Clause, Condition, ConditionError, Element, Members, Operator, Path, Test, Version};
 
 /// Deepest nesting of a condition; deeper parts hold for nobody.
 const MAX_DEPTH: usize = 64;
@@ -197,11 +197,11 @@ impl Parser {
         Operator::Order { accepts, than }
     }
 
-    fn version(&mut self, value: Value) -> Value {
+    fn version(&mut self, value: Value) -> Version {
         if !value.is_string() {
             self.error(format!("must be a text such as \"1.2.3\", got {value}"));
         }
-        value
+        Version::new(value)
     }
 
     fn text(&mut self, value: Value) -> Option<String> {
@@ -222,7 +222,7 @@ impl Parser {
 
     fn member(&mut self, key: &str, value: Value) -> Operator {
         let Some(of) = self.list(value) else { return Operator::Never };
-        Operator::Member { of, fold: key.ends_with("ini"), negate: key.starts_with("$n") }
+        Operator::Member { of: Members::new(of), fold: key.ends_with("ini"), negate: key.starts_with("$n") }
     }
 
     fn contains(&mut self, fold: bool, value: Value) -> Operator {

@@ -2,13 +2,18 @@
 
 use plaudit_event::LayerId;
 
-use super::{Decision, Experiment, Layer, Plan, Reason, Request};
-use crate::assign::hash::Salt;
+use super::{Decision, Experiment, Holdout, Layer, Plan, Reason, Request};
+use crate::assign::hash::{Hash, Salt};
+
+/// Layers that are hashed together. The hash of one text waits for itself at each letter; several interleave.
+const TOGETHER: usize = 4;
 
 impl<P> Plan<P> {
     /// Decides for every layer, in the definition's order. Allocates nothing.
     pub fn assign<'a>(&'a self, request: Request<'a>) -> impl Iterator<Item = Decision<'a, P>> {
-        self.layers.iter().map(move |layer| self.decide(layer, request))
+        let by_unit = self.layers.chunk_by(|one, next| one.unit == next.unit);
+        let batches = by_unit.flat_map(|layers| layers.chunks(TOGETHER));
+        batches.flat_map(move |layers| self.decide_all(layers, request).into_iter().flatten())
     }
 
     /// Decides for one layer; none when the plan does not have it. Allocates nothing.
@@ -18,38 +23,116 @@ impl<P> Plan<P> {
         Some(self.decide(layer, request))
     }
 
+    /// Decides for up to [`TOGETHER`] layers of one kind of unit.
+    fn decide_all<'a>(&'a self, layers: &'a [Layer<P>], request: Request<'_>) -> [Option<Decision<'a, P>>; TOGETHER] {
+        match layers {
+            [layer] => [Some(self.decide(layer, request)), None, None, None],
+            [_, _] => self.decide_lanes::<2>(layers, request),
+            [_, _, _] => self.decide_lanes::<3>(layers, request),
+            _ => self.decide_lanes::<TOGETHER>(layers, request),
+        }
+    }
+
+    /// Decides for N layers of one kind of unit, or fewer.
+    fn decide_lanes<'a, const N: usize>(
+        &'a self,
+        layers: &'a [Layer<P>],
+        request: Request<'_>,
+    ) -> [Option<Decision<'a, P>>; TOGETHER] {
+        let Some(unit) = layers.first().and_then(|layer| request.unit(&layer.unit)) else {
+            return std::array::from_fn(|lane| layers.get(lane).map(|layer| self.decide(layer, request)));
+        };
+        let held_out = self.holdout.as_ref().filter(|holdout| holdout.unit == layers[0].unit);
+        let salts: [Salt; N] = std::array::from_fn(|lane| layers.get(lane).map_or(Salt::NONE, |layer| layer.salt));
+        let positions = Salt::hash_all(salts, unit).map(Hash::bucket);
+        let is_held_out = self.is_held_out(held_out, None, request);
+        let placed: [Option<Placed<'a, P>>; N] = std::array::from_fn(|lane| {
+            let layer = layers.get(lane)?;
+            Some(self.place(layer, (unit, request), is_held_out, || positions[lane]))
+        });
+        let seeds: [Salt; N] = std::array::from_fn(|lane| match placed[lane] {
+            Some(Placed::In(_, experiment)) => experiment.seed,
+            _ => Salt::NONE,
+        });
+        let buckets = Salt::hash_all(seeds, unit).map(Hash::bucket);
+        std::array::from_fn(|lane| {
+            placed.get(lane).copied().flatten().map(|placed| self.enrolled(placed, request, || buckets[lane]))
+        })
+    }
+
     fn decide<'a>(&'a self, layer: &'a Layer<P>, request: Request<'_>) -> Decision<'a, P> {
-        if self.killed || layer.killed {
-            return layer.decision(Reason::Killed);
-        }
-        let Some(unit) = request.unit(&layer.unit) else { return layer.decision(Reason::NoUnit) };
-        if let Some(forced) = layer.forced(unit, request) {
-            return forced;
-        }
+        let Some(unit) = request.unit(&layer.unit) else {
+            let is_killed = self.killed || layer.killed;
+            return layer.decision(if is_killed { Reason::Killed } else { Reason::NoUnit });
+        };
         // One pass over the unit takes every hash that is likely to be needed.
         let held_out = self.holdout.as_ref().filter(|holdout| holdout.unit == layer.unit);
-        let first = layer.experiments.first().map_or(layer.salt, |experiment| experiment.seed);
-        let holdout_salt = held_out.map_or(layer.salt, |holdout| holdout.salt);
-        let hashes = Salt::hash_all([holdout_salt, layer.salt, first], unit);
-        let is_held_out = match (held_out, &self.holdout) {
-            (Some(holdout), _) => hashes[0].bucket() < holdout.end,
-            (None, Some(holdout)) => {
+        let first = layer.experiments.first();
+        let salts = [
+            held_out.map_or(Salt::NONE, |holdout| holdout.salt),
+            layer.salt,
+            first.map_or(Salt::NONE, |experiment| experiment.seed),
+        ];
+        let hashes = Salt::hash_all(salts, unit);
+        let is_held_out = self.is_held_out(held_out, Some(hashes[0]), request);
+        let placed = self.place(layer, (unit, request), is_held_out, || hashes[1].bucket());
+        let is_first = |experiment: &Experiment<P>| first.is_some_and(|first| std::ptr::eq(first, experiment));
+        self.enrolled(placed, request, || match placed {
+            Placed::In(_, experiment) if !is_first(experiment) => experiment.seed.bucket(unit),
+            _ => hashes[2].bucket(),
+        })
+    }
+
+    /// Whether the unit of the holdout is held out; its hash is `known` where it is the layer's, too.
+    fn is_held_out(&self, held_out: Option<&Holdout>, known: Option<Hash>, request: Request<'_>) -> bool {
+        match (held_out, known, &self.holdout) {
+            (Some(holdout), Some(known), _) => known.bucket() < holdout.end,
+            (_, _, Some(holdout)) => {
                 request.unit(&holdout.unit).is_some_and(|unit| holdout.salt.bucket(unit) < holdout.end)
             }
-            (None, None) => false,
-        };
+            (_, _, None) => false,
+        }
+    }
+
+    /// Finds the experiment that reserves the unit's position.
+    fn place<'a>(
+        &self,
+        layer: &'a Layer<P>,
+        (unit, request): (&str, Request<'_>),
+        is_held_out: bool,
+        position: impl FnOnce() -> u32,
+    ) -> Placed<'a, P> {
+        if self.killed || layer.killed {
+            return Placed::Decided(layer.decision(Reason::Killed));
+        }
+        if let Some(forced) = layer.forced(unit, request) {
+            return Placed::Decided(forced);
+        }
         if is_held_out {
-            return layer.decision(Reason::Holdout);
+            return Placed::Decided(layer.decision(Reason::Holdout));
         }
-        let position = hashes[1].bucket();
+        let position = position();
         if position >= layer.holdout {
-            return layer.decision(Reason::LayerHoldout);
+            return Placed::Decided(layer.decision(Reason::LayerHoldout));
         }
-        let found = layer.experiments.iter().position(|e| e.range.0 <= position && position < e.range.1);
-        let Some(index) = found else { return layer.decision(Reason::Unreserved) };
-        let experiment = &layer.experiments[index];
-        let bucket = || if index == 0 { hashes[2].bucket() } else { experiment.seed.bucket(unit) };
-        self.enrol(layer.decision_in(experiment, Reason::Split), experiment, request, bucket)
+        match holder(layer.experiments.iter().map(|experiment| experiment.range), position) {
+            Some(index) => Placed::In(layer, &layer.experiments[index]),
+            None => Placed::Decided(layer.decision(Reason::Unreserved)),
+        }
+    }
+
+    fn enrolled<'a>(
+        &self,
+        placed: Placed<'a, P>,
+        request: Request<'_>,
+        bucket: impl FnOnce() -> u32,
+    ) -> Decision<'a, P> {
+        match placed {
+            Placed::Decided(decision) => decision,
+            Placed::In(layer, experiment) => {
+                self.enrol(layer.decision_in(experiment, Reason::Split), experiment, request, bucket)
+            }
+        }
     }
 
     fn enrol<'a>(
@@ -79,7 +162,7 @@ impl<P> Plan<P> {
         let phase = &experiment.phases[phase];
         let bucket = bucket();
         decision.bucket = Some(bucket);
-        let variant = phase.buckets.iter().position(|(start, end)| *start <= bucket && bucket < *end);
+        let variant = holder(phase.buckets.iter().copied(), bucket);
         match variant {
             Some(variant) if phase.weights[variant] > 0.0 => decision.variant = Some(variant),
             Some(_) => decision.reason = Reason::Unserved,
@@ -88,6 +171,31 @@ impl<P> Plan<P> {
         decision
     }
 }
+
+/// Index of the range that has `bucket`; ranges do not overlap. Looks at all of them: which one it is nobody can guess,
+/// and a wrong guess takes longer than some comparisons.
+fn holder(ranges: impl Iterator<Item = (u32, u32)>, bucket: u32) -> Option<usize> {
+    let mut found = usize::MAX;
+    for (index, (start, end)) in ranges.enumerate() {
+        let has = (start <= bucket) & (bucket < end);
+        found = if has { index } else { found };
+    }
+    (found != usize::MAX).then_some(found)
+}
+
+/// Where a unit stands in a layer.
+enum Placed<'a, P> {
+    Decided(Decision<'a, P>),
+    In(&'a Layer<P>, &'a Experiment<P>),
+}
+
+impl<P> Clone for Placed<'_, P> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<P> Copy for Placed<'_, P> {}
 
 impl<'a> Request<'a> {
     fn unit(&self, kind: &str) -> Option<&'a str> {
@@ -124,3 +232,6 @@ impl<P> Layer<P> {
         Some(decision)
     }
 }
+
+#[cfg(test)]
+mod tests;
