@@ -104,6 +104,53 @@ fn a_ramp_under_a_rising_rate_shows_no_effect() {
     assert_eq!(judge::judge(&drop, &seen, &config, 0.005).verdict, Verdict::Pass);
 }
 
+/// Steps with effects of their own: neither pooled arms nor a plain mean of the steps comes to what weights of
+/// n_T·n_C / (n_T + n_C) come to.
+#[test]
+fn steps_count_by_their_units_and_are_never_pooled() {
+    let config = DeliveryConfig::default();
+    let mut seen = equal(&[1, 1], &config);
+    // Treatment and control: +.02 in the first step, −.04 in the second, which weigh 8,000 and 16,000.
+    let steps = [[(10_000, 0.12), (40_000, 0.10)], [(80_000, 0.56), (20_000, 0.60)]];
+    for (phase, [treatment, control]) in seen.phases.iter_mut().zip(steps) {
+        phase.arms.treatment.metrics.insert("help".to_owned(), binary(treatment.0, treatment.1));
+        phase.arms.control.metrics.insert("help".to_owned(), binary(control.0, control.1));
+    }
+    let pooled = |arm: usize| {
+        let sum: f64 = steps.iter().map(|step| step[arm].0 as f64 * step[arm].1).sum();
+        sum / steps.iter().map(|step| step[arm].0).sum::<u64>() as f64
+    };
+    // Pooled, treatment is far better; by the plain mean of the steps it is worse by a hundredth.
+    assert!(pooled(0) - pooled(1) > 0.2);
+    let rule = Rule::new("help", Kind::Guardrail, Harm::Lower, Margin::Absolute(0.005));
+    let got = judge::judge(&rule, &seen, &config, 0.005);
+    let value = got.value.unwrap();
+    assert!((value - (8_000.0 * 0.02 - 16_000.0 * 0.04) / 24_000.0).abs() < 1e-12, "{got:?}");
+    assert_eq!(got.verdict, Verdict::Fail, "{got:?}");
+    // The width is that of the weighted sum of the steps' errors.
+    let error = |(units, rate): (u64, f64)| rate * (1.0 - rate) / (units as f64 - 1.0);
+    let of_step = |step: [(u64, f64); 2]| error(step[0]) + error(step[1]);
+    let squared = (of_step(steps[0]) * 8_f64.powi(2) + of_step(steps[1]) * 16_f64.powi(2)) / 24_f64.powi(2);
+    let interval = crate::stats::sequence(value, squared, 150_000, 0.005, config.horizon_units as f64).unwrap();
+    assert!((got.upper.unwrap() - interval.upper).abs() < 1e-9, "{got:?} {interval:?}");
+}
+
+#[test]
+fn the_exact_rule_knows_the_share_of_each_step() {
+    let mut config = DeliveryConfig::default();
+    config.ramp[0].share = 0.75;
+    let mut seen = equal(&[1, 1], &config);
+    // Equal rates within each step; over both, treatment has 62.5 % of the units and 52 % of the reactions.
+    let steps = [[(20_000, 0.2), (20_000, 0.2)], [(30_000, 0.02), (10_000, 0.02)]];
+    for (phase, [treatment, control]) in seen.phases.iter_mut().zip(steps) {
+        phase.arms.treatment.metrics.insert("love".to_owned(), binary(treatment.0, treatment.1));
+        phase.arms.control.metrics.insert("love".to_owned(), binary(control.0, control.1));
+    }
+    let rule = Rule::new("love", Kind::Guardrail, Harm::Lower, Margin::Relative(0.1));
+    let got = judge::judge(&Rule { method: Method::Exact, ..rule }, &seen, &config, 0.005);
+    assert!(got.value.unwrap().abs() < 1e-6 && got.verdict == Verdict::Pass, "{got:?}");
+}
+
 #[test]
 fn a_leak_fails_and_only_an_excluded_leak_passes() {
     let config = DeliveryConfig::default();
