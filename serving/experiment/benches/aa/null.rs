@@ -38,8 +38,8 @@ struct Cell {
     reacts: Vec<Binomial>,
     /// Probability of treatment, by step of the ramp.
     assigned: Vec<(f64, Binomial)>,
-    /// Reactions of a unit that reacts, cumulative probabilities of 1, 2, ...
-    repeats: Vec<f64>,
+    /// Whether a unit that reacts at least k times stays at k, for k = 1, 2, ...
+    repeats: Vec<Binomial>,
     default: Exact,
     thresholds: Vec<f64>,
 }
@@ -68,19 +68,14 @@ impl Cell {
         let base = if traffic == Traffic::Clustered { any } else { rate };
         let shares: Vec<f64> =
             if traffic == Traffic::Ramped { RAMP.map(|step| step * share).to_vec() } else { vec![share] };
-        let mut cumulative = 0.0;
         Self {
             traffic,
             block,
             peeks,
             reacts: (0..steps).map(|step| Binomial::new(size, base * factor(step))).collect(),
             assigned: shares.into_iter().map(|share| (share, Binomial::new(size, share))).collect(),
-            repeats: masses[1..]
-                .iter()
-                .map(|mass| {
-                    cumulative += mass / any;
-                    cumulative
-                })
+            repeats: (1..masses.len() - 1)
+                .map(|k| Binomial::new(size, masses[k] / masses[k..].iter().sum::<f64>()))
                 .collect(),
             default: Exact::new(usize::try_from(units).expect("a count"), share),
             thresholds: (1..=peeks).map(|peek| sequential_threshold((peek * block) as f64, HORIZON)).collect(),
@@ -97,13 +92,17 @@ impl Cell {
             return;
         }
         naive.n += (units * EXPOSURES) as f64;
-        for _ in 0..votes {
-            let uniform: f64 = rng.random();
-            let count = 1.0 + self.repeats.iter().take_while(|cumulative| uniform >= **cumulative).count() as f64;
-            arm.sum += count;
-            arm.squares += count * count;
-            naive.sum += count;
-            naive.squares += count;
+        let mut left = votes;
+        for times in 1..=EXPOSURES {
+            // What is left after the last but one reacts every time.
+            let stays = self.repeats.get(times as usize - 1);
+            let count = stays.map_or(left, |stays| stays.draw(left, rng));
+            left -= count;
+            let (times, count) = (times as f64, count as f64);
+            arm.sum += times * count;
+            arm.squares += times * times * count;
+            naive.sum += times * count;
+            naive.squares += times * times * count;
         }
     }
 
@@ -113,19 +112,29 @@ impl Cell {
             self.assigned.iter().map(|(share, _)| Votes { share: *share, treatment: 0, control: 0 }).collect();
         let (mut arms, mut naive) = ([Arm::default(); 2], [Arm::default(); 2]);
         let mut rejected = [false; 4];
+        let (mut past, mut bound, mut last) = (0.0, 0.0, 0);
         for peek in 0..self.peeks {
             let progress = |steps: usize| usize::try_from(peek * steps as u64 / self.peeks).expect("a step");
             let phase = progress(self.assigned.len());
             let reacts = &self.reacts[progress(self.reacts.len())];
             let in_treatment = self.assigned[phase].1.draw(self.block, &mut rng);
             let units = [self.block - in_treatment, in_treatment];
+            if phase != last {
+                (past, bound, last) = (past + bound, 0.0, phase);
+            }
+            let mut changed = 0;
             for arm in [0, 1] {
                 let votes = reacts.draw(units[arm], &mut rng);
                 self.add((&mut arms[arm], &mut naive[arm]), (units[arm], votes), &mut rng);
                 let side = if arm == 1 { &mut strata[phase].treatment } else { &mut strata[phase].control };
                 *side += votes;
+                changed += votes;
             }
-            rejected[0] = rejected[0] || self.default.rejects(&strata);
+            // Without a reaction the default stands where it stood.
+            if changed > 0 && !rejected[0] {
+                bound = self.default.bound(&strata[phase]);
+                rejected[0] = self.default.rejects(&strata, past + bound);
+            }
             if arms.iter().any(|arm| arm.sum < FEWEST) {
                 continue;
             }
@@ -139,7 +148,7 @@ impl Cell {
                 let sum = |side: fn(&Votes) -> u64| strata.iter().map(side).sum();
                 let share = arms[1].n / (arms[0].n + arms[1].n);
                 let pooled = Votes { share, treatment: sum(|v| v.treatment), control: sum(|v| v.control) };
-                rejected[2] = self.default.rejects(&[pooled]);
+                rejected[2] = self.default.rejects(&[pooled], self.default.bound(&pooled));
             }
             let naive_z = if self.traffic == Traffic::Clustered { z_squared(&naive[1], &naive[0]) } else { z };
             rejected[3] = rejected[3] || naive_z > 1.96 * 1.96;

@@ -63,7 +63,7 @@ fn decisions(n: u64, arms: &[Arm; 2], default: &Exact) -> [bool; 8] {
     let glr = difference * difference / (2.0 * squared);
     let is_fixed_look = n / BLOCK == FIXED.div_ceil(BLOCK);
     [
-        default.rejects(&[votes]),
+        default.rejects(&[votes], default.bound(&votes)),
         z > sequential_threshold(units, 5000.0),
         z > sequential_threshold(units, 2.0 * FIXED as f64),
         msprt.p().is_some_and(|p| p <= ALPHA),
