@@ -105,6 +105,8 @@ pub struct EncoderConfig {
     pub max_cross_request_words: usize,
     /// Most words of the response that are crossed with the words of the request.
     pub max_cross_response_words: usize,
+    /// Most words of the response, and of the request, whose character n-grams are read; 0 turns them off.
+    pub max_gram_words: usize,
     /// How many earlier messages are read.
     pub max_history_messages: usize,
     /// The network of the encoders that have one.
@@ -132,6 +134,7 @@ impl Default for EncoderConfig {
             max_request_tokens: 64,
             max_cross_request_words: 10,
             max_cross_response_words: 24,
+            max_gram_words: 0,
             max_history_messages: 3,
             network: NetworkConfig::default(),
         }

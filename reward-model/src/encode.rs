@@ -4,6 +4,7 @@
 //! weigh more than a short one:
 //! - words, word pairs, edges (first and last words) and whole sentences of the response,
 //! - words of the request and of the earlier messages,
+//! - character n-grams of the response and of the request, where [`EncoderConfig::max_gram_words`] asks for them,
 //! - crosses: word of the request × word of the response, and word of the request × length class of the response,
 //! - matches: word of the request × whether the response has it, and word of the response × whether the request has it,
 //!   because an answer about something else looks like an answer in every other way,
@@ -20,7 +21,7 @@ use crate::config::{EncoderConfig, EncoderKind};
 use crate::deep::{Deep, Network};
 use crate::{Error, Row};
 use surface::{DENSE, LENGTHS};
-use text::{Kind, Token, hash_bytes, tokens};
+use text::{Kind, Token, grams, hash_bytes, tokens};
 pub(crate) use text::{mix, pair};
 
 /// Changes whenever the same text would give other features.
@@ -38,10 +39,12 @@ pub(crate) enum Group {
     Cross,
     LengthCross,
     Match,
+    ResponseGrams,
+    RequestGrams,
 }
 
 /// How many groups there are.
-pub(crate) const GROUPS: usize = 9;
+pub(crate) const GROUPS: usize = 11;
 
 impl Group {
     const ALL: [Self; GROUPS] = [
@@ -54,6 +57,8 @@ impl Group {
         Self::Cross,
         Self::LengthCross,
         Self::Match,
+        Self::ResponseGrams,
+        Self::RequestGrams,
     ];
 
     /// Length of the group's feature vector. Chosen by cross-validation on the training half of the ConvAI thumbs and on
@@ -65,7 +70,7 @@ impl Group {
             Self::ResponseWords | Self::ResponseEdges => 0.7,
             Self::ResponsePairs => 0.5,
             Self::Cross => 0.4,
-            Self::ResponseSentences => 0.3,
+            Self::ResponseSentences | Self::ResponseGrams | Self::RequestGrams => 0.3,
             Self::LengthCross => 0.1,
         }
     }
@@ -203,6 +208,8 @@ impl Encoder {
         builder.cross(&asked, &told);
         builder.length_cross(&asked, surface.length_class());
         builder.matches(&asked, &told);
+        builder.group(Group::ResponseGrams, grams(row.response, config.max_gram_words).into_iter());
+        builder.group(Group::RequestGrams, grams(row.context.last_request(), config.max_gram_words).into_iter());
         Features { indices: builder.indices.into_boxed_slice(), ends: builder.ends, dense: surface.dense(), deep: None }
     }
 
@@ -377,14 +384,31 @@ mod tests {
     }
 
     #[test]
+    fn a_misspelled_word_shares_most_of_its_grams_and_none_of_its_words() {
+        let config = EncoderConfig { max_gram_words: 8, ..Config::default().encoder };
+        let context = Context::of_user("hi");
+        let of = |response| Encoder::new(&config).encode(&Row { context: &context, response });
+        let (right, wrong, other) = (of("definitely"), of("definately"), of("mountainous"));
+        let shared = |group, a: &Features, b: &Features| {
+            a.group(group).iter().filter(|index| b.group(group).contains(index)).count()
+        };
+        assert_eq!(shared(Group::ResponseWords, &right, &wrong), 0);
+        let grams = right.group(Group::ResponseGrams).len();
+        assert!(2 * shared(Group::ResponseGrams, &right, &wrong) >= grams, "of {grams}");
+        assert_eq!(shared(Group::ResponseGrams, &right, &other), 0);
+        assert!(encode("hi", "definitely").group(Group::ResponseGrams).is_empty(), "off by default");
+    }
+
+    #[test]
     fn text_of_any_size_and_script_is_bounded() {
         let huge = "word ".repeat(100_000);
-        let config = Config::default().encoder;
+        let config = EncoderConfig { max_gram_words: 32, ..Config::default().encoder };
         let most = 2 * (config.max_response_tokens + config.max_request_tokens)
             + config.max_cross_request_words * config.max_cross_response_words
             + config.max_history_messages * config.max_request_tokens
             + 2 * config.max_cross_request_words
             + config.max_cross_response_words
+            + 2 * config.max_gram_words * text::MAX_WORD_GRAMS
             + 16;
         for text in [huge.as_str(), "", "\u{0}\u{fffd}", "नमस्ते दुनिया", "日本語のテキスト", "👩‍👩‍👧‍👦👍🏽"]
         {
@@ -400,14 +424,19 @@ mod tests {
         let mut context = Context::of_user("Where is Paris?");
         context.messages.insert(0, Message { role: Role::Assistant, content: "Paris? Never heard of it.".to_owned() });
         let row = Row { context: &context, response: "Paris is in France! The capital of France is Paris 😀" };
-        let features = Encoder::new(&Config::default().encoder).encode(&row);
-        assert!(features.ends.windows(2).all(|two| two[0] < two[1]), "every group has a part in it");
-        let (mut hash, mut count) = (0, 0);
-        features.for_each(|index, value| {
-            let feature = (index as u64) << 32 | u64::from(value.to_bits());
-            hash = mix(hash ^ feature);
-            count += 1;
-        });
-        assert_eq!((ENCODER_VERSION, count, hash), (2, 61, 17_705_406_128_349_416_567));
+        let expected = [(0, (61, 17_705_406_128_349_416_567)), (4, (116, 9_798_855_708_936_077_626))];
+        for (max_gram_words, fingerprint) in expected {
+            let config = EncoderConfig { max_gram_words, ..Config::default().encoder };
+            let features = Encoder::new(&config).encode(&row);
+            let is_full = features.ends.windows(2).all(|two| two[0] < two[1]);
+            assert_eq!(is_full, max_gram_words > 0, "every group has a part in it");
+            let (mut hash, mut count) = (0, 0);
+            features.for_each(|index, value| {
+                let feature = (index as u64) << 32 | u64::from(value.to_bits());
+                hash = mix(hash ^ feature);
+                count += 1;
+            });
+            assert_eq!((ENCODER_VERSION, (count, hash)), (2, fingerprint), "{max_gram_words}");
+        }
     }
 }

@@ -1,4 +1,16 @@
-//! Text to tokens: lower-case words, single marks, single emoji.
+//! Text to tokens: lower-case words, single marks, single emoji; and words to character n-grams.
+
+use std::ops::{ControlFlow, RangeInclusive};
+
+/// Characters of an n-gram.
+const GRAM_LENGTHS: RangeInclusive<usize> = 3..=5;
+/// Most characters of a word that are read for n-grams.
+const GRAM_CHARS: usize = 24;
+/// Most n-grams of one word.
+#[cfg(test)]
+pub(super) const MAX_WORD_GRAMS: usize = 3 * GRAM_CHARS;
+/// Stands for the edge of a word; no word has it.
+const EDGE: char = ' ';
 
 /// What a token is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,14 +42,18 @@ const FUNCTION_WORDS: &[&str] = &[
     "who", "will", "with", "would", "you", "your",
 ];
 
-/// Up to `limit` tokens of `text`.
-pub(super) fn tokens(text: &str, limit: usize) -> Vec<Token> {
-    let mut found = Vec::new();
+/// A stretch of text that is one token.
+enum Piece<'a> {
+    /// A word in lower case.
+    Word(&'a str),
+    /// A mark, an emoji or an ideograph.
+    Single(char, Kind),
+}
+
+/// Hands the pieces of `text` to `visit`, until it says that it has enough.
+fn scan(text: &str, mut visit: impl FnMut(Piece<'_>) -> ControlFlow<()>) -> ControlFlow<()> {
     let mut word = String::new();
     for c in text.chars() {
-        if found.len() >= limit {
-            return found;
-        }
         if c.is_alphanumeric() && !is_ideograph(c) {
             word.extend(c.to_lowercase());
             continue;
@@ -46,31 +62,65 @@ pub(super) fn tokens(text: &str, limit: usize) -> Vec<Token> {
         if matches!(c, '\'' | '’') && !word.is_empty() {
             continue;
         }
-        flush(&mut word, &mut found);
-        if c.is_whitespace() || c.is_control() || found.len() >= limit {
+        if !word.is_empty() {
+            visit(Piece::Word(&word))?;
+            word.clear();
+        }
+        if c.is_whitespace() || c.is_control() {
             continue;
         }
-        let kind = single_kind(c);
-        if let Some(kind) = kind {
-            let mut buffer = [0_u8; 4];
-            let hash = hash_bytes(c.encode_utf8(&mut buffer).as_bytes());
-            found.push(Token { hash, kind });
+        if let Some(kind) = single_kind(c) {
+            visit(Piece::Single(c, kind))?;
         }
     }
-    if found.len() < limit {
-        flush(&mut word, &mut found);
-    }
+    if word.is_empty() { ControlFlow::Continue(()) } else { visit(Piece::Word(&word)) }
+}
+
+/// Up to `limit` tokens of `text`.
+pub(super) fn tokens(text: &str, limit: usize) -> Vec<Token> {
+    let mut found = Vec::new();
+    let _enough = scan(text, |piece| {
+        if found.len() >= limit {
+            return ControlFlow::Break(());
+        }
+        found.push(match piece {
+            Piece::Word(word) => {
+                let is_function = FUNCTION_WORDS.binary_search(&word).is_ok();
+                let kind = if is_function { Kind::Function } else { Kind::Content };
+                Token { hash: hash_bytes(word.as_bytes()), kind }
+            }
+            Piece::Single(c, kind) => {
+                let mut buffer = [0_u8; 4];
+                Token { hash: hash_bytes(c.encode_utf8(&mut buffer).as_bytes()), kind }
+            }
+        });
+        ControlFlow::Continue(())
+    });
     found
 }
 
-fn flush(word: &mut String, found: &mut Vec<Token>) {
-    if word.is_empty() {
-        return;
+/// Hashes of the character n-grams within the first `limit` words of `text`: three to five characters in a row, where
+/// the edges of a word count as characters. A word as a whole is none of its grams. Of a word only the first
+/// [`GRAM_CHARS`] characters are read.
+pub(super) fn grams(text: &str, limit: usize) -> Vec<u64> {
+    let (mut found, mut chars, mut words) = (Vec::new(), Vec::new(), 0);
+    if limit == 0 {
+        return found;
     }
-    let kind = if FUNCTION_WORDS.binary_search(&word.as_str()).is_ok() { Kind::Function } else { Kind::Content };
-    let hash = hash_bytes(word.as_bytes());
-    found.push(Token { hash, kind });
-    word.clear();
+    let _enough = scan(text, |piece| {
+        let Piece::Word(word) = piece else { return ControlFlow::Continue(()) };
+        chars.clear();
+        chars.push(EDGE);
+        chars.extend(word.chars().take(GRAM_CHARS));
+        chars.push(EDGE);
+        for length in GRAM_LENGTHS.filter(|length| *length < chars.len()) {
+            let grams = chars.windows(length).map(|gram| gram.iter().fold(0, |hash, c| pair(hash, u64::from(*c))));
+            found.extend(grams);
+        }
+        words += 1;
+        if words < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    });
+    found
 }
 
 /// What a character that is no part of a word is; modifiers that only change the look of an emoji are nothing.

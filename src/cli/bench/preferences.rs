@@ -33,7 +33,7 @@ pub(crate) struct Arguments {
     #[arg(long = "encoder", value_enum, default_values_t = [Encoder::Hash])]
     encoders: Vec<Encoder>,
     /// Directory of the network. Default: `reward_model.encoder.network.path` of the configuration, whose other settings of
-    /// the network hold, too.
+    /// the encoder hold, too.
     #[arg(long)]
     network: Option<PathBuf>,
     /// Most pairs of each train split, the first ones. Default: all.
@@ -56,13 +56,13 @@ const NATURAL: &str = "LLMBar_Natural";
 
 /// Trains on the train splits, judges on the test splits, and prints the tables of each encoder.
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let mut network = arguments.files.load(Vec::new())?.reward_model.encoder.network;
+    let mut configured = arguments.files.load(Vec::new())?.reward_model.encoder;
     if let Some(path) = &arguments.network {
-        network.path.clone_from(path);
+        configured.network.path.clone_from(path);
     }
     let mut reports = Vec::new();
     for encoder in &arguments.encoders {
-        let report = one(arguments, &encoder.config(&network)?, encoder.name())?;
+        let report = one(arguments, &encoder.config(&configured)?, encoder.name())?;
         if !arguments.json {
             print(&report.to_text())?;
         }

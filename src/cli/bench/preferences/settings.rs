@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use clap::ValueEnum;
 use plaudit_event::Objective;
 use plaudit_nn::decoder::CONFIG_FILE;
-use plaudit_reward_model::{Config, EncoderConfig, EncoderKind, NetworkConfig, TrainedPart};
+use plaudit_reward_model::{Config, EncoderConfig, EncoderKind, TrainedPart};
 
 /// Two-sided 5 % of the normal distribution: beyond it a difference between headlines counts as clear.
 pub(super) const CLEAR: f64 = 1.96;
@@ -43,12 +43,13 @@ impl Encoder {
         }
     }
 
-    /// The settings of this encoder, with those of `network` where it has one.
-    pub(super) fn config(self, network: &NetworkConfig) -> anyhow::Result<EncoderConfig> {
-        let mut config = EncoderConfig { network: network.clone(), ..EncoderConfig::default() };
+    /// The settings of this encoder, from `configured`.
+    pub(super) fn config(self, configured: &EncoderConfig) -> anyhow::Result<EncoderConfig> {
+        let mut config = EncoderConfig { kind: EncoderKind::Hash, ..configured.clone() };
         if matches!(self, Self::Hash) {
             return Ok(config);
         }
+        let network = &configured.network;
         let path = network.path.join(CONFIG_FILE);
         let text = std::fs::read_to_string(&path).with_context(|| {
             format!("`--network` must be a directory of a network: cannot read `{}`", path.display())
