@@ -86,6 +86,8 @@ pub struct Config {
     pub max_events: usize,
     /// Requests for answers, and with events, handled at once; more get 429.
     pub max_concurrent: usize,
+    /// Requests for flags that each API key may send in a second; more get 429. 0 for no limit.
+    pub flags_per_second: u32,
     /// An answer that takes longer is given up with 503.
     #[serde(with = "duration")]
     pub deadline: Duration,
@@ -116,6 +118,7 @@ impl Default for Config {
             max_body_bytes: 8 << 20,
             max_events: 10_000,
             max_concurrent: 1_024,
+            flags_per_second: 0,
             deadline: Duration::from_secs(30),
             drain: Duration::from_secs(10),
             poll: Duration::from_millis(200),
@@ -150,6 +153,7 @@ impl Config {
             ("max_body_bytes", self.max_body_bytes, 1_024, 1 << 30),
             ("max_events", self.max_events, 1, 100_000),
             ("max_concurrent", self.max_concurrent, 1, 1_000_000),
+            ("flags_per_second", self.flags_per_second as usize, 0, 1_000_000),
         ];
         for (path, value, min, max) in counts {
             if !(min..=max).contains(&value) {

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 pub use change::{Audit, Change, DefinitionRecord};
 pub use definitions::{Definitions, InForce};
-pub use file::{parse, read_texts};
+pub use file::{Stamp, parse, read_texts};
 pub use rules::{default_definition, rolling, validate};
 
 /// All experiments of a server.

@@ -13,6 +13,7 @@ mod guard;
 mod health;
 mod limits;
 mod ofrep;
+mod rate;
 mod reply;
 mod score;
 mod stream;

@@ -1,21 +1,60 @@
 //! Experiments in files.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
+use plaudit_event::Timestamp;
 use plaudit_ingest::Problem;
 
 use super::Definition;
 use crate::Error;
+
+/// What the file system tells of a file, or of all `.toml` files of a directory, without reading them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stamp(Vec<(PathBuf, Option<SystemTime>, u64)>);
+
+impl Stamp {
+    /// Looks at `path`.
+    ///
+    /// # Errors
+    /// As [`read_texts`].
+    pub fn of(path: &Path) -> Result<Self, Error> {
+        let stamp = |path: PathBuf| {
+            let metadata = std::fs::metadata(&path).map_err(|error| problem(&path, error.to_string()))?;
+            Ok((path, metadata.modified().ok(), metadata.len()))
+        };
+        files(path)?.into_iter().map(stamp).collect::<Result<_, Error>>().map(Self)
+    }
+
+    /// Whether a file could have been changed again since, within the same tick of the file system's clock, without
+    /// another stamp: it was changed less than [`TICK`] before `now`, or nobody knows when.
+    #[must_use]
+    pub fn is_fresh(&self, now: Timestamp) -> bool {
+        let least = u64::try_from(now.as_millis()).ok().map(|now| SystemTime::UNIX_EPOCH + Duration::from_millis(now));
+        let settled = least.and_then(|now| now.checked_sub(TICK));
+        self.0.iter().any(|(_, changed, _)| settled.is_none() || changed.is_none() || *changed > settled)
+    }
+}
+
+/// Longer than the coarsest clock of a file system.
+const TICK: Duration = Duration::from_secs(2);
 
 /// The text of a file, or of all `.toml` files of a directory in the order of their names, one path each.
 ///
 /// # Errors
 /// Fails when `path` is not there or cannot be read, and on a directory without such files.
 pub fn read_texts(path: &Path) -> Result<Vec<(PathBuf, String)>, Error> {
-    let failed = |path: &Path, error: std::io::Error| problem(path, error.to_string());
+    let read = |path: PathBuf| match std::fs::read_to_string(&path) {
+        Ok(text) => Ok((path, text)),
+        Err(error) => Err(problem(&path, error.to_string())),
+    };
+    files(path)?.into_iter().map(read).collect()
+}
+
+fn files(path: &Path) -> Result<Vec<PathBuf>, Error> {
     let mut paths = vec![path.to_owned()];
     if path.is_dir() {
-        let entries = std::fs::read_dir(path).map_err(|error| failed(path, error))?;
+        let entries = std::fs::read_dir(path).map_err(|error| problem(path, error.to_string()))?;
         paths = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
         paths.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
         paths.sort();
@@ -23,11 +62,7 @@ pub fn read_texts(path: &Path) -> Result<Vec<(PathBuf, String)>, Error> {
             return Err(problem(path, "must have at least one file with the ending `.toml`, got none".to_owned()));
         }
     }
-    let read = |path: PathBuf| match std::fs::read_to_string(&path) {
-        Ok(text) => Ok((path, text)),
-        Err(error) => Err(failed(&path, error)),
-    };
-    paths.into_iter().map(read).collect()
+    Ok(paths)
 }
 
 /// The definition that `texts` make together: lists are put one after the other, everything else may stand in one file
@@ -70,6 +105,30 @@ mod tests {
             "[[experiments]]\nid = \"{id}\"\nlayer = \"generation\"\nrange = [{from:?}, {to:?}]\n\
              variants = [{{id = \"a\", weight = 0.5, policy = \"champion\"}}, {{id = \"b\", weight = 0.5, policy = \"p-1\"}}]\n"
         )
+    }
+
+    #[test]
+    fn a_stamp_tells_of_every_change_that_the_file_system_could_tell() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("1.toml");
+        std::fs::write(&path, LAYER).unwrap();
+        let stamp = || Stamp::of(dir.path()).unwrap();
+        let written = Timestamp::from_millis(1_700_000_000_000);
+        let at = |millis: i64| SystemTime::UNIX_EPOCH + Duration::from_millis(millis as u64);
+        let date = |time| std::fs::File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
+        date(at(written.as_millis()));
+        let before = stamp();
+        assert_eq!(before, stamp());
+        // Within a tick the same length may be another text.
+        let later = |millis: i64| Timestamp::from_millis(written.as_millis() + millis);
+        assert!(before.is_fresh(written) && before.is_fresh(later(1_999)) && !before.is_fresh(later(2_000)));
+        assert!(before.is_fresh(Timestamp::from_millis(-5)), "a clock that has gone back knows nothing");
+        date(at(written.as_millis() + 1));
+        assert_ne!(before, stamp());
+        date(at(written.as_millis()));
+        std::fs::write(dir.path().join("2.toml"), "").unwrap();
+        assert_ne!(before, stamp());
+        assert!(Stamp::of(&dir.path().join("gone.toml")).is_err());
     }
 
     #[test]

@@ -15,6 +15,9 @@ use crate::config::ApiRole;
 use crate::metrics::{self, Stopwatch};
 use crate::state::Serving;
 
+use super::ofrep;
+use super::rate::Rate;
+
 /// Who asks, by the name of the API key; empty where that has none.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Who(String);
@@ -40,24 +43,29 @@ pub(super) struct Gate {
     /// Digests of the keys: comparing digests takes the same time for every wrong key.
     keys: Vec<([u8; 32], ApiRole, Who)>,
     requests: Semaphore,
+    /// The limit of requests for flags, of each key, or of everybody where there is none; empty without a limit.
+    flags: Vec<Rate>,
 }
 
 impl Gate {
     pub(super) fn new(serving: Arc<Serving>) -> Self {
         let config = serving.config();
         let keys = config.api_keys.iter().map(|key| (digest(&key.key), key.role, Who(key.name.clone()))).collect();
-        Self { keys, requests: Semaphore::new(config.max_concurrent), serving }
+        let num_limits = config.api_keys.len().max(1);
+        let flags = (0..num_limits).filter_map(|_| Rate::new(config.flags_per_second)).collect();
+        Self { keys, requests: Semaphore::new(config.max_concurrent), flags, serving }
     }
 
-    fn check_key(&self, request: &Request, needed: ApiRole) -> Result<Who, Error> {
+    /// Place and bearer of the key.
+    fn check_key(&self, request: &Request, needed: ApiRole) -> Result<(usize, Who), Error> {
         if self.keys.is_empty() {
-            return Ok(Who::default());
+            return Ok((0, Who::default()));
         }
         let given = digest(key_of(request).ok_or(Error::Unauthorized)?);
-        match self.keys.iter().find(|(digest, ..)| *digest == given) {
+        match self.keys.iter().enumerate().find(|(_, (digest, ..))| *digest == given) {
             None => Err(Error::Unauthorized),
-            Some((_, role, _)) if *role < needed => Err(Error::Forbidden { role: needed.as_str() }),
-            Some((.., who)) => Ok(who.clone()),
+            Some((_, (_, role, _))) if *role < needed => Err(Error::Forbidden { role: needed.as_str() }),
+            Some((place, (.., who))) => Ok((place, who.clone())),
         }
     }
 
@@ -72,16 +80,24 @@ impl Gate {
     }
 
     async fn pass(&self, role: ApiRole, mut request: Request, next: Next) -> Result<Response, Error> {
-        let who = self.check_key(&request, role)?;
+        let (place, who) = self.check_key(&request, role)?;
         request.extensions_mut().insert(who);
         if self.serving.is_draining() {
             return Err(Error::unavailable("the server is shutting down"));
+        }
+        if let Some(limit) = self.flags.get(place).filter(|_| is_for_flags(&request)) {
+            let full = |wait| Error::Overloaded { what: "the limit of flag requests", retry_after: wait };
+            limit.take(self.serving.parts().clock.now()).map_err(full)?;
         }
         let _permit = self.admit(role)?;
         let deadline = self.serving.config().deadline;
         let answered = tokio::time::timeout(deadline, next.run(request)).await;
         answered.map_err(|_| Error::unavailable("no answer within the deadline"))
     }
+}
+
+fn is_for_flags(request: &Request) -> bool {
+    request.uri().path().starts_with("/ofrep/")
 }
 
 /// The bearer of `authorization`, or `x-api-key`.
@@ -101,8 +117,10 @@ fn digest(key: &str) -> [u8; 32] {
 pub(super) async fn guard(gate: Arc<Gate>, role: ApiRole, request: Request, next: Next) -> Response {
     let stopwatch = Stopwatch::start();
     let route = route_name(request.uri().path());
+    let speaks_ofrep = is_for_flags(&request);
     let response = match gate.pass(role, request, next).await {
         Ok(response) => response,
+        Err(error) if speaks_ofrep => ofrep::refused(error),
         Err(error) => error.into_response(),
     };
     metrics::answered(route, response.status().as_u16(), stopwatch);

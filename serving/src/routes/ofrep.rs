@@ -17,6 +17,7 @@ use plaudit_experiment::assign::{Decision, Reason, Request};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
+use crate::Error;
 use crate::experiment::{ExperimentConfig, InForce, Plan, PolicyRef, UNIT};
 use crate::state::{Serving, Snapshot};
 
@@ -45,6 +46,20 @@ impl Failure {
         }
         body
     }
+}
+
+/// What is refused before it is evaluated, in the protocol's words; status and headers are those of any other route.
+pub(super) fn refused(error: Error) -> Response {
+    let failure = Failure::new("GENERAL", error.to_string());
+    let (parts, _) = error.into_response().into_parts();
+    let mut response = Json(failure.body(None)).into_response();
+    *response.status_mut() = parts.status;
+    for (name, value) in
+        parts.headers.iter().filter(|(name, _)| [header::RETRY_AFTER, header::WWW_AUTHENTICATE].contains(name))
+    {
+        response.headers_mut().insert(name, value.clone());
+    }
+    response
 }
 
 /// Evaluates one flag.

@@ -47,7 +47,7 @@ impl IntoResponse for Error {
         let status = StatusCode::from_u16(self.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = (status, Json(error_body(&self))).into_response();
         if let Some(wait) = self.retry_after() {
-            let seconds = HeaderValue::from(wait.as_secs().max(1));
+            let seconds = HeaderValue::from(wait.as_secs_f64().ceil().max(1.0) as u64);
             response.headers_mut().insert(header::RETRY_AFTER, seconds);
         }
         if status == StatusCode::UNAUTHORIZED {

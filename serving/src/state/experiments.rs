@@ -14,10 +14,58 @@ use crate::rollout::Rollout;
 /// Who edits when a file does.
 const FILE: &str = "file";
 
-/// What a file of experiments held when it was taken up last.
+/// What was refused is tried again this long after the last try, in milliseconds: a policy may have been copied into its
+/// place, or an experiment may have ended with time alone.
+const RETRY_MS: i64 = 60_000;
+
+/// A file of experiments, as it was looked at last.
 #[derive(Debug, Default)]
 pub(super) struct Watched {
+    stamp: Option<experiment::Stamp>,
     texts: Option<Vec<(std::path::PathBuf, String)>>,
+    refused: Option<Refused>,
+    /// What was logged last.
+    complaint: Option<String>,
+}
+
+/// When it was not taken up, and what that may have hung on.
+#[derive(Debug)]
+struct Refused {
+    at: Timestamp,
+    rollout: Rollout,
+    in_force: String,
+}
+
+impl Watched {
+    /// Whether there is nothing to do, so that the file need not be read.
+    fn is_settled(&self, stamp: &experiment::Stamp, serving: &Serving) -> bool {
+        let now = serving.parts.clock.now();
+        self.stamp.as_ref() == Some(stamp) && !stamp.is_fresh(now) && !self.should_retry(serving)
+    }
+
+    fn is_unreadable(&mut self, error: &Error) {
+        self.stamp = None;
+        self.complain(error);
+    }
+
+    /// Logs why the file is not in force, unless that was the last cause, too.
+    fn complain(&mut self, error: &Error) {
+        let cause = error.to_string();
+        if self.complaint.as_ref() != Some(&cause) {
+            tracing::warn!(error = %error, "the file of experiments cannot be taken up; what is in force stays");
+        }
+        self.complaint = Some(cause);
+    }
+
+    /// Whether the file was refused, and policies or experiments have changed since.
+    fn should_retry(&self, serving: &Serving) -> bool {
+        self.refused.as_ref().is_some_and(|refused| {
+            let waited = serving.parts.clock.now().millis_since(refused.at);
+            !(0..RETRY_MS).contains(&waited)
+                || refused.rollout != serving.journal.state()
+                || refused.in_force != serving.experiments().hash
+        })
+    }
 }
 
 impl Serving {
@@ -87,17 +135,39 @@ impl Serving {
     }
 
     /// Takes up the file of experiments where it has changed since it was looked at last. What cannot be taken up is
-    /// logged, and what is in force stays.
+    /// logged once for each cause, and what is in force stays; it is tried again when policies or experiments have
+    /// changed, and every minute. A file that is as it was is not read.
     pub async fn look_at_experiments(&self) {
         if self.config.experiments.as_os_str().is_empty() {
             return;
         }
         let path = self.config.experiments.clone();
-        let read = tokio::task::spawn_blocking(move || experiment::read_texts(&path)).await;
-        let Ok(Ok(texts)) = read else { return };
+        // Before the text: what is written between the two shows in the next stamp.
+        let stamped = tokio::task::spawn_blocking({
+            let path = path.clone();
+            move || experiment::Stamp::of(&path)
+        });
+        let stamp = match stamped.await {
+            Ok(Ok(stamp)) => stamp,
+            Ok(Err(error)) => return self.watched().is_unreadable(&error),
+            Err(_) => return,
+        };
+        if self.watched().is_settled(&stamp, self) {
+            return;
+        }
+        let texts = match tokio::task::spawn_blocking(move || experiment::read_texts(&path)).await {
+            Ok(Ok(texts)) => texts,
+            Ok(Err(error)) => return self.watched().is_unreadable(&error),
+            Err(_) => return,
+        };
         {
-            let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
-            if watched.texts.as_ref() == Some(&texts) {
+            let mut watched = self.watched();
+            let is_same = watched.texts.as_ref() == Some(&texts);
+            watched.stamp = Some(stamp);
+            if is_same && !watched.should_retry(self) {
+                if watched.refused.is_none() {
+                    watched.complaint = None;
+                }
                 return;
             }
             watched.texts = Some(texts.clone());
@@ -106,9 +176,26 @@ impl Serving {
             Ok(definition) => self.take_file(definition).await,
             Err(error) => Err(error),
         };
-        if let Err(error) = taken {
-            tracing::warn!(error = %error, "the file of experiments cannot be taken up; what is in force stays");
+        match taken {
+            Ok(()) => {
+                let mut watched = self.watched();
+                (watched.refused, watched.complaint) = (None, None);
+            }
+            Err(error) => {
+                let refused = Refused {
+                    at: self.parts.clock.now(),
+                    rollout: self.journal.state(),
+                    in_force: self.experiments().hash.clone(),
+                };
+                let mut watched = self.watched();
+                watched.refused = Some(refused);
+                watched.complain(&error);
+            }
         }
+    }
+
+    fn watched(&self) -> std::sync::MutexGuard<'_, Watched> {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn take_file(&self, definition: Definition) -> Result<(), Error> {
@@ -125,7 +212,7 @@ impl Serving {
         let read = tokio::task::spawn_blocking(move || experiment::read_texts(&path)).await;
         let texts = read.map_err(|error| Error::Task { what: "reading experiments", detail: error.to_string() })??;
         let definition = experiment::parse(&texts)?;
-        self.watched.lock().unwrap_or_else(PoisonError::into_inner).texts = Some(texts);
+        self.watched().texts = Some(texts);
         Ok(definition)
     }
 

@@ -164,3 +164,36 @@ async fn a_file_is_taken_up_when_it_changes_and_a_wrong_one_is_not() {
     assert_eq!(server.serving.audit().last().unwrap().who, "file");
     server.stop().await.unwrap();
 }
+
+/// A refused file is as it was, and what it named is there now.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_file_is_tried_again_when_its_policy_is_registered() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("experiments.toml");
+    let text = |policy: &str| {
+        format!(
+            "[[layers]]\nid = \"generation\"\nunit = \"user\"\n[[experiments]]\nid = \"tone\"\nlayer = \"generation\"\n\
+             variants = [{{id = \"a\", weight = 0.5, policy = \"champion\"}}, \
+             {{id = \"b\", weight = 0.5, policy = \"{policy}\"}}]\nactive = {}\n",
+            policy != "previous"
+        )
+    };
+    std::fs::write(&path, text("previous")).unwrap();
+    let (world, server, _champion) = with_champion(Config { experiments: path.clone(), ..manual() }).await;
+    let first = etag(&server).await;
+    let policy = world.policy(7);
+    std::fs::rename(world.policies_dir().join(policy.id().as_str()), dir.path().join("elsewhere")).unwrap();
+    std::fs::write(&path, text(policy.id().as_str())).unwrap();
+    for _ in 0..3 {
+        server.serving.look_at_experiments().await;
+        assert_eq!(etag(&server).await, first, "nobody can load the policy");
+    }
+    std::fs::rename(dir.path().join("elsewhere"), world.policies_dir().join(policy.id().as_str())).unwrap();
+    server.serving.look_at_experiments().await;
+    assert_eq!(etag(&server).await, first, "nothing that the server knows of has changed");
+    server.register(&policy).await;
+    server.serving.look_at_experiments().await;
+    assert_ne!(etag(&server).await, first);
+    assert_eq!(server.serving.audit().last().unwrap().who, "file");
+    server.stop().await.unwrap();
+}

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use plaudit_event::{Clock, Timestamp};
 use plaudit_serving::{ApiKey, ApiRole, Config};
 use serde_json::{Value, json};
 
@@ -111,5 +112,40 @@ async fn all_flags_come_with_a_tag_that_saves_the_second_answer() {
     let stopped = server.post("/admin/v1/experiments/tone/stop").json(&stop).send().await.unwrap();
     assert_eq!(stopped.status(), 200);
     assert_eq!(ask("u", &tag).await.status(), 200, "the definition is another one");
+    server.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn too_many_requests_for_flags_are_429_with_retry_after_for_their_key_alone() {
+    let key = |name: &str| ApiKey { key: format!("a-key-of-{name}-here"), role: ApiRole::Write, name: name.to_owned() };
+    let api_keys = vec![key("one"), key("two")];
+    let (world, server, _champion) = with_champion(Config { flags_per_second: 3, api_keys, ..config() }).await;
+    let ask = async |path: String, name: &str| {
+        let request = server.post(&path).bearer_auth(format!("a-key-of-{name}-here"));
+        request.json(&json!({"context": {"targetingKey": "u"}})).send().await.unwrap()
+    };
+    for path in [ALL.to_owned(), format!("{ALL}/tone"), ALL.to_owned()] {
+        assert_eq!(ask(path, "one").await.status(), 200);
+    }
+    for path in [ALL.to_owned(), format!("{ALL}/tone")] {
+        let refused = ask(path, "one").await;
+        assert_eq!((refused.status().as_u16(), &refused.headers()["retry-after"]), (429, &"1".parse().unwrap()));
+        assert_eq!(refused.headers()["content-type"], "application/json");
+        let body: Value = refused.json().await.unwrap();
+        assert_eq!(body["errorCode"], "GENERAL");
+        assert!(body["errorDetails"].as_str().unwrap().contains("flag requests"), "{body}");
+    }
+    assert_eq!(ask(ALL.to_owned(), "two").await.status(), 200);
+    // Other routes have no part in it, and the next place comes after a third of a second.
+    assert_eq!(ask("/v1/signals".to_owned(), "one").await.status(), 400);
+    let start = world.clock.now();
+    let after = |millis: i64| Timestamp::from_millis(start.as_millis() + millis);
+    world.clock.advance_to(after(333));
+    assert_eq!(ask(ALL.to_owned(), "one").await.status(), 429);
+    world.clock.advance_to(after(334));
+    assert_eq!(ask(ALL.to_owned(), "one").await.status(), 200);
+    let nobody = server.post(ALL).json(&json!({})).send().await.unwrap();
+    assert_eq!((nobody.status().as_u16(), &nobody.headers()["www-authenticate"]), (401, &"Bearer".parse().unwrap()));
+    assert_eq!(nobody.json::<Value>().await.unwrap()["errorCode"], "GENERAL");
     server.stop().await.unwrap();
 }
