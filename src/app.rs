@@ -13,7 +13,7 @@ use plaudit_ingest::store::EventStore;
 use plaudit_ingest::{Intake, log, store};
 use plaudit_nn::checkpoint;
 use plaudit_policy::generate::PREFIX;
-use plaudit_policy::select::Thompson;
+use plaudit_policy::select::Selector;
 use plaudit_reward_model::{RewardHandle, RewardService};
 use plaudit_serving::rollout::Origin;
 use plaudit_serving::score::NewestReward;
@@ -240,7 +240,7 @@ async fn start_serving(
         // Ids must differ between starts of one configuration: the clock is part of this seed.
         seed: Seed::new(config.seed).derive("start", u64::try_from(backends.clock.now().as_millis()).unwrap_or(0)),
         policies_dir: policies_dir.clone(),
-        thompson: Arc::new(Thompson::new(config.policy.select.clone())?),
+        selector: Arc::new(Selector::new(config.policy.select.clone())?),
         metrics,
         eraser: Some(eraser(config, backends)),
         reward,

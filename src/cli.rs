@@ -58,8 +58,8 @@ pub(crate) enum Command {
     Store(store::Store),
     /// Take everything about a unit out of log and store, and prove it.
     Erase(erase::Erase),
-    /// Compare policies on fixed prompts by predicted love; or train the reward model on a public data set in one pass and score
-    /// its test split.
+    /// Compare policies on fixed prompts by predicted love; or evaluate a selection policy on logged decisions; or train the
+    /// reward model on a public data set in one pass and score its test split.
     Evaluate(Evaluate),
     /// Train models away from the stream.
     #[command(subcommand)]
@@ -131,7 +131,7 @@ pub(crate) struct Files {
 #[derive(Debug, Args)]
 pub(crate) struct Evaluate {
     /// Directory of the public data sets.
-    #[arg(long, env = "PLAUDIT_DATA", required_unless_present = "policies")]
+    #[arg(long, env = "PLAUDIT_DATA", required_unless_present_any = ["policies", "off_policy"])]
     pub(crate) datasets: Option<PathBuf>,
     /// A policy to compare on fixed prompts: a checkpoint directory, or an id in the data directory. The first one named
     /// is what the others are compared with.
@@ -143,6 +143,15 @@ pub(crate) struct Evaluate {
     /// Reward checkpoint to score with: a directory, or an id in the data directory. Default: the newest there.
     #[arg(long, requires = "policies")]
     pub(crate) reward: Option<String>,
+    /// What a selection policy would have earned on the decisions that another one made, from logged propensities.
+    #[arg(long, value_enum, requires = "decision", conflicts_with = "policies")]
+    pub(crate) off_policy: Option<evaluate::OffPolicy>,
+    /// The decision that is evaluated.
+    #[arg(long, requires = "off_policy")]
+    pub(crate) decision: Option<String>,
+    /// Take the examples from this file, as `export examples` writes them, instead of the data directory.
+    #[arg(long, requires = "off_policy")]
+    pub(crate) examples: Option<PathBuf>,
     /// Answers of each policy to each prompt, 1 to 256.
     #[arg(long, default_value_t = 4)]
     pub(crate) samples: usize,

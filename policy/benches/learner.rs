@@ -8,13 +8,13 @@ use std::time::Instant;
 
 use candle_core::DType;
 use plaudit_event::{Context, Objective, Seed};
+use plaudit_experiment::adaptive::{Beta, beta_best};
 use plaudit_nn::decoder::{Config, Decoder};
 use plaudit_nn::runtime::pinned_pool;
 use plaudit_nn::tokenizer::Tokenizer;
 use plaudit_policy::crpg::{self, Learner, StepReport};
 use plaudit_policy::generate::{GeneratePolicy, Lineage, Sampling};
 use plaudit_policy::judge::{self, Judges};
-use plaudit_policy::select::{Beta, probability_best};
 use plaudit_reward_model::{RewardModel, Row, Scores};
 
 const STEPS: usize = 12;
@@ -95,7 +95,7 @@ fn propensities() -> Vec<(u32, f64)> {
         let repeats = 2_000 / count;
         let start = Instant::now();
         for _ in 0..repeats {
-            std::hint::black_box(probability_best(std::hint::black_box(&arms)));
+            std::hint::black_box(beta_best(std::hint::black_box(&arms)));
         }
         rows.push((count, start.elapsed().as_secs_f64() * 1e6 / f64::from(repeats)));
     }

@@ -20,6 +20,16 @@ pub enum Error {
         /// The value refused.
         value: String,
     },
+    /// A field of a request is outside its range.
+    #[error("`{field}` must be {allowed}, got {value}")]
+    Field {
+        /// Path of the field.
+        field: String,
+        /// The allowed range, in words.
+        allowed: String,
+        /// The value refused.
+        value: String,
+    },
     /// A policy directory holds something that cannot be served.
     #[error("policy directory `{}` is unusable: {reason}", path.display())]
     Directory {
@@ -55,6 +65,9 @@ pub enum Error {
         /// The learner's step.
         step: u64,
     },
+    /// Selection could not compute with what it had checked.
+    #[error("selection failed: {0}")]
+    Selection(String),
     /// A worker thread ended without a result.
     #[error("the {0} thread ended without a result")]
     Worker(&'static str),
@@ -65,17 +78,21 @@ impl Error {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Config(_) | Self::Invalid { .. } => ErrorKind::Invalid,
+            Self::Config(_) | Self::Invalid { .. } | Self::Field { .. } => ErrorKind::Invalid,
             Self::Directory { .. } => ErrorKind::Data,
             Self::Io { .. } | Self::Untrained => ErrorKind::Unavailable,
             Self::Model(source) => model_kind(source),
             Self::Reward(source) => source.kind(),
-            Self::Diverged { .. } | Self::Worker(_) => ErrorKind::Internal,
+            Self::Diverged { .. } | Self::Selection(_) | Self::Worker(_) => ErrorKind::Internal,
         }
     }
 
     pub(crate) fn invalid(what: &'static str, allowed: impl Into<String>, value: impl ToString) -> Self {
         Self::Invalid { what, allowed: allowed.into(), value: value.to_string() }
+    }
+
+    pub(crate) fn field(field: String, allowed: impl Into<String>, value: impl ToString) -> Self {
+        Self::Field { field, allowed: allowed.into(), value: value.to_string() }
     }
 
     pub(crate) fn directory(path: &Path, reason: impl Into<String>) -> Self {

@@ -26,6 +26,7 @@ pub mod tripwire;
 
 use plaudit_event::{Context, Impression, PolicyId, Propensity, Stream, TokenLogprob};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 pub use config::Config;
 pub use error::Error;
@@ -39,6 +40,9 @@ pub struct Candidate {
     /// What would be shown.
     #[serde(default)]
     pub content: String,
+    /// What is known about it: numbers, categories and flags by name, for a policy that goes by them.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub features: Map<String, Value>,
 }
 
 /// What a policy decided, ready to be logged as an exposure.

@@ -16,7 +16,7 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 use plaudit_event::{Clock, Seed, Timestamp};
 use plaudit_ingest::Intake;
 use plaudit_ingest::log::{EventLog, KafkaConfig, KafkaLog, SpooledLog, SqliteLog};
-use plaudit_policy::select::Thompson;
+use plaudit_policy::select::Selector;
 use plaudit_serving::{Config, Listener, Parts, Serving, serve};
 use reqwest::Client;
 use serde_json::{Value, json};
@@ -117,7 +117,7 @@ async fn start(
         clock: Arc::clone(clock),
         seed: Seed::new(1),
         policies_dir: dir.to_owned(),
-        thompson: Arc::new(Thompson::new(plaudit_policy::select::Config::default()).expect("a policy")),
+        selector: Arc::new(Selector::new(plaudit_policy::select::Config::default()).expect("a policy")),
         metrics: metrics.clone(),
         eraser: None,
         reward: None,

@@ -254,7 +254,7 @@ impl Error {
 fn policy_kind(error: &plaudit_policy::Error) -> ErrorKind {
     use plaudit_policy::Error as Policy;
     match error {
-        Policy::Config(_) | Policy::Invalid { .. } => ErrorKind::Invalid,
+        Policy::Config(_) | Policy::Invalid { .. } | Policy::Field { .. } => ErrorKind::Invalid,
         Policy::Directory { .. } => ErrorKind::Data,
         Policy::Model(source) => model_kind(source),
         _ => ErrorKind::Internal,

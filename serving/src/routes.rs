@@ -53,6 +53,7 @@ pub fn router(serving: Arc<Serving>) -> Router {
         .route("/admin/v1/definition/audit", get(experiments::audit))
         .route("/admin/v1/policies", get(admin::policies))
         .route("/admin/v1/policies/backtest", get(admin::backtest))
+        .route("/admin/v1/decisions", get(decide::status))
         .route("/admin/v1/suspects", get(admin::suspects));
     let admin = Router::new()
         .route("/admin/v1/definition", put(experiments::replace))

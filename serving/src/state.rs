@@ -14,7 +14,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use plaudit_event::{Clock, Event, Exposure, ExposureId, Seed, SignalId, Stream, UnitId};
 use plaudit_ingest::log::EventLog;
 use plaudit_ingest::{Intake, Outcome};
-use plaudit_policy::select::Thompson;
+use plaudit_policy::select::Selector;
 
 use crate::config::Config;
 use crate::engine::Engine;
@@ -42,7 +42,7 @@ pub struct Parts {
     /// Folder of policy checkpoints, one directory per policy id.
     pub policies_dir: PathBuf,
     /// Selection among candidates. It is folded from the log here; do not fold it elsewhere.
-    pub thompson: Arc<Thompson>,
+    pub selector: Arc<Selector>,
     /// Renders `/metrics`.
     pub metrics: PrometheusHandle,
     /// Erases units; nothing for a process without a store.

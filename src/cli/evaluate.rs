@@ -1,5 +1,6 @@
-//! `plaudit evaluate`: policies on fixed prompts, or real reactions through the real path, log → attribution → continuous trainer.
+//! `plaudit evaluate`: policies on fixed prompts, selection on logged decisions, or real reactions through the real path, log → attribution → continuous trainer.
 
+mod off_policy;
 mod policies;
 
 use std::sync::Arc;
@@ -17,6 +18,8 @@ use serde_json::json;
 
 use super::{Evaluate, print};
 
+pub(crate) use off_policy::OffPolicy;
+
 /// Resamples of the bootstrap intervals.
 const RESAMPLES: usize = 1_000;
 /// Most events appended at once.
@@ -24,10 +27,13 @@ const BATCH: usize = 500;
 /// Records read at once.
 const READ: usize = 1_000;
 
-/// Compares policies on fixed prompts when some are named. Else trains on the train split in one pass, scores the test split, and prints the quality.
+/// Compares policies on fixed prompts when some are named, or evaluates a selection policy. Else trains on the train split in one pass, scores the test split, and prints the quality.
 pub(crate) async fn run(arguments: &Evaluate) -> anyhow::Result<()> {
     if !arguments.policies.is_empty() {
         return policies::run(arguments).await;
+    }
+    if let Some(target) = arguments.off_policy {
+        return off_policy::run(arguments, target).await;
     }
     let datasets = arguments.datasets.as_ref().context("`--datasets DIR` is missing")?;
     let seed = Seed::new(arguments.seed);

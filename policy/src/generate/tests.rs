@@ -87,7 +87,7 @@ fn a_decision_logs_the_probabilities_of_the_decoder() {
 
 #[test]
 fn candidates_are_refused() {
-    let candidate = Candidate { item_id: "a".to_owned(), content: String::new() };
+    let candidate = Candidate { item_id: "a".to_owned(), content: String::new(), features: Default::default() };
     let refused = toy::policy().act(&Context::default(), &[candidate], &mut Seed::new(1).stream("x"));
     assert!(refused.is_err());
 }

@@ -1,44 +1,16 @@
-//! Success counts per decision and item, corrected when an example is.
+//! Success counts per decision and item, corrected when an example is; old ones may fade.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use plaudit_event::{Example, ExposureId};
+use plaudit_event::Example;
+use plaudit_experiment::adaptive::{Beta, Fading};
 use serde::Serialize;
 
-use super::best::Beta;
-use super::{Config, DECISION_ATTRIBUTE};
+use super::corrections::{Corrections, Folded};
+use super::{Config, decision_of};
 
-/// What folding one example did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Folded {
-    /// A label was counted.
-    Counted,
-    /// An earlier label of the same exposure was replaced or taken back.
-    Corrected,
-    /// This revision, or a later one, was folded before.
-    Stale,
-    /// The example names no decision or carries no label of the objective.
-    NotOurs,
-    /// A correction of an exposure that is no longer remembered; it was left out.
-    Forgotten,
-}
-
-impl Folded {
-    /// The name in metric labels.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Counted => "counted",
-            Self::Corrected => "corrected",
-            Self::Stale => "stale",
-            Self::NotOurs => "not_ours",
-            Self::Forgotten => "forgotten",
-        }
-    }
-}
-
-/// Successes and failures of one item, in label weight.
+/// Successes and failures of one item, in label weight; what is old counts less where it is to fade.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct Count {
     /// Weight of successes.
@@ -50,28 +22,40 @@ pub struct Count {
     touched: u64,
 }
 
-/// What an exposure has added to which item.
+impl Count {
+    /// The count as of the newest example.
+    fn scaled(self, fading: &Fading) -> Self {
+        let unit = fading.unit();
+        Self { positive: self.positive / unit, negative: self.negative / unit, ..self }
+    }
+}
+
+/// What an exposure has added to which item, and how long ago.
 #[derive(Debug)]
 struct Applied {
-    revision: u32,
     decision: Arc<str>,
     item: Arc<str>,
     positive: f64,
     negative: f64,
+    place: f64,
+    /// The life of the decision that it belongs to; one that was dropped and came back has another.
+    born: u64,
 }
 
 /// All counts. A pure function of the sequence of examples folded.
 #[derive(Debug, Default)]
 pub(super) struct Counts {
     decisions: BTreeMap<Arc<str>, Items>,
-    applied: HashMap<ExposureId, Applied>,
-    order: VecDeque<ExposureId>,
+    applied: Corrections<Applied>,
     folded: u64,
 }
 
 #[derive(Debug, Default)]
 struct Items {
     counts: BTreeMap<Arc<str>, Count>,
+    /// The counts are in its scale.
+    fading: Fading,
+    born: u64,
     touched: u64,
     version: u64,
 }
@@ -79,50 +63,69 @@ struct Items {
 impl Counts {
     /// Counts the label of `example`; a later revision replaces what an earlier one added.
     pub(super) fn fold(&mut self, example: &Example, config: &Config) -> Folded {
-        let Some(decision) = example.attributes.get(DECISION_ATTRIBUTE) else {
-            return Folded::NotOurs;
-        };
-        let Some(decision) = decision.as_str() else {
+        let Some(decision) = decision_of(example) else {
             return Folded::NotOurs;
         };
         let label = example.label(&config.objective);
-        let known = self.applied.get(&example.exposure_id);
-        let is_new = known.is_none();
-        match known {
-            Some(earlier) if earlier.revision >= example.revision => return Folded::Stale,
-            None if example.revision > 0 => return Folded::Forgotten,
-            None if label.is_none() => return Folded::NotOurs,
-            _ => {}
-        }
-        if let Some(earlier) = self.applied.remove(&example.exposure_id) {
-            self.add(&earlier, -1.0, config);
-        }
+        let earlier = match self.applied.take(example, label) {
+            Ok(earlier) => earlier,
+            Err(folded) => return folded,
+        };
         let (value, weight) = label.map_or((0.0, 0.0), |l| (f64::from(l.value), f64::from(l.weight)));
+        self.folded += 1;
+        let (place, born, folded) = match earlier {
+            Some(earlier) if !self.is_alive(&earlier) => return Folded::Forgotten,
+            Some(earlier) => {
+                self.add(&earlier, -1.0, config);
+                (earlier.place, earlier.born, Folded::Corrected)
+            }
+            None => {
+                let (place, born) = self.place(decision, example, config);
+                (place, born, Folded::Counted)
+            }
+        };
         let applied = Applied {
-            revision: example.revision,
             decision: decision.into(),
             item: example.item_id.as_str().into(),
             positive: weight * value.clamp(0.0, 1.0),
             negative: weight * (1.0 - value.clamp(0.0, 1.0)),
+            place,
+            born,
         };
-        self.folded += 1;
         self.add(&applied, 1.0, config);
-        self.remember(&example.exposure_id, applied, is_new, config);
-        if is_new { Folded::Counted } else { Folded::Corrected }
+        self.applied.put(example, applied, folded, config.max_corrections);
+        folded
+    }
+
+    /// The age of a new example among those of its decision, and the life of that.
+    fn place(&mut self, decision: &str, example: &Example, config: &Config) -> (f64, u64) {
+        let born = self.folded;
+        let new = || Items { fading: Fading::new(config.half_life()), born, ..Items::default() };
+        let items = self.decisions.entry(decision.into()).or_insert_with(new);
+        let (place, rescale) = items.fading.place(example.exposure_ts.as_millis());
+        if let Some(factor) = rescale {
+            for count in items.counts.values_mut() {
+                count.positive *= factor;
+                count.negative *= factor;
+            }
+        }
+        (place, items.born)
     }
 
     fn add(&mut self, applied: &Applied, sign: f64, config: &Config) {
         let now = self.folded;
-        if sign < 0.0 && !self.holds(applied) {
+        let Some(items) = self.decisions.get_mut(&applied.decision) else { return };
+        // After an eviction of the item there is nothing to take back from.
+        if sign < 0.0 && !items.counts.contains_key(&applied.item) {
             return;
         }
-        let items = self.decisions.entry(applied.decision.clone()).or_default();
         items.touched = now;
         items.version += 1;
+        let weight = sign * items.fading.weight(applied.place);
         let count = items.counts.entry(applied.item.clone()).or_default();
         // Sums of small weights can end a rounding error below zero after a correction.
-        count.positive = (count.positive + sign * applied.positive).max(0.0);
-        count.negative = (count.negative + sign * applied.negative).max(0.0);
+        count.positive = (count.positive + weight * applied.positive).max(0.0);
+        count.negative = (count.negative + weight * applied.negative).max(0.0);
         count.touched = now;
         if items.counts.len() > config.max_items {
             evict(&mut items.counts, |count| count.touched);
@@ -132,29 +135,14 @@ impl Counts {
         }
     }
 
-    /// Whether the item's count still exists; after an eviction there is nothing to take back from.
-    fn holds(&self, applied: &Applied) -> bool {
-        let items = self.decisions.get(&applied.decision);
-        items.is_some_and(|items| items.counts.contains_key(&applied.item))
-    }
-
-    fn remember(&mut self, id: &ExposureId, applied: Applied, is_new: bool, config: &Config) {
-        self.applied.insert(id.clone(), applied);
-        if !is_new {
-            return;
-        }
-        self.order.push_back(id.clone());
-        while self.order.len() > config.max_corrections {
-            if let Some(oldest) = self.order.pop_front() {
-                self.applied.remove(&oldest);
-            }
-        }
+    fn is_alive(&self, applied: &Applied) -> bool {
+        self.decisions.get(&applied.decision).is_some_and(|items| items.born == applied.born)
     }
 
     /// The posterior of `item` of `decision`: the prior when nothing is known.
     pub(super) fn posterior(&self, decision: &str, item: &str, config: &Config) -> Beta {
         let items = self.decisions.get(decision);
-        let count = items.and_then(|items| items.counts.get(item)).copied();
+        let count = items.and_then(|items| Some(items.counts.get(item)?.scaled(&items.fading)));
         let count = count.unwrap_or_default();
         Beta { a: config.prior_positive + count.positive, b: config.prior_negative + count.negative }
     }
@@ -167,8 +155,10 @@ impl Counts {
     /// Counts of every item of `decision`.
     pub(super) fn items(&self, decision: &str) -> Vec<(String, Count)> {
         let items = self.decisions.get(decision);
-        let counts = items.into_iter().flat_map(|items| &items.counts);
-        counts.map(|(item, count)| (item.to_string(), *count)).collect()
+        let of = |items: &Items| -> Vec<(String, Count)> {
+            items.counts.iter().map(|(item, count)| (item.to_string(), count.scaled(&items.fading))).collect()
+        };
+        items.map(of).unwrap_or_default()
     }
 
     /// Names of all decisions.
@@ -178,7 +168,7 @@ impl Counts {
 }
 
 /// Drops the entry that was touched longest ago.
-fn evict<V>(map: &mut BTreeMap<Arc<str>, V>, touched: impl Fn(&V) -> u64) {
+pub(super) fn evict<V>(map: &mut BTreeMap<Arc<str>, V>, touched: impl Fn(&V) -> u64) {
     let oldest = map.iter().min_by_key(|(_, value)| touched(value));
     if let Some(key) = oldest.map(|(key, _)| key.clone()) {
         map.remove(&key);

@@ -1,6 +1,12 @@
-use plaudit_event::{ExposureId, Label, Objective, Seed, Surface, Timestamp, UnitId};
+mod context;
+
+use plaudit_event::{
+    Context, Example, ExposureId, Label, Objective, PolicyId, Propensity, Seed, Surface, Timestamp, UnitId,
+};
+use rand::Rng;
 
 use super::*;
+use crate::Candidate;
 
 fn example(exposure: u32, item: &str, revision: u32, label: Option<f32>) -> Example {
     let labels = label.map(|value| (Objective::new("click"), Label { value, weight: 1.0 }));
@@ -28,13 +34,21 @@ fn example(exposure: u32, item: &str, revision: u32, label: Option<f32>) -> Exam
 }
 
 fn thompson(change: impl FnOnce(&mut Config)) -> Thompson {
-    let mut config = Config::default();
+    // Exact counts; forgetting has its own tests.
+    let mut config = Config { half_life_examples: 0.0, ..Config::default() };
     change(&mut config);
     Thompson::new(config).unwrap()
 }
 
 fn candidates(items: &[&str]) -> Vec<Candidate> {
-    items.iter().map(|item| Candidate { item_id: (*item).to_owned(), content: format!("text of {item}") }).collect()
+    items
+        .iter()
+        .map(|item| Candidate {
+            item_id: (*item).to_owned(),
+            content: format!("text of {item}"),
+            features: Default::default(),
+        })
+        .collect()
 }
 
 fn count(thompson: &Thompson, item: &str) -> (f64, f64) {

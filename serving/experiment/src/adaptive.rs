@@ -13,15 +13,26 @@
 mod aipw;
 mod allocator;
 mod arms;
+mod beta;
+mod contextual;
 mod error;
+mod fading;
+mod features;
+mod gap;
 mod posterior;
+mod ridge;
 mod track;
 mod winner;
 
 pub use aipw::{WeightedAipw, Weighting};
 pub use allocator::{Allocator, Belief, Choice, Rule, Settings};
 pub use arms::{ArmSums, Memory};
+pub use beta::{Beta, beta_best};
+pub use contextual::{Contextual, ContextualSettings, Learned};
 pub use error::Error;
+pub use fading::{Fading, HalfLife};
+pub use features::{Features, key, pair};
+pub use gap::inverse_gap;
 pub use posterior::{Goal, Posterior, expected_loss, probability_best, top_two, with_floor};
 pub use track::{Allocation, Glr, glr_stop, track_and_stop};
 pub use winner::WinnerTest;

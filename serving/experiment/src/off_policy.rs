@@ -9,6 +9,8 @@
 //! Estimates and intervals give each *row* the same weight. Lower bounds and verdicts give each *unit* the
 //! same weight (the mean over units of a unit's mean), because units are what is independent.
 //!
+//! An [`OnlineGate`] watches a log that grows: its verdict may be asked for after every row.
+//!
 //! Slates have a sample of their own, [`SlateSample`].
 
 mod bound;
@@ -16,6 +18,7 @@ mod diagnostics;
 mod error;
 mod estimator;
 mod interval;
+mod online;
 mod ratios;
 mod row;
 mod slate;
@@ -26,6 +29,7 @@ pub use diagnostics::{Diagnostics, Limits, Refusal};
 pub use error::Error;
 pub use estimator::Estimator;
 pub use interval::{Evaluation, Resampling};
+pub use online::{Logged, OnlineGate, OnlineRule};
 pub use row::{Candidates, Model, Row, Sample};
 pub use slate::{PlackettLuce, SlateEstimator, SlateRow, SlateSample, Slot};
 pub use verdict::{Gate, Verdict};

@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use plaudit_event::{Context, Exposure, PolicyId, Surface, UnitId};
 use plaudit_policy::Candidate;
-use plaudit_policy::select::DECISION_ATTRIBUTE;
+use plaudit_policy::select::{Selected, Status, attributes};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -27,6 +27,9 @@ pub(super) struct DecideRequest {
     context: Context,
     #[serde(default)]
     session_id: Option<String>,
+    /// What is known about the context: numbers, categories and flags by name.
+    #[serde(default)]
+    features: Map<String, Value>,
     candidates: Vec<Candidate>,
 }
 
@@ -54,23 +57,23 @@ pub(super) async fn handle(
         return Err(Error::invalid("decision", reason));
     }
     limits::session("session_id", request.session_id.as_deref())?;
-    limits::decision(&request.context, &request.candidates)?;
+    limits::decision(&request.context, &request.features, &request.candidates)?;
     let exposure_id = serving.new_exposure_id();
     // The id names the stream, so that a decision can be drawn again from the log.
     let mut rng = serving.parts().seed.stream(exposure_id.as_str());
-    let thompson = &serving.parts().thompson;
-    let decision = thompson.choose(&request.decision, &request.candidates, &mut rng).map_err(candidates_error)?;
+    let selector = &serving.parts().selector;
+    let selected = selector.choose(&request.decision, &request.features, &request.candidates, &mut rng);
+    let Selected { decision, policy_id } = selected.map_err(request_error)?;
+    let attributes = attributes(&request.decision, request.features, &request.candidates, &decision.propensities);
     let chosen = request.candidates[decision.chosen as usize].clone();
     let answer = DecideAnswer {
         exposure_id: exposure_id.to_string(),
-        policy_id: thompson.id().clone(),
+        policy_id: policy_id.clone(),
         variant: None,
         chosen,
         propensity: decision.propensities[decision.chosen as usize],
         propensities: decision.propensities,
     };
-    let mut attributes = Map::new();
-    attributes.insert(DECISION_ATTRIBUTE.to_owned(), Value::from(request.decision));
     let exposure = Exposure {
         exposure_id,
         unit_id: request.unit_id,
@@ -81,7 +84,7 @@ pub(super) async fn handle(
         chosen: decision.chosen,
         propensity: decision.propensity,
         token_logprobs: None,
-        policy_id: thompson.id().clone(),
+        policy_id,
         stage: None,
         assignments: Vec::new(),
         rewrite_applied: None,
@@ -93,10 +96,23 @@ pub(super) async fn handle(
     Ok(Json(answer))
 }
 
-fn candidates_error(error: plaudit_policy::Error) -> Error {
+/// Where every decision stands that the contextual policy has seen.
+pub(super) async fn status(State(serving): State<Arc<Serving>>) -> Json<Decisions> {
+    Json(Decisions { decisions: serving.parts().selector.status() })
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Decisions {
+    decisions: Vec<Status>,
+}
+
+fn request_error(error: plaudit_policy::Error) -> Error {
     match error {
         plaudit_policy::Error::Invalid { allowed, value, .. } => {
             Error::invalid("candidates", format!("must be {allowed}, got {value}"))
+        }
+        plaudit_policy::Error::Field { field, allowed, value } => {
+            Error::invalid(field, format!("must be {allowed}, got {value}"))
         }
         other => other.into(),
     }

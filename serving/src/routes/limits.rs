@@ -4,13 +4,15 @@ use plaudit_event::Context;
 use plaudit_ingest::{MAX_EVENT_BYTES, MAX_ITEM_ID_BYTES};
 use plaudit_policy::Candidate;
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use crate::Error;
 
 /// Room in an exposure for everything but its context, slate and tokens.
 const FRAME_BYTES: usize = 4 << 10;
-/// Room for an impression beside what the candidate says: position and score.
-const IMPRESSION_BYTES: usize = 64;
+/// Room for a candidate beside what it says: position and score in the slate, and the frame of what is logged of its
+/// features.
+const IMPRESSION_BYTES: usize = 160;
 /// Room for a generated token: its text, its id and its log-probability.
 const TOKEN_BYTES: usize = 96;
 
@@ -30,8 +32,12 @@ pub(super) fn conversation(context: &Context, max_tokens: usize) -> Result<usize
     at_most("messages", limit, json_bytes(context))
 }
 
-/// Checks that a decision for `context` among `candidates` can be logged.
-pub(super) fn decision(context: &Context, candidates: &[Candidate]) -> Result<(), Error> {
+/// Checks that a decision for `context` and its `features` among `candidates` can be logged.
+pub(super) fn decision(
+    context: &Context,
+    features: &Map<String, Value>,
+    candidates: &[Candidate],
+) -> Result<(), Error> {
     for (index, candidate) in candidates.iter().enumerate() {
         let length = candidate.item_id.len();
         if !(1..=MAX_ITEM_ID_BYTES).contains(&length) {
@@ -40,8 +46,11 @@ pub(super) fn decision(context: &Context, candidates: &[Candidate]) -> Result<()
         }
     }
     let limit = MAX_EVENT_BYTES - FRAME_BYTES;
-    let used = at_most("context", limit, json_bytes(context))?;
-    let bytes = json_bytes(&candidates) + IMPRESSION_BYTES * candidates.len();
+    let mut used = at_most("context", limit, json_bytes(context))?;
+    used += at_most("features", limit - used, json_bytes(features))?;
+    // The name of an item is logged twice: in the slate and with its features.
+    let names: usize = candidates.iter().map(|candidate| json_bytes(&candidate.item_id)).sum();
+    let bytes = json_bytes(&candidates) + names + IMPRESSION_BYTES * candidates.len();
     at_most("candidates", limit - used, bytes)?;
     Ok(())
 }

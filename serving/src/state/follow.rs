@@ -45,7 +45,9 @@ impl Serving {
                 match Envelope::decode(&stored.value).map(|envelope| envelope.event) {
                     Ok(Event::Example(example)) => {
                         self.book().fold(&example);
-                        self.parts.thompson.fold(&example);
+                        if let Err(error) = self.parts.selector.fold(&example) {
+                            tracing::warn!(offset = stored.offset, error = %error, "selection left an example out");
+                        }
                     }
                     Ok(_) => tracing::warn!(offset = stored.offset, "record of topic examples is no example"),
                     Err(error) => {

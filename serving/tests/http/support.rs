@@ -13,7 +13,7 @@ use plaudit_ingest::log::{EventLog, MemoryLog, Record, Topic};
 use plaudit_nn::decoder::{Config as DecoderConfig, Decoder};
 use plaudit_nn::tokenizer::Tokenizer;
 use plaudit_policy::generate::{GeneratePolicy, Lineage, Sampling};
-use plaudit_policy::select::Thompson;
+use plaudit_policy::select::Selector;
 use plaudit_serving::rollout::Origin;
 use plaudit_serving::score::{
     NewestReward, ObjectiveScore, PrincipleScore, Reward, RewardVersion, ScoreRow, SpanScore,
@@ -36,6 +36,7 @@ pub(crate) struct World {
     pub(crate) log: Arc<dyn EventLog>,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) ingest: plaudit_ingest::Config,
+    pub(crate) select: plaudit_policy::select::Config,
     /// How many examples the reward model has seen; nothing before the first.
     pub(crate) reward_examples: Arc<std::sync::Mutex<Option<u64>>>,
     dir: Arc<TempDir>,
@@ -49,6 +50,7 @@ impl World {
             log,
             clock,
             ingest: plaudit_ingest::Config::default(),
+            select: plaudit_policy::select::Config::default(),
             reward_examples: Arc::default(),
             dir: Arc::new(TempDir::new().unwrap()),
         }
@@ -125,7 +127,7 @@ impl World {
             clock,
             seed: Seed::new(7),
             policies_dir: self.policies_dir().to_owned(),
-            thompson: Arc::new(Thompson::new(plaudit_policy::select::Config::default()).unwrap()),
+            selector: Arc::new(Selector::new(self.select.clone()).unwrap()),
             metrics: recorder(),
             eraser: None,
             reward: self.reward(),

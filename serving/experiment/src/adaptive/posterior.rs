@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use statrs::distribution::{ContinuousCDF, Normal};
 use statrs::function::beta::{beta_reg, ln_beta};
 
-use super::Error;
 use super::error::check;
+use super::{Beta, Error, beta_best};
 
 /// Whether more is better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -75,6 +75,15 @@ impl Posterior {
         match self {
             Self::Beta { a, b } => a / (a + b),
             Self::Gaussian { mean, .. } => mean,
+        }
+    }
+
+    /// The rate of which more is better; nothing for other means.
+    fn beta(self, goal: Goal) -> Option<Beta> {
+        match (self, goal) {
+            (Self::Beta { a, b }, Goal::Maximise) => Some(Beta { a, b }),
+            (Self::Beta { a, b }, Goal::Minimise) => Some(Beta { a: b, b: a }),
+            (Self::Gaussian { .. }, _) => None,
         }
     }
 
@@ -170,6 +179,10 @@ pub(super) fn integrals(arms: &[Posterior], goal: Goal, centre: f64) -> Vec<[f64
 /// With no arms, kinds mixed, or a parameter out of range.
 pub fn probability_best(arms: &[Posterior], goal: Goal) -> Result<Vec<f64>, Error> {
     check_all(arms)?;
+    let betas: Option<Vec<Beta>> = arms.iter().map(|arm| arm.beta(goal)).collect();
+    if let Some(betas) = betas {
+        return Ok(beta_best(&betas));
+    }
     let mut probabilities: Vec<f64> = integrals(arms, goal, 0.0).into_iter().map(|[mass, _]| mass).collect();
     let sum: f64 = probabilities.iter().sum();
     probabilities.iter_mut().for_each(|probability| *probability /= sum);

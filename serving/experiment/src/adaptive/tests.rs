@@ -1,2 +1,3 @@
 mod allocation;
+mod contextual;
 mod inference;

@@ -1,3 +1,4 @@
 mod bounds;
 mod judging;
+mod online;
 mod slates;

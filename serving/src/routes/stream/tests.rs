@@ -8,7 +8,7 @@ use plaudit_ingest::log::{EventLog, MemoryLog, Topic};
 use plaudit_nn::decoder::{Config as DecoderConfig, Decoder};
 use plaudit_nn::tokenizer::Tokenizer;
 use plaudit_policy::generate::{GeneratePolicy, Lineage, Sampling};
-use plaudit_policy::select::{Config as SelectConfig, Thompson};
+use plaudit_policy::select::{Config as SelectConfig, Selector};
 use tokio::sync::mpsc;
 
 use super::*;
@@ -41,7 +41,7 @@ impl World {
             clock,
             seed: Seed::new(7),
             policies_dir: dir.path().to_owned(),
-            thompson: Arc::new(Thompson::new(SelectConfig::default()).unwrap()),
+            selector: Arc::new(Selector::new(SelectConfig::default()).unwrap()),
             metrics: PrometheusBuilder::new().build_recorder().handle(),
             eraser: None,
             reward: None,

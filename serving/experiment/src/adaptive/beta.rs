@@ -42,7 +42,7 @@ impl Beta {
 ///
 /// The cost is linear in the number of arms; absolute errors are around 10⁻¹³.
 #[must_use]
-pub fn probability_best(arms: &[Beta]) -> Vec<f64> {
+pub fn beta_best(arms: &[Beta]) -> Vec<f64> {
     if arms.len() < 2 {
         return vec![1.0; arms.len()];
     }
@@ -290,7 +290,7 @@ mod tests {
             // The oracle's own adaptive quadrature misses a little mass in one case and says so.
             let defect = (1.0 - case["out"]["sum"].as_f64().unwrap()).abs();
             let expected = case["out"]["p_best"].as_array().unwrap();
-            for (got, want) in probability_best(&arms).iter().zip(expected) {
+            for (got, want) in beta_best(&arms).iter().zip(expected) {
                 let difference = (got - want.as_f64().unwrap()).abs();
                 assert!(difference <= tolerance.max(defect), "{arms:?}: {difference:e}");
             }
@@ -300,10 +300,10 @@ mod tests {
     /// `P(X > Y) = E[(1 − Y)^n] = B(c, d + n) / B(c, d)` for X ~ Beta(1, n), Y ~ Beta(c, d).
     #[test]
     fn closed_forms_agree_to_rounding() {
-        let p = probability_best(&[beta(1.0, 50.0), beta(2.0, 50.0)]);
+        let p = beta_best(&[beta(1.0, 50.0), beta(2.0, 50.0)]);
         let exact = (50.0 * 51.0) / (100.0 * 101.0);
         assert!((p[0] - exact).abs() < 1e-12, "{:e}", p[0] - exact);
-        let p = probability_best(&[beta(1.0, 3.0), beta(1.0, 5.0)]);
+        let p = beta_best(&[beta(1.0, 3.0), beta(1.0, 5.0)]);
         assert!((p[0] - 5.0 / 8.0).abs() < 1e-12, "{:e}", p[0] - 5.0 / 8.0);
     }
 
@@ -311,14 +311,14 @@ mod tests {
     fn extreme_posteriors_stay_exact() {
         // Equal arms split evenly however sharp, flat or many they are.
         for arm in [beta(0.1, 0.1), beta(1.0, 1.0), beta(5e3, 1e6), beta(1e7, 3e7), beta(0.2, 400.0)] {
-            let p = probability_best(&[arm; 100]);
+            let p = beta_best(&[arm; 100]);
             let worst = p.iter().map(|p| (p - 0.01).abs()).fold(0.0, f64::max);
             assert!(worst < 1e-12, "{arm:?}: {worst:e}");
         }
         // A sharp posterior against a flat one: P(flat > x0) = 1 − x0 in the limit.
-        let p = probability_best(&[beta(1.0, 1.0), beta(2e8, 8e8)]);
+        let p = beta_best(&[beta(1.0, 1.0), beta(2e8, 8e8)]);
         assert!((p[0] - 0.8).abs() < 1e-6, "{}", p[0]);
-        let p = probability_best(&[beta(1.0, 1e6), beta(1e6, 1.0)]);
+        let p = beta_best(&[beta(1.0, 1e6), beta(1e6, 1.0)]);
         assert!(p[0] < 1e-12 && (p[1] - 1.0).abs() < 1e-12);
     }
 
@@ -334,7 +334,7 @@ mod tests {
     #[test]
     fn a_plain_rule_on_a_fine_grid_agrees() {
         let arms = mixed(12);
-        let best = probability_best(&arms);
+        let best = beta_best(&arms);
         for (arm, p) in best.iter().enumerate() {
             let plain = trapezoid_best(&arms, arm);
             assert!((p - plain).abs() < 1e-6, "{arm}: {p} {plain}");
