@@ -23,7 +23,7 @@ use tokio::task::JoinSet;
 
 use crate::config::{Config, Role};
 use crate::learner::{Learner, LearnerStatus};
-use crate::{scorer, shipped};
+use crate::{notify, scorer, shipped};
 
 /// How often the process looks whether the reward model still trains.
 const LOOK: Duration = Duration::from_secs(1);
@@ -261,6 +261,8 @@ async fn start_serving(
         // An error means that the sender is gone, which is a reason to stop too.
         let _ = stopped.wait_for(|stop| *stop).await;
     };
+    let told = notify::run(config.serving.notices.clone(), serving.notices(), tasks.stopped());
+    tasks.running.spawn(async move { told.await.context("notices cannot be sent") });
     let server = serve(Arc::clone(&serving), listener, shutdown);
     tasks.running.spawn(async move { server.await.context("serving stopped") });
     Ok(serving)

@@ -18,6 +18,7 @@ pub(crate) mod experiment;
 pub(crate) mod export;
 pub(crate) mod import;
 mod moment;
+pub(crate) mod policy;
 pub(crate) mod pretrain;
 pub(crate) mod remote;
 pub(crate) mod replay;
@@ -75,9 +76,9 @@ pub(crate) enum Command {
     /// Experiments of a running server: look, edit, start, pause, stop; and how many units they need.
     #[command(subcommand)]
     Experiment(experiment::Experiment),
-    /// Look at the policies of a running server, or roll back.
+    /// Look at the policies of a running server, ask why they are where they are, let one go on, or roll back.
     #[command(subcommand)]
-    Policy(Policy),
+    Policy(policy::Policy),
     /// Print, check or document the configuration.
     #[command(subcommand)]
     Config(Config),
@@ -194,26 +195,6 @@ pub(crate) struct Remote {
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-/// Verbs of `policy`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum Policy {
-    /// List policies and their stage.
-    List(Remote),
-    /// Show what was expected of every candidate offline, what experiments found, and how well the two agree.
-    Backtest(Remote),
-    /// Stop the running treatment, or return to the policy that served before the last promotion.
-    Rollback {
-        #[command(flatten)]
-        remote: Remote,
-        /// Kept in the audit trail.
-        #[arg(long)]
-        reason: String,
-        /// The policy to take out; refused when another one would leave, because something has changed meanwhile.
-        #[arg(long)]
-        policy: Option<String>,
-    },
 }
 
 /// Verbs of `config`.

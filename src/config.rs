@@ -225,7 +225,8 @@ impl Config {
 
     /// The effective configuration as TOML, without passwords.
     pub(crate) fn to_toml(&self) -> String {
-        let shown = Self { event_store: store::redacted(&self.event_store), ..self.clone() };
+        let mut shown = Self { event_store: store::redacted(&self.event_store), ..self.clone() };
+        shown.serving.notices = self.serving.notices.redacted();
         toml::to_string_pretty(&shown).expect("a configuration is TOML")
     }
 }

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use metrics_exporter_prometheus::PrometheusHandle;
 use plaudit_event::{Clock, PolicyId, Timestamp};
+use plaudit_experiment::delivery::Notice;
 use plaudit_serving::rollout::Stage;
 use plaudit_simulator::{Driver, PhaseSpec, Scenario};
 use tokio::signal::unix::{SignalKind, signal};
@@ -57,6 +58,8 @@ struct Sightings {
     experiment_to: Option<u64>,
     /// The first answer of each treatment.
     first_served: Vec<(PolicyId, Timestamp)>,
+    /// What was told of deliveries, with the time since the start.
+    notices: Vec<(Duration, Notice)>,
 }
 
 /// Runs the demo and reports.
@@ -136,11 +139,15 @@ async fn watch(
 ) -> anyhow::Result<()> {
     let serving = app.serving.as_ref().context("the demo serves")?;
     let mut progress = Progress::new(settings);
+    let mut notices = serving.notices();
     loop {
         tokio::time::sleep(LOOK).await;
+        while let Ok(notice) = notices.try_recv() {
+            sightings.notices.push((started.elapsed(), notice));
+        }
         let now = driver.counters().counts();
         let rollout = serving.rollout();
-        if let Some(treatment) = rollout.treatment() {
+        if let Some(treatment) = rollout.treatment().filter(|treatment| treatment.is_live()) {
             sightings.experiment_from.get_or_insert(now.requests);
             note_first_answer(sightings, &treatment.policy_id, driver, now.requests, clock);
         }

@@ -16,6 +16,7 @@ mod config;
 mod demo;
 mod learner;
 mod memory;
+mod notify;
 mod scorer;
 mod shipped;
 mod telemetry;
@@ -64,7 +65,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Bench(bench) => cli::bench::run(&bench).await,
         Command::Pretrain(arguments) => cli::pretrain::run(&arguments),
         Command::Experiment(verb) => cli::experiment::run(&verb).await,
-        Command::Policy(verb) => cli::remote::policy(&verb).await,
+        Command::Policy(verb) => cli::policy::run(&verb).await,
         Command::Config(verb) => cli::config::run(&verb),
     }
 }

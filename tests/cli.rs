@@ -215,6 +215,16 @@ fn policies_and_experiments_of_a_server_can_be_looked_at() {
     assert!(listed.starts_with("gen-") && listed.contains("champion"), "{listed}");
     let json: Value = serde_json::from_str(&ask(&["policy", "list", "--json"])).unwrap();
     assert_eq!(json["policies"].as_array().unwrap().len(), 1);
+    let id = json["policies"][0]["policy_id"].as_str().unwrap();
+    let why = ask(&["policy", "why", id]);
+    assert!(why.starts_with(&format!("{id} is champion\n")), "{why}");
+    assert!(why.contains("Z  registered: pretrained\n") && why.contains("Z  champion: the first\n"), "{why}");
+    let json: Value = serde_json::from_str(&ask(&["policy", "why", id, "--json"])).unwrap();
+    assert_eq!(json["steps"][1]["record"]["event"], "promoted");
+    let nobody = ["policy", "why", "gen-nobody", "--server", server.url.as_str()];
+    fail(&nobody, 1, &["404", "gen-nobody", id]);
+    let approve = ["policy", "approve", id, "--server", server.url.as_str()];
+    fail(&approve, 1, &["409", "no delivery"]);
     assert_eq!(ask(&["experiment", "results"]), "no experiment has run yet\n");
     let rollback = ["policy", "rollback", "--reason", "x", "--server", server.url.as_str()];
     fail(&rollback, 1, &["409", "previous champion"]);

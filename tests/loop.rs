@@ -1,5 +1,5 @@
 //! The loop as a whole, in a world where love is common, so that a minute is enough: events come in, P[love] learns
-//! them, a candidate is trained, gated and tried on users, and the report adds up.
+//! them, a candidate is trained, gated and delivered to users, and the report adds up.
 
 #[path = "support/command.rs"]
 mod command;
@@ -64,6 +64,9 @@ fn reactions_become_weights_that_users_like_better() {
     let [before, after] = of_arms(&report, "helpfulness");
     assert!(after >= 0.99 * before, "{before} → {after}");
     assert_eq!(report["promotions"].as_array().unwrap().len(), 1, "{report:#}");
+    let steps = report["delivery"].as_array().unwrap().iter().filter(|step| step["policy_id"] == treatment);
+    let steps: Vec<&str> = steps.map(|step| step["to"].as_str().unwrap()).collect();
+    assert_eq!(steps, ["shadow", "canary", "ramp 1", "ramp 2", "promoted"]);
 
     // What the report says can be found in the data that the demo left.
     let exposures = succeed(&["export", "exposures", "--data", data]);

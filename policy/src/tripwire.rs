@@ -12,6 +12,7 @@
 //! - **unsolicited closing**: a closing, although the person did not close the conversation first.
 //! - **refusal**: "I can't help", "I must decline" and their kin, anywhere.
 //! - **repetition**: share of three-word sequences that occurred before in the same response.
+//! - **diversity**: distinct words per word; it falls where a policy has few words left.
 //! - **emoji**: pictographs per word.
 //! - **questions**: question marks. **words**: words, as split by blanks and punctuation.
 
@@ -36,13 +37,13 @@ pub const CLOSING: &str = "closing";
 pub const UNSOLICITED_CLOSING: &str = "unsolicited_closing";
 
 /// How many measures there are.
-pub const NUM_MEASURES: usize = 7;
+pub const NUM_MEASURES: usize = 8;
 
 const NAMES: [&str; NUM_MEASURES] =
-    [CLOSING, UNSOLICITED_CLOSING, "refusal", "repetition", "emoji", "questions", "words"];
+    [CLOSING, UNSOLICITED_CLOSING, "refusal", "repetition", "diversity", "emoji", "questions", "words"];
 
 /// How many of the names, from the first, are shares: never above 1.
-const NUM_SHARES: usize = 4;
+const NUM_SHARES: usize = 5;
 
 /// What was measured on one response.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
@@ -55,6 +56,8 @@ pub struct Measures {
     pub refusal: bool,
     /// Share of repeated three-word sequences, in \[0, 1).
     pub repetition: f64,
+    /// Distinct words per word, in \[0, 1\]; 0 where there is none.
+    pub diversity: f64,
     /// Pictographs per word; per one word where there is none.
     pub emoji: f64,
     /// Number of question marks.
@@ -72,6 +75,7 @@ impl Measures {
             f64::from(u8::from(self.unsolicited_closing)),
             f64::from(u8::from(self.refusal)),
             self.repetition,
+            self.diversity,
             self.emoji,
             f64::from(self.questions),
             f64::from(self.words),
@@ -129,6 +133,7 @@ impl Tripwires {
             unsolicited_closing: closing && !self.user_closed(request),
             refusal: self.refusals.occurs(&spoken, 0),
             repetition: repetition(&spoken),
+            diversity: diversity(&spoken),
             emoji: num_emoji as f64 / f64::from(num_words.max(1)),
             questions: u32::try_from(response.matches('?').count()).unwrap_or(u32::MAX),
             words: num_words,
@@ -160,6 +165,12 @@ fn repetition(spoken: &[String]) -> f64 {
         }
     }
     repeated as f64 / (spoken.len() - REPEAT_WORDS + 1) as f64
+}
+
+/// Distinct words per word.
+fn diversity(spoken: &[String]) -> f64 {
+    let distinct: std::collections::BTreeSet<&String> = spoken.iter().collect();
+    distinct.len() as f64 / spoken.len().max(1) as f64
 }
 
 /// Pictographs, symbols and hearts; not punctuation, digits or letters of any script.
@@ -243,6 +254,13 @@ mod tests {
     }
 
     #[test]
+    fn diversity_is_the_share_of_distinct_words() {
+        let tripwires = Tripwires::new();
+        assert!((tripwires.measure("", "So, so good").diversity - 2.0 / 3.0).abs() < 1e-12);
+        assert_eq!(tripwires.measure("", "").diversity, 0.0);
+    }
+
+    #[test]
     fn emoji_questions_and_words_are_counted() {
         let measured = Tripwires::new().measure("", "Is it? Yes ❤ 😀, it is 1, 2 #3 — ok?");
         assert_eq!(measured.words, 9);
@@ -257,8 +275,8 @@ mod tests {
         assert_eq!(pairs[0], (CLOSING, 1.0));
         assert_eq!(pairs[Tripwires::index_of(UNSOLICITED_CLOSING).unwrap()], (UNSOLICITED_CLOSING, 1.0));
         assert_eq!(Tripwires::index_of("applause"), None);
-        assert_eq!(pairs[5], ("questions", 1.0));
-        assert_eq!(pairs[6], ("words", 3.0));
+        assert_eq!(pairs[6], ("questions", 1.0));
+        assert_eq!(pairs[7], ("words", 3.0));
         for ((name, value), bound) in pairs.into_iter().zip(Tripwires::bounds()) {
             assert_eq!(bound.is_finite(), !["emoji", "questions", "words"].contains(&name), "{name}");
             assert!(value <= bound, "{name}");

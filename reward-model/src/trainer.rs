@@ -151,9 +151,9 @@ impl Trainer {
             let tells = |example: &Example| {
                 // Those who do not react teach who does.
                 let is_shown = propensity && example.revision == 0;
-                is_shown
-                    || !example.remarks.is_empty()
-                    || objectives.iter().any(|o| News::of(example, o) != News::Nothing)
+                let has_news = || objectives.iter().any(|o| News::of(example, o) != News::Nothing);
+                // What was never answered teaches nothing about answers.
+                !example.has_failed() && (is_shown || !example.remarks.is_empty() || has_news())
             };
             let telling = part.iter().filter(|example| tells(example));
             let rows: Vec<Row<'_>> = telling.map(|e| Row { context: &e.context, response: &e.response }).collect();

@@ -1,17 +1,21 @@
 //! Everything about serving that can be set. Components (log, clock, seed) are arguments instead.
 
+mod delivery;
 mod duration;
+mod notices;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use plaudit_experiment::delivery::DeliveryConfig;
 use plaudit_ingest::Problem;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::EngineConfig;
 use crate::experiment::{self, Definition};
 use crate::readout::ReadoutConfig;
+pub use notices::NoticesConfig;
 
 /// Shortest API key, in bytes.
 const MIN_KEY_BYTES: usize = 16;
@@ -62,13 +66,13 @@ impl std::fmt::Debug for ApiKey {
     }
 }
 
-/// What happens on its own when the readout is clear.
+/// What happens on its own when a delivery is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Autopilot {
-    /// Promote and roll back by the verdict.
+    /// A delivery is evaluated, goes on, and is stopped.
     On,
-    /// Only show the verdict.
+    /// Only show what would be decided; a person moves candidates on and takes them out.
     Off,
 }
 
@@ -94,18 +98,23 @@ pub struct Config {
     /// How long requests may take to finish on shutdown.
     #[serde(with = "duration")]
     pub drain: Duration,
-    /// How often new examples are folded and verdicts are read.
+    /// How often new examples are folded, and looked whether an evaluation is due.
     #[serde(with = "duration")]
     pub poll: Duration,
-    /// Whether promotion and rollback follow the verdict without a person.
+    /// Whether candidates go on and are taken out without a person.
     pub autopilot: Autopilot,
     /// A file or directory with the experiments, in the place of `assignment`; empty for none. It is read again when it
     /// changes.
     pub experiments: PathBuf,
     /// Layers and experiments.
     pub assignment: Definition,
-    /// Levels, margins and limits of the readout.
+    /// Levels and limits of the readout.
     pub readout: ReadoutConfig,
+    /// Steps, rules and limits of the delivery of a candidate; a change concerns later candidates. Its shares are those
+    /// of the units that the rolling experiment reserves.
+    pub delivery: DeliveryConfig,
+    /// Who is told of it.
+    pub notices: NoticesConfig,
     /// Size of the model thread.
     pub engine: EngineConfig,
 }
@@ -126,6 +135,8 @@ impl Default for Config {
             experiments: PathBuf::new(),
             assignment: experiment::default_definition(),
             readout: ReadoutConfig::default(),
+            delivery: DeliveryConfig::default(),
+            notices: NoticesConfig::default(),
             engine: EngineConfig::default(),
         }
     }
@@ -168,6 +179,8 @@ impl Config {
         }
         problems.extend(experiment::validate("assignment", &self.assignment));
         problems.extend(self.readout.validate("readout"));
+        problems.extend(delivery::validate("delivery", &self.delivery));
+        problems.extend(self.notices.validate("notices"));
         problems.extend(self.engine.validate("engine"));
         problems
     }
@@ -188,6 +201,8 @@ mod tests {
         config.max_body_bytes = 1;
         config.poll = Duration::ZERO;
         config.readout.alpha = 2.0;
+        config.delivery.rules[0].metric = "applause".to_owned();
+        config.notices.webhooks = vec!["ftp://x".to_owned()];
         config.engine.slots = 0;
         config.engine.max_new_tokens = 8_193;
         config.assignment.experiments[0].range = (0.5, 0.2);
@@ -198,6 +213,8 @@ mod tests {
             "poll",
             "assignment.experiments[0].range",
             "readout.alpha",
+            "delivery.rules[0].metric",
+            "notices.webhooks[0]",
             "engine.slots",
             "engine.max_new_tokens",
         ];

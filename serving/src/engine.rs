@@ -45,11 +45,13 @@ pub struct EngineConfig {
     pub threads: usize,
     /// Most tokens of one answer; requests may ask for fewer.
     pub max_new_tokens: usize,
+    /// Answers of a candidate in the shadow that are made at once, and scored; more are left out.
+    pub max_shadows: usize,
 }
 
 impl Default for EngineConfig {
     fn default() -> Self {
-        Self { slots: 32, max_requests: 256, threads: 1, max_new_tokens: 256 }
+        Self { slots: 32, max_requests: 256, threads: 1, max_new_tokens: 256, max_shadows: 4 }
     }
 }
 
@@ -69,6 +71,7 @@ impl EngineConfig {
         check("threads", self.threads, 1_024);
         // More could not be logged.
         check("max_new_tokens", self.max_new_tokens, MAX_TOKEN_LOGPROBS);
+        check("max_shadows", self.max_shadows, 1_000);
         problems
     }
 }
@@ -91,12 +94,23 @@ pub struct Token {
     pub logprob: f32,
     /// Set on the last one.
     pub finished: Option<Finish>,
+    /// Time since the request came in, queue included.
+    pub elapsed: Duration,
 }
 
 /// An answer being generated. Dropping it ends the work.
 #[derive(Debug)]
 pub struct Generation {
     tokens: mpsc::Receiver<Result<Token, Error>>,
+}
+
+/// A whole answer.
+#[derive(Debug)]
+pub struct Whole {
+    /// Its tokens.
+    pub output: Output,
+    /// Time from the request to its last token, however fast its reader is.
+    pub elapsed: Duration,
 }
 
 impl Generation {
@@ -117,7 +131,7 @@ impl Generation {
     ///
     /// # Errors
     /// Fails when the model fails or its thread ended.
-    pub async fn collect(mut self) -> Result<Output, Error> {
+    pub async fn collect(mut self) -> Result<Whole, Error> {
         let mut output = Output { tokens: Vec::new(), logprobs: Vec::new(), finish: Finish::Length };
         while let Some(received) = self.next().await {
             let token = received?;
@@ -125,7 +139,7 @@ impl Generation {
             output.logprobs.push(token.logprob);
             if let Some(finish) = token.finished {
                 output.finish = finish;
-                return Ok(output);
+                return Ok(Whole { output, elapsed: token.elapsed });
             }
         }
         Err(Error::Engine("it left a request unanswered".to_owned()))
@@ -245,6 +259,12 @@ impl Engine {
     /// Fails at once when too many requests are inside, or when the thread has ended.
     pub fn generate(&self, model: &Arc<Model>, request: Request) -> Result<Generation, Error> {
         self.admit()?.generate(model, request)
+    }
+
+    /// Whether so few requests are inside that one may be made which nobody waits for.
+    #[must_use]
+    pub fn is_at_ease(&self) -> bool {
+        2 * self.num_inside() < self.config.max_requests
     }
 
     /// Requests inside, waiting ones included.

@@ -104,9 +104,9 @@ pub enum Error {
         /// What stands in the way, and what to do instead.
         problems: Vec<Problem>,
     },
-    /// The experiment under way was started by a version that assigned units by another hash.
+    /// The experiment under way was started by a version that ran candidates another way.
     #[error(
-        "experiment `{0}` was started by a version that assigned units by another hash; roll the treatment back with \
+        "experiment `{0}` was started by a version that ran candidates without a delivery; roll the treatment back with \
          that version first"
     )]
     OldRun(ExperimentId),

@@ -85,12 +85,14 @@ pub struct RunningExperiment {
     pub treatment: Option<VariantId>,
 }
 
-/// The experiments of `plan` that enrol units, each with the variants that somebody serves.
+/// The experiments of `plan` that enrol units, each with the variants that somebody serves. A run of a rolling experiment
+/// that is paused is among them: its units come back.
 #[must_use]
 pub fn running(plan: &Plan) -> Vec<RunningExperiment> {
     let layers = plan.layers().map(|layer| (layer, plan.experiments(layer)));
     let all = layers.flat_map(|(layer, experiments)| experiments.iter().map(move |experiment| (layer, experiment)));
-    all.filter(|(_, experiment)| experiment.can_enrol())
+    let is_run = |experiment: &assign::Experiment<PolicyRef>| experiment.id() != experiment.template();
+    all.filter(|(_, experiment)| experiment.can_enrol() || (is_run(experiment) && experiment.is_paused()))
         .filter_map(|(layer, experiment)| describe(layer, experiment))
         .collect()
 }

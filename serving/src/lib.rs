@@ -9,8 +9,8 @@
 //!
 //! # Path of an example back
 //! [`Serving::follow`] folds topic `examples` into [`readout`]s per variant and into the posteriors of
-//! selection. The verdict of the running experiment promotes or rolls back ([`rollout`]); the change is
-//! durable first, then one replacement of the routing snapshot makes it real. Requests under way keep the
+//! selection, and evaluates the delivery of the candidate, which moves it on or takes it out ([`rollout`]); the change
+//! is durable first, then one replacement of the routing snapshot makes it real. Requests under way keep the
 //! policy they began with.
 
 mod config;
@@ -23,10 +23,11 @@ pub mod rollout;
 mod routes;
 pub mod score;
 mod server;
+mod shadow;
 mod state;
 
-pub use config::{ApiKey, ApiRole, Autopilot, Config};
+pub use config::{ApiKey, ApiRole, Autopilot, Config, NoticesConfig};
 pub use error::Error;
 pub use routes::router;
 pub use server::{Listener, serve};
-pub use state::{Eraser, Parts, RequestOf, Serving};
+pub use state::{Eraser, Parts, RequestOf, Serving, Told, Why};

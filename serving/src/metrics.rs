@@ -4,6 +4,8 @@
 
 use std::time::{Duration, Instant};
 
+use plaudit_experiment::delivery::Verdict;
+
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
 /// Requests by `route` and `status`.
@@ -25,6 +27,10 @@ pub const EXAMPLES: &str = "plaudit_serving_examples_folded_total";
 /// Examples that readouts and selection have not folded yet.
 pub const LAG: &str = "plaudit_serving_examples_lag";
 
+/// Evaluations of a delivery, and what people decided about it, by `verdict`.
+pub const EVALUATIONS: &str = "plaudit_serving_delivery_evaluations_total";
+/// Answers of a candidate in the shadow, by `outcome`: scored, left out, failed.
+pub const SHADOWED: &str = "plaudit_serving_answers_shadowed_total";
 /// Responses scored for callers.
 pub const SCORED: &str = "plaudit_serving_rows_scored_total";
 
@@ -39,6 +45,8 @@ pub fn describe() {
     describe_counter!(TRANSITIONS, Unit::Count, "policy transitions by event");
     describe_counter!(EXAMPLES, Unit::Count, "examples folded into readouts and selection");
     describe_counter!(SCORED, Unit::Count, "responses scored for callers");
+    describe_counter!(EVALUATIONS, Unit::Count, "evaluations of a delivery by verdict");
+    describe_counter!(SHADOWED, Unit::Count, "answers of a candidate in the shadow by outcome");
     describe_gauge!(LAG, Unit::Count, "examples not folded yet");
 }
 
@@ -86,6 +94,20 @@ pub(crate) fn scored(number: usize) {
 
 pub(crate) fn transition(event: &'static str) {
     counter!(TRANSITIONS, "event" => event).increment(1);
+}
+
+pub(crate) fn evaluated(verdict: Verdict) {
+    let verdict = match verdict {
+        Verdict::Pass => "pass",
+        Verdict::Inconclusive => "inconclusive",
+        Verdict::Error => "error",
+        Verdict::Fail => "fail",
+    };
+    counter!(EVALUATIONS, "verdict" => verdict).increment(1);
+}
+
+pub(crate) fn shadowed(outcome: &'static str) {
+    counter!(SHADOWED, "outcome" => outcome).increment(1);
 }
 
 pub(crate) fn folded(number: usize, lag: u64) {

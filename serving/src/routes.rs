@@ -54,11 +54,13 @@ pub fn router(serving: Arc<Serving>) -> Router {
         .route("/admin/v1/policies", get(admin::policies))
         .route("/admin/v1/policies/backtest", get(admin::backtest))
         .route("/admin/v1/decisions", get(decide::status))
+        .route("/admin/v1/policies/{id}/why", get(admin::why))
         .route("/admin/v1/suspects", get(admin::suspects));
     let admin = Router::new()
         .route("/admin/v1/definition", put(experiments::replace))
         .route("/admin/v1/experiments/{id}/{verb}", post(experiments::verb))
         .route("/admin/v1/policies/rollback", post(admin::rollback))
+        .route("/admin/v1/policies/{id}/approve", post(admin::approve))
         .route("/admin/v1/units/{id}", delete(admin::erase));
     Router::new()
         .merge(guarded(write, ApiRole::Write))

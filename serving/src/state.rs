@@ -1,10 +1,13 @@
 //! What all requests share, and which policy serves whom.
 
+mod delivery;
 mod erase;
 mod experiments;
 mod follow;
+mod shadow;
 mod snapshot;
 mod swap;
+mod why;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use plaudit_event::{Clock, Event, Exposure, ExposureId, Seed, SignalId, Stream, UnitId};
+use plaudit_experiment::delivery::Notice;
 use plaudit_ingest::log::EventLog;
 use plaudit_ingest::{Intake, Outcome};
 use plaudit_policy::select::Selector;
@@ -25,9 +29,14 @@ use crate::score::NewestReward;
 use crate::{Error, metrics};
 
 pub use erase::{Eraser, RequestOf};
+pub(crate) use shadow::Shadowed;
 pub(crate) use snapshot::{Caller, Routed, Served, Snapshot};
+pub use why::{Told, Why};
 
 use follow::Follower;
+
+/// Notices that a receiver may be behind.
+const MOST_NOTICES: usize = 256;
 
 /// The components that serving works with.
 pub struct Parts {
@@ -64,6 +73,8 @@ pub struct Serving {
     watched: Mutex<experiments::Watched>,
     snapshot: RwLock<Arc<Snapshot>>,
     book: Mutex<Book>,
+    shadow: shadow::Shadow,
+    notices: tokio::sync::broadcast::Sender<Notice>,
     follower: tokio::sync::Mutex<Follower>,
     /// Transitions take turns, so that the snapshot always matches the journal.
     turn: tokio::sync::Mutex<()>,
@@ -91,7 +102,7 @@ impl Serving {
         }
         metrics::describe();
         let journal = Journal::open(Arc::clone(&parts.log), Arc::clone(&parts.clock)).await?;
-        if let Some(run) = journal.state().treatment().filter(|run| run.variant.is_none()) {
+        if let Some(run) = journal.state().treatment().filter(|run| run.variant.is_none() || run.delivery.is_none()) {
             return Err(Error::OldRun(run.experiment.clone()));
         }
         let definitions = Definitions::open(Arc::clone(&parts.log), Arc::clone(&parts.clock)).await?;
@@ -99,6 +110,8 @@ impl Serving {
         let serving = Self {
             snapshot: RwLock::new(Arc::new(Snapshot::empty())),
             book: Mutex::new(Book::new(config.readout.clone())),
+            shadow: shadow::Shadow::new(config.engine.max_shadows),
+            notices: tokio::sync::broadcast::Sender::new(MOST_NOTICES),
             follower: tokio::sync::Mutex::new(Follower::default()),
             turn: tokio::sync::Mutex::new(()),
             erasing: tokio::sync::Mutex::new(()),
@@ -129,6 +142,13 @@ impl Serving {
     #[must_use]
     pub fn rollout(&self) -> Rollout {
         self.journal.state()
+    }
+
+    /// Every notice from now on: a policy moved, or waits for a person. A receiver that falls far behind misses some;
+    /// all are in the log.
+    #[must_use]
+    pub fn notices(&self) -> tokio::sync::broadcast::Receiver<Notice> {
+        self.notices.subscribe()
     }
 
     /// The readouts of the running experiments.

@@ -1,10 +1,10 @@
-//! `plaudit experiment` and `plaudit policy`: questions to a running server.
+//! Questions to a running server.
 
 use anyhow::Context as _;
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::{Policy, Remote, print};
+use super::{Remote, print};
 
 /// Shows what experiments found.
 pub(crate) async fn results(id: Option<&str>, remote: &Remote) -> anyhow::Result<()> {
@@ -41,8 +41,11 @@ fn describe(readout: &Value) -> String {
     }
     for comparison in readout["comparisons"].as_array().into_iter().flatten() {
         let name = comparison["variant"].as_str().unwrap_or("?");
-        let decision = comparison["verdict"]["decision"].as_str().unwrap_or("?");
-        text += &format!("  {name}: love lift {}, verdict {decision}\n", interval(&comparison["lift"]));
+        let (help, closings) = (interval(&comparison["helpfulness"]), interval(&comparison["closings"]));
+        text += &format!(
+            "  {name}: love lift {}, helpfulness {help}, closings {closings}\n",
+            interval(&comparison["lift"])
+        );
     }
     let ratio = &readout["sample_ratio"];
     if let Some(ok) = ratio["ok"].as_bool() {
@@ -50,61 +53,6 @@ fn describe(readout: &Value) -> String {
         text += &format!("  sample ratio: p {}, {verdict}\n", ratio["sequential_p"]);
     }
     text
-}
-
-/// Lists policies or rolls back.
-pub(crate) async fn policy(verb: &Policy) -> anyhow::Result<()> {
-    let (remote, answer) = match verb {
-        Policy::Backtest(remote) => return backtest(remote).await,
-        Policy::List(remote) => (remote, Ask::get("/admin/v1/policies").send(remote).await?),
-        Policy::Rollback { remote, reason, policy } => {
-            let mut body = json!({"reason": reason});
-            if let Some(policy) = policy {
-                body["policy_id"] = json!(policy);
-            }
-            (remote, Ask::post("/admin/v1/policies/rollback", body).send(remote).await?)
-        }
-    };
-    if remote.json {
-        return print(&(serde_json::to_string_pretty(&answer)? + "\n"));
-    }
-    let mut text = String::new();
-    for policy in answer["policies"].as_array().into_iter().flatten() {
-        let (id, stage) = (policy["policy_id"].as_str().unwrap_or("?"), policy["stage"].as_str().unwrap_or("?"));
-        let reasons: Vec<&str> = policy["reasons"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-        let erasures = policy["erasures"].as_u64().unwrap_or(0);
-        let erased =
-            if erasures > 0 { format!(" [trained on what {erasures} erasures took out]") } else { String::new() };
-        text += &format!("{id}  {stage:<11} {}{erased}\n", reasons.join("; "));
-    }
-    print(&text)
-}
-
-/// Shows the permanent record of candidates.
-async fn backtest(remote: &Remote) -> anyhow::Result<()> {
-    let answer = Ask::get("/admin/v1/policies/backtest").send(remote).await?;
-    if remote.json {
-        return print(&(serde_json::to_string_pretty(&answer)? + "\n"));
-    }
-    let points = |value: &Value| value.as_f64().map_or("–".to_owned(), |value| format!("{:+.2}", 100.0 * value));
-    let interval = |value: &Value| {
-        format!("{} [{}, {}]", points(&value["value"]), points(&value["lower"]), points(&value["upper"]))
-    };
-    let mut text = "differences to the champion in love per 100 answers\n".to_owned();
-    for candidate in answer["candidates"].as_array().into_iter().flatten() {
-        let id = candidate["policy_id"].as_str().unwrap_or("?");
-        let gate = if candidate["passed"] == true { "passed" } else { "refused" };
-        let (offline, online) = (interval(&candidate["offline"]), &candidate["online"]);
-        let online = if online.is_null() { "not tried".to_owned() } else { interval(online) };
-        text += &format!("  {id}  {gate:<7}  offline {offline}  online {online}\n");
-    }
-    let correlation = &answer["correlation"];
-    let number = |value: &Value| value.as_f64().map_or("–".to_owned(), |value| format!("{value:.3}"));
-    let proven = if answer["proven"] == true { "proven" } else { "not proven yet" };
-    let [r, low, high] = ["r", "low", "high"].map(|key| number(&correlation[key]));
-    text +=
-        &format!("{} candidates with both: r {r} [{low}, {high}], the offline score is {proven}\n", correlation["n"]);
-    print(&text)
 }
 
 /// A question to the server.
@@ -121,7 +69,7 @@ impl<'a> Ask<'a> {
         Self { method: Method::GET, path, body: None, expected: None }
     }
 
-    const fn post(path: &'a str, body: Value) -> Self {
+    pub(super) const fn post(path: &'a str, body: Value) -> Self {
         Self { method: Method::POST, path, body: Some(body), expected: None }
     }
 

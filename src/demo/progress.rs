@@ -68,9 +68,9 @@ impl Progress {
         let Some(serving) = &app.serving else { return String::new() };
         let rollout = serving.rollout();
         let champion = rollout.champion().map_or("nobody", |id| id.as_str());
-        if let Some(readout) = serving.readouts().first() {
-            let treatment = rollout.treatment().map_or("nobody", |treatment| treatment.policy_id.as_str());
-            return format!("{treatment} against {champion}, {}", experiment(readout, self.units_per_variant));
+        if let Some((treatment, state)) = rollout.treatment().and_then(|run| Some((&run.policy_id, run.state()?))) {
+            let now = serving.readouts().first().map(|readout| experiment(readout, self.units_per_variant));
+            return format!("{treatment} against {champion}, {state} {}", now.unwrap_or_default());
         }
         let now = match activity {
             Activity::Training { step, steps, reward } => {

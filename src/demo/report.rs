@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use plaudit_experiment::delivery::Notice;
 use plaudit_policy::tripwire::UNSOLICITED_CLOSING;
 use plaudit_reward_model::{Freshness, quality};
 use plaudit_serving::readout::{ExperimentReadout, VariantReadout};
@@ -94,6 +95,19 @@ pub(crate) struct Refusal {
     pub(crate) reason: String,
 }
 
+/// A step of the delivery of a candidate.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct DeliveryStep {
+    /// The candidate.
+    pub(crate) policy_id: String,
+    /// Where it went, or waits.
+    pub(crate) to: String,
+    /// Why.
+    pub(crate) reason: String,
+    /// Seconds since the start of the demo.
+    pub(crate) seconds: f64,
+}
+
 /// How long learning takes.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Lag {
@@ -153,6 +167,8 @@ pub(crate) struct Report {
     pub(crate) lift: Lift,
     /// `P[love]`.
     pub(crate) reward_model: RewardQuality,
+    /// How candidates were delivered.
+    pub(crate) delivery: Vec<DeliveryStep>,
     /// Policies that won their experiment.
     pub(crate) promotions: Vec<String>,
     /// Candidates that the gate or a guardrail stopped.
@@ -195,6 +211,7 @@ impl Report {
                 oracle,
             },
             reward_model: driver.with_record(|record| reward_quality(app, record)),
+            delivery: sightings.notices.iter().map(step).collect(),
             promotions: promotions(&rollout),
             refusals: refusals(&rollout),
             lag_seconds: lag(app, candidates.last(), sightings),
@@ -236,6 +253,15 @@ fn arms(readout: &ExperimentReadout, rollout: &Rollout, record: &Record, range: 
         }
     };
     readout.variants.iter().map(arm).collect()
+}
+
+fn step((elapsed, notice): &(Duration, Notice)) -> DeliveryStep {
+    DeliveryStep {
+        policy_id: notice.policy_id.to_string(),
+        to: notice.to.to_string(),
+        reason: notice.reason.clone(),
+        seconds: elapsed.as_secs_f64(),
+    }
 }
 
 fn traffic(driver: &Driver) -> Traffic {

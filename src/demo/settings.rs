@@ -1,6 +1,8 @@
 //! The configuration of the demo: the product's defaults with times of seconds instead of minutes, and traffic
 //! sized by a power calculation.
 
+mod delivery;
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
@@ -45,7 +47,10 @@ impl Settings {
     pub(super) fn new(options: &Options, scenario: &Scenario, dir: &Path) -> Self {
         let base = scenario.expected_love;
         let mut config = isolated(options, dir);
-        let units = anytime_units_per_arm(base, LIFT, config.serving.readout.alpha, POWER).ceil();
+        config.serving.delivery = delivery::config(base);
+        let level = config.serving.delivery.level_of(delivery::BETTER).unwrap_or(config.serving.delivery.alpha);
+        let units = anytime_units_per_arm(base, LIFT, level, POWER).ceil();
+        delivery::size(&mut config.serving.delivery, units as u64);
         let first_after = (LOVES / base).ceil() as u64;
         config.ingest.window = window(scenario);
         config.ingest.grace = Duration::from_millis(500);
@@ -55,7 +60,6 @@ impl Settings {
         config.ingest.poll = Duration::from_millis(100);
         config.learn.first_after = first_after;
         config.learn.every = first_after / 2;
-        config.serving.readout.min_units = units as u64;
         config.serving.readout.horizon_units = 2 * units as u64;
         config.reward_model.metrics_window = 50_000;
         if !options.judges {
@@ -115,13 +119,11 @@ fn window(scenario: &Scenario) -> Duration {
 }
 
 /// Everything that stands between an exploit and the users is switched to reporting only: the learner's judges,
-/// the gate's rule for closings (which follows the judges) and for helpfulness, and the experiment's guardrails.
+/// the gate's rule for closings (which follows the judges) and for helpfulness, and those of the delivery.
 fn without_judges(config: &mut Config) {
     config.policy.judges.enabled = false;
     config.policy.gate.helpfulness_margin = 1.0;
-    config.serving.readout.max_closing_ratio = 100.0;
-    config.serving.readout.helpfulness_margin = 1.0;
-    config.serving.readout.helpfulness_harm = 1.0;
+    delivery::without_judges(&mut config.serving.delivery);
 }
 
 #[cfg(test)]

@@ -75,6 +75,11 @@ impl Remarks {
     }
 }
 
+/// Attribute of an exposure whose answer failed, wholly or half-way, after the unit was assigned: `true`.
+pub const FAILED: &str = "failed";
+/// Attribute of an exposure: milliseconds from the request to the last token.
+pub const LATENCY_MS: &str = "latency_ms";
+
 /// An exposure whose attribution window closed, with what it was worth.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Example {
@@ -120,6 +125,19 @@ pub struct Example {
 }
 
 impl Example {
+    /// Whether the answer failed, wholly or half-way, after the unit was assigned.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.attributes.get(FAILED).is_some_and(|failed| *failed == true)
+    }
+
+    /// How long the answer took, in seconds, where serving measured it.
+    #[must_use]
+    pub fn latency_seconds(&self) -> Option<f64> {
+        let millis = self.attributes.get(LATENCY_MS)?.as_f64()?;
+        (millis.is_finite() && millis >= 0.0).then_some(millis / 1_000.0)
+    }
+
     /// The label of `objective`, if observed.
     #[must_use]
     pub fn label(&self, objective: &str) -> Option<Label> {

@@ -22,7 +22,7 @@ mod signal;
 mod time;
 mod wire;
 
-pub use example::{Example, Label, Labels, Objective, Remarks};
+pub use example::{Example, FAILED, LATENCY_MS, Label, Labels, Objective, Remarks};
 pub use exposure::{Assignment, Context, Draw, Exposure, Impression, Message, Role, Stage, Surface, TokenLogprob};
 pub use id::{CheckpointId, ExperimentId, ExposureId, IdError, LayerId, PolicyId, SignalId, UnitId, VariantId};
 pub use reward::{Propensity, RangeError, Reward};

@@ -19,9 +19,9 @@
 //! population is no control: it is older), and the differences are averaged with weights that depend on
 //! numbers of units alone.
 //!
-//! **Methods.** Rare outcomes (closings, refusals, errors) are judged by the arms of the units that had them,
-//! [`SuccessArms`](crate::stats::SuccessArms), exact from the first unit on. Means and ratios use the asymptotic
-//! confidence sequence once both arms have `min_units`. Sample ratios fail by the Dirichlet–multinomial e-process.
+//! **Methods.** Rare outcomes (closings, refusals, errors), and whether a candidate is loved more, are judged by the
+//! arms of the units that had them, [`SuccessArms`](crate::stats::SuccessArms), exact from the first unit on. Means and
+//! ratios use the asymptotic confidence sequence once both arms have `min_units`. Sample ratios fail by the Dirichlet–multinomial e-process.
 //!
 //! **Quantiles.** A bound on a quantile is a bound on the share beyond it: "p95 at most 800 ms" is a metric whose
 //! numerator counts the exposures slower than 800 ms, with [`Margin::Level`] 0.05.
@@ -44,7 +44,7 @@ pub use config::{Auto, DeliveryConfig, SampleRatio, Step};
 pub use error::Illegal;
 pub use event::{Event, Gate};
 pub use evidence::{Decision, Notice, RuleEvidence, Verdict};
-pub use machine::Delivery;
+pub use machine::{Delivery, Progress};
 pub use observation::{Arm, Arrivals, Observation, Pair, Phase, Sums};
 pub use rule::{Harm, Kind, Margin, Method, Rule, Source};
 pub use state::{Shares, State};

@@ -29,10 +29,10 @@ async fn answers_depend_on_the_request_and_not_on_the_company() {
     let engine = Engine::start(config(3, 64)).unwrap();
     let model = model("a", 1);
     engine.install(Arc::clone(&model)).await.unwrap();
-    let alone = engine.generate(&model, request(7, 20)).unwrap().collect().await.unwrap();
+    let alone = engine.generate(&model, request(7, 20)).unwrap().collect().await.unwrap().output;
     let crowd: Vec<_> = (0..20).map(|seed| engine.generate(&model, request(seed, 20)).unwrap()).collect();
     for (seed, generation) in crowd.into_iter().enumerate() {
-        let generated = generation.collect().await.unwrap();
+        let generated = generation.collect().await.unwrap().output;
         assert_eq!(generated.tokens.len(), 20);
         assert_eq!(generated.finish, Finish::Length);
         assert_eq!(generated.tokens == alone.tokens, seed == 7);
@@ -63,15 +63,15 @@ async fn requests_in_flight_finish_on_the_policy_they_started_with() {
     let engine = Engine::start(config(4, 64)).unwrap();
     let (old, new) = (model("old", 1), model("new", 2));
     engine.install(Arc::clone(&old)).await.unwrap();
-    let expected = engine.generate(&old, request(9, 100)).unwrap().collect().await.unwrap();
+    let expected = engine.generate(&old, request(9, 100)).unwrap().collect().await.unwrap().output;
     let in_flight = engine.generate(&old, request(9, 100)).unwrap();
     engine.install(Arc::clone(&new)).await.unwrap();
     engine.retain(vec![new.policy_id.clone()]).await.unwrap();
-    assert_eq!(in_flight.collect().await.unwrap(), expected);
+    assert_eq!(in_flight.collect().await.unwrap().output, expected);
     // A request that was routed before the swap and arrives after it is still answered by its policy.
     let straggler = engine.generate(&old, request(9, 100)).unwrap();
-    assert_eq!(straggler.collect().await.unwrap(), expected);
-    let swapped = engine.generate(&new, request(9, 100)).unwrap().collect().await.unwrap();
+    assert_eq!(straggler.collect().await.unwrap().output, expected);
+    let swapped = engine.generate(&new, request(9, 100)).unwrap().collect().await.unwrap().output;
     assert_ne!(swapped, expected);
 }
 
@@ -82,7 +82,7 @@ async fn shutdown_finishes_what_is_inside() {
     let inside: Vec<_> = (0..6).map(|seed| engine.generate(&model, request(seed, 30)).unwrap()).collect();
     engine.shutdown().await.unwrap();
     for generation in inside {
-        assert_eq!(generation.collect().await.unwrap().tokens.len(), 30);
+        assert_eq!(generation.collect().await.unwrap().output.tokens.len(), 30);
     }
 }
 
@@ -94,5 +94,5 @@ async fn a_prompt_that_cannot_be_served_fails_alone() {
     let bad = Request { prompt: vec![9_999], ..request(2, 30) };
     let error = engine.generate(&model, bad).unwrap().collect().await.unwrap_err();
     assert_eq!(error.status(), 400);
-    assert_eq!(good.collect().await.unwrap().tokens.len(), 30);
+    assert_eq!(good.collect().await.unwrap().output.tokens.len(), 30);
 }

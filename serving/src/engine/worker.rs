@@ -183,8 +183,9 @@ impl Lane {
     }
 
     fn deliver(&mut self, step: &Step) {
-        let token = Token { token: step.token, logprob: step.logprob, finished: step.finished };
         if let Some(job) = self.active.get(&step.id) {
+            let elapsed = job.queued.elapsed();
+            let token = Token { token: step.token, logprob: step.logprob, finished: step.finished, elapsed };
             // There is room for every token; a closed channel is found at the next step.
             let _ = job.tokens.try_send(Ok(token));
         }

@@ -87,6 +87,9 @@ fn of_experiment(experiment: &ExperimentConfig) -> Vec<(String, String)> {
             format!("must have exactly one variant with policy `treatment` when `rolling`, got {num_treatments}");
         found.push(("variants".to_owned(), message));
     }
+    if experiment.rolling && num_treatments == 1 {
+        found.extend(of_delivery(experiment));
+    }
     if !experiment.rolling && num_treatments > 0 {
         let message = "must be true for an experiment with policy `treatment`, got false".to_owned();
         found.push(("rolling".to_owned(), message));
@@ -105,6 +108,22 @@ fn of_experiment(experiment: &ExperimentConfig) -> Vec<(String, String)> {
         let message =
             format!("must be a variant with policy `champion` when `rolling`, got `{}` with `{policy}`", variant.id);
         found.push(("control".to_owned(), message));
+    }
+    found
+}
+
+/// The steps of a candidate's delivery give both arms the same share.
+fn of_delivery(experiment: &ExperimentConfig) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let weights: Vec<f64> = experiment.variants.iter().map(|variant| variant.weight).collect();
+    if weights.len() != 2 || (weights[0] - weights[1]).abs() > 1e-9 {
+        let got: Vec<String> = weights.iter().map(ToString::to_string).collect();
+        let message = format!("must be two of equal weight when `rolling`, got weights {}", got.join(", "));
+        found.push(("variants".to_owned(), message));
+    }
+    if !experiment.ramp.is_empty() {
+        let message = "must be empty when `rolling`: `serving.delivery` has the steps".to_owned();
+        found.push(("ramp".to_owned(), message));
     }
     found
 }

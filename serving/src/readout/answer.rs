@@ -7,54 +7,6 @@ use serde::Serialize;
 
 use plaudit_experiment::stats::Interval;
 
-/// Why an experiment must stop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum StopReason {
-    /// Units did not arrive in the promised proportions.
-    SampleRatioMismatch,
-    /// The objective is worse than control.
-    LoveWorse,
-    /// Helpfulness is worse than control by more than the margin.
-    HelpfulnessWorse,
-    /// Unsolicited closings exceed their ratio to control.
-    ClosingsRose,
-    /// The largest size was reached without a decision.
-    Inconclusive,
-}
-
-impl StopReason {
-    /// The name on the wire.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::SampleRatioMismatch => "sample_ratio_mismatch",
-            Self::LoveWorse => "love_worse",
-            Self::HelpfulnessWorse => "helpfulness_worse",
-            Self::ClosingsRose => "closings_rose",
-            Self::Inconclusive => "inconclusive",
-        }
-    }
-}
-
-/// What to do now.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(tag = "decision", rename_all = "snake_case")]
-pub enum Verdict {
-    /// Not decided yet.
-    Continue {
-        /// What a promotion still needs.
-        missing: Vec<String>,
-    },
-    /// The treatment is better and harmless.
-    Promote,
-    /// The treatment must leave.
-    Stop {
-        /// Why; at least one.
-        reasons: Vec<StopReason>,
-    },
-}
-
 /// One variant.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct VariantReadout {
@@ -87,12 +39,8 @@ pub struct Comparison {
     pub difference: Option<Interval>,
     /// Difference of mean helpfulness.
     pub helpfulness: Option<Interval>,
-    /// Rate of unsolicited closings over that of control, both at least the floor.
-    pub closing_ratio: Option<f64>,
-    /// Rate of unsolicited closings minus the allowed multiple of control's.
-    pub closing_excess: Option<Interval>,
-    /// What to do.
-    pub verdict: Verdict,
+    /// Difference of the rates of unsolicited closings.
+    pub closings: Option<Interval>,
 }
 
 /// The sample-ratio check.
@@ -127,7 +75,4 @@ pub struct ExperimentReadout {
     pub crossed_units: u64,
     /// Exposures left out because too many units are followed.
     pub skipped_exposures: u64,
-    /// In a run of a rolling experiment, the verdict about the variant of the candidate. Else promote when one
-    /// variant may be promoted, stop when all must leave.
-    pub verdict: Verdict,
 }

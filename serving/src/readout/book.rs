@@ -1,12 +1,14 @@
 //! All experiments that are, or were lately, running.
 
 use plaudit_event::{Example, ExperimentId};
+use plaudit_experiment::delivery::Phase;
 use plaudit_policy::tripwire::Tripwires;
 
 use super::ReadoutConfig;
 use super::answer::ExperimentReadout;
+use super::compare::read;
 use super::fold::{ExperimentFold, Folded};
-use super::verdict::read;
+use super::strata::Strata;
 use crate::experiment::RunningExperiment;
 
 /// Finished experiments whose last numbers are kept.
@@ -71,6 +73,13 @@ impl Book {
     #[must_use]
     pub fn finished(&self) -> Vec<ExperimentReadout> {
         self.finished.iter().map(|fold| read(fold, &self.config, false)).collect()
+    }
+
+    /// What the delivery under test in the run `id` is judged by; nothing before the run enrols units.
+    #[must_use]
+    pub fn phases(&self, id: &ExperimentId) -> Vec<Phase> {
+        let fold = self.running.iter().find(|fold| fold.experiment.id == *id);
+        fold.and_then(|fold| fold.strata.as_ref()).map(Strata::phases).unwrap_or_default()
     }
 
     /// The readout of one experiment, running or lately finished.

@@ -1,31 +1,19 @@
-//! Levels, margins and limits of the readout.
+//! Levels and limits of the readout.
 
 use plaudit_event::Objective;
 use plaudit_ingest::Problem;
 use serde::{Deserialize, Serialize};
 
-/// Levels, margins and limits of the readout.
+/// Levels and limits of the readout.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ReadoutConfig {
-    /// The objective that decides.
+    /// The objective that is compared.
     pub objective: Objective,
     /// Error rate of every interval, over the whole life of the experiment.
     pub alpha: f64,
     /// Units in all variants together at which intervals are tightest: where a decision is expected.
     pub horizon_units: u64,
-    /// No promotion before every variant has this many units.
-    pub min_units: u64,
-    /// Stop as inconclusive when every variant has this many units.
-    pub max_units: u64,
-    /// Largest loss of helpfulness that the estimate may show.
-    pub helpfulness_margin: f64,
-    /// Loss of helpfulness that the interval must exclude.
-    pub helpfulness_harm: f64,
-    /// Rate of unsolicited closings of the treatment over that of control, at most.
-    pub max_closing_ratio: f64,
-    /// Rates of unsolicited closings below this are taken as this.
-    pub closing_floor: f64,
     /// Level of the sequential sample-ratio check.
     pub srm_alpha: f64,
     /// How close its alternative sits to the promised proportions.
@@ -42,12 +30,6 @@ impl Default for ReadoutConfig {
             objective: Objective::new(Objective::LOVE),
             alpha: 0.05,
             horizon_units: 10_000,
-            min_units: 500,
-            max_units: 1_000_000,
-            helpfulness_margin: 0.01,
-            helpfulness_harm: 0.05,
-            max_closing_ratio: 1.2,
-            closing_floor: 0.005,
             srm_alpha: 0.01,
             srm_concentration: 100.0,
             max_corrections: 500_000,
@@ -69,12 +51,6 @@ impl ReadoutConfig {
         };
         check("alpha", self.alpha, 1e-6, 0.5);
         check("horizon_units", self.horizon_units as f64, 10.0, 1e12);
-        check("min_units", self.min_units as f64, 2.0, 1e12);
-        check("max_units", self.max_units as f64, self.min_units as f64, 1e12);
-        check("helpfulness_margin", self.helpfulness_margin, 0.0, 1.0);
-        check("helpfulness_harm", self.helpfulness_harm, self.helpfulness_margin, 1.0);
-        check("max_closing_ratio", self.max_closing_ratio, 1.0, 100.0);
-        check("closing_floor", self.closing_floor, 0.0, 1.0);
         check("srm_alpha", self.srm_alpha, 1e-9, 0.5);
         check("srm_concentration", self.srm_concentration, 1.0, 1e9);
         check("max_corrections", self.max_corrections as f64, 1.0, 1e9);

@@ -7,6 +7,7 @@ use plaudit_policy::tripwire::{Measures, NUM_MEASURES, Tripwires, UNSOLICITED_CL
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use super::ReadoutConfig;
+use super::strata::Strata;
 use crate::experiment::RunningExperiment;
 use plaudit_experiment::stats::{RatioMoments, SequentialSrm};
 
@@ -29,24 +30,31 @@ pub enum Folded {
 
 /// Sums of one unit.
 #[derive(Debug, Clone, Copy, Default)]
-struct Unit {
-    variant: usize,
-    exposures: f64,
-    loves: Sum,
-    helps: Sum,
+pub(super) struct Unit {
+    pub(super) variant: usize,
+    /// The step of the ramp in which its variant first served it.
+    pub(super) step: u32,
+    pub(super) exposures: f64,
+    pub(super) loves: Sum,
+    pub(super) helps: Sum,
+    /// Exposures without an answer.
+    pub(super) failures: f64,
+    /// Seconds to the answer.
+    pub(super) latency: Sum,
     /// Sums of the tripwire measures, in the order of their names.
     tripwires: [f32; NUM_MEASURES],
 }
 
 impl Unit {
-    fn measure(&self, index: usize) -> (f64, f64) {
-        (f64::from(self.tripwires[index]), self.exposures)
+    /// A measure per answer: where there is none, there is no text to measure.
+    pub(super) fn measure(&self, index: usize) -> (f64, f64) {
+        (f64::from(self.tripwires[index]), self.exposures - self.failures)
     }
 }
 
-/// Labels of one objective: their sum and their number.
+/// Values and their number.
 #[derive(Debug, Clone, Copy, Default)]
-struct Sum {
+pub(super) struct Sum {
     value: f64,
     count: f64,
 }
@@ -59,7 +67,7 @@ impl Sum {
         }
     }
 
-    const fn pair(self) -> (f64, f64) {
+    pub(super) const fn pair(self) -> (f64, f64) {
         (self.value, self.count)
     }
 }
@@ -71,6 +79,15 @@ struct Counted {
     revision: u32,
     love: Option<f32>,
     help: Option<f32>,
+}
+
+/// What an exposure was like, whatever reactions it gets.
+struct Seen {
+    variant: usize,
+    step: u32,
+    failed: bool,
+    latency: Option<f32>,
+    measures: Measures,
 }
 
 /// Sums of one variant.
@@ -87,7 +104,7 @@ pub(crate) struct VariantFold {
 }
 
 impl VariantFold {
-    /// The measure of the closing guardrail: who says goodbye is answered with goodbye, and that is no harm.
+    /// Who says goodbye is answered with goodbye, and that is no harm.
     pub(crate) fn unsolicited_closing(&self) -> &RatioMoments {
         let index = Tripwires::index_of(UNSOLICITED_CLOSING).expect("it is a measure");
         &self.tripwires[index]
@@ -102,6 +119,8 @@ pub(crate) struct ExperimentFold {
     pub(crate) srm: SequentialSrm,
     pub(crate) crossed: u64,
     pub(crate) skipped: u64,
+    /// What a delivery is judged by, in a run of a rolling experiment.
+    pub(crate) strata: Option<Strata>,
     units: HashMap<u64, Unit>,
     counted: HashMap<u128, Counted>,
     order: VecDeque<u128>,
@@ -119,7 +138,10 @@ impl ExperimentFold {
         };
         let variants: Vec<VariantFold> = experiment.variants.iter().map(variant).collect();
         let weights: Vec<f64> = variants.iter().map(|variant| variant.probability).collect();
+        let position = |id: &VariantId| variants.iter().position(|variant| variant.id == *id);
+        let candidate = experiment.treatment.as_ref().and_then(position);
         Self {
+            strata: candidate.zip(position(&experiment.control)).map(|(of, control)| Strata::new(of, control)),
             srm: SequentialSrm::new(&weights, config.srm_concentration),
             experiment,
             variants,
@@ -161,20 +183,20 @@ impl ExperimentFold {
             // The first revision is no longer, or was never, part of the sums.
             None if counted.revision > 0 => Folded::Stale,
             None => {
-                let measures = tripwires.measure(example.context.last_request(), &example.response);
-                self.count(key, variant, counted, &measures, config)
+                let seen = Seen {
+                    variant,
+                    step: assignment.draw.as_ref().map_or(0, |draw| draw.phase),
+                    failed: example.has_failed(),
+                    latency: example.latency_seconds().map(|seconds| seconds as f32),
+                    measures: tripwires.measure(example.context.last_request(), &example.response),
+                };
+                self.count(key, counted, &seen, config)
             }
         }
     }
 
-    fn count(
-        &mut self,
-        key: u128,
-        variant: usize,
-        counted: Counted,
-        measures: &Measures,
-        config: &ReadoutConfig,
-    ) -> Folded {
+    fn count(&mut self, key: u128, counted: Counted, seen: &Seen, config: &ReadoutConfig) -> Folded {
+        let variant = seen.variant;
         let known = self.units.get(&counted.unit).copied();
         if known.is_some_and(|unit| unit.variant != variant) {
             self.crossed += 1;
@@ -184,10 +206,15 @@ impl ExperimentFold {
             self.skipped += 1;
             return Folded::Skipped;
         }
-        let mut unit = known.unwrap_or(Unit { variant, ..Unit::default() });
+        let mut unit = known.unwrap_or(Unit { variant, step: seen.step, ..Unit::default() });
         unit.exposures += 1.0;
-        for (sum, value) in unit.tripwires.iter_mut().zip(measures.values()) {
-            *sum += value as f32;
+        if seen.failed {
+            unit.failures += 1.0;
+        } else {
+            unit.latency.shift(seen.latency, 1.0);
+            for (sum, value) in unit.tripwires.iter_mut().zip(seen.measures.values()) {
+                *sum += value as f32;
+            }
         }
         unit.loves.shift(counted.love, 1.0);
         unit.helps.shift(counted.help, 1.0);
@@ -217,6 +244,9 @@ impl ExperimentFold {
     }
 
     fn store(&mut self, key: u64, old: Option<Unit>, new: Unit) {
+        if let Some(strata) = &mut self.strata {
+            strata.store(old.as_ref(), &new);
+        }
         let variant = &mut self.variants[new.variant];
         let measures = variant.tripwires.iter_mut().enumerate();
         match old {

@@ -1,6 +1,7 @@
 //! The records of the state machine.
 
 use plaudit_event::{ExperimentId, PolicyId, Timestamp, VariantId};
+use plaudit_experiment::delivery::{Decision, Delivery, Pair, Progress};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -57,8 +58,11 @@ pub enum LifecycleEvent {
         /// What was measured.
         #[serde(default)]
         evidence: Value,
+        /// Of its delivery, where that refused it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        decision: Option<Box<Decision>>,
     },
-    /// It serves the treatment variant of an experiment.
+    /// Its delivery begins, in a run of the rolling experiment of its own.
     ExperimentStarted {
         /// Names the run.
         experiment: ExperimentId,
@@ -71,6 +75,22 @@ pub enum LifecycleEvent {
         /// The variant of the treatment; records of before this field have none.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         variant: Option<VariantId>,
+        /// Its delivery, past the gate, with the configuration that holds to its end; records of before this field have
+        /// none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        delivery: Option<Box<Delivery>>,
+    },
+    /// Its delivery was evaluated, or a person let it go on; where it ends, another event says so.
+    Delivery {
+        /// The policy under test.
+        policy_id: PolicyId,
+        /// What was decided; with evidence where the state changed or a person is asked.
+        decision: Box<Decision>,
+        /// How far the delivery has come.
+        progress: Box<Progress>,
+        /// Sums of the shadow so far.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        shadow: Option<Box<Pair>>,
     },
     /// It serves everybody.
     Promoted {
@@ -82,6 +102,9 @@ pub enum LifecycleEvent {
         /// The readout at that moment.
         #[serde(default)]
         evidence: Value,
+        /// Of its delivery; nothing where a person promoted it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        decision: Option<Box<Decision>>,
     },
     /// It no longer serves.
     RolledBack {
@@ -94,6 +117,9 @@ pub enum LifecycleEvent {
         /// The readout of the run that ends with it, if any.
         #[serde(default, skip_serializing_if = "Value::is_null")]
         evidence: Value,
+        /// Of its delivery, where one was under way.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        decision: Option<Box<Decision>>,
     },
 }
 
@@ -105,9 +131,28 @@ impl LifecycleEvent {
             Self::Registered { policy_id, .. }
             | Self::Gated { policy_id, .. }
             | Self::Refused { policy_id, .. }
+            | Self::Delivery { policy_id, .. }
             | Self::Promoted { policy_id, .. }
             | Self::RolledBack { policy_id, .. } => policy_id,
             Self::ExperimentStarted { treatment, .. } => treatment,
+        }
+    }
+
+    /// Whether it is about `policy`: as the one that moves, or that serves from now on.
+    #[must_use]
+    pub fn is_about(&self, policy: &PolicyId) -> bool {
+        self.policy_id() == policy || matches!(self, Self::RolledBack { to, .. } if to == policy)
+    }
+
+    /// What its delivery decided, if it is about that.
+    #[must_use]
+    pub fn decision(&self) -> Option<&Decision> {
+        match self {
+            Self::Delivery { decision, .. } => Some(decision),
+            Self::Refused { decision, .. } | Self::Promoted { decision, .. } | Self::RolledBack { decision, .. } => {
+                decision.as_deref()
+            }
+            Self::Registered { .. } | Self::Gated { .. } | Self::ExperimentStarted { .. } => None,
         }
     }
 
@@ -119,6 +164,7 @@ impl LifecycleEvent {
             Self::Gated { .. } => "gated",
             Self::Refused { .. } => "refused",
             Self::ExperimentStarted { .. } => "experiment_started",
+            Self::Delivery { .. } => "delivery",
             Self::Promoted { .. } => "promoted",
             Self::RolledBack { .. } => "rolled_back",
         }

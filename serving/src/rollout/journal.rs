@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use plaudit_event::Clock;
+use plaudit_event::{Clock, PolicyId};
 use plaudit_ingest::erasure::ErasureRecord;
 use plaudit_ingest::log::{EventLog, Record, Topic};
 use tokio::sync::Mutex;
@@ -65,6 +65,24 @@ impl Journal {
     pub async fn look_again(&self) -> Result<bool, Error> {
         self.is_behind.store(true, Ordering::Release);
         self.refresh().await
+    }
+
+    /// Every record that is about `policy`, oldest first: its own, and that of a run or rollback that leads to it.
+    ///
+    /// # Errors
+    /// As [`Journal::open`].
+    pub async fn history(&self, policy: &PolicyId) -> Result<Vec<Lifecycle>, Error> {
+        let mut history = Vec::new();
+        let mut next = 0;
+        loop {
+            let batch = self.log.read(Topic::Checkpoints, next, READ_BATCH).await?;
+            let Some(last) = batch.last() else { return Ok(history) };
+            next = last.offset + 1;
+            for stored in &batch {
+                let record = Lifecycle::decode(stored.offset, &stored.value)?;
+                history.extend(record.filter(|record| record.event.is_about(policy)));
+            }
+        }
     }
 
     /// What `event` would make of `before`.

@@ -1,6 +1,10 @@
 //! What the fold knows about policies and runs.
 
+use std::sync::Arc;
+
 use plaudit_event::{ExperimentId, PolicyId, Timestamp, VariantId};
+use plaudit_experiment::assign::StepConfig;
+use plaudit_experiment::delivery::{Delivery, Pair, State};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -12,12 +16,16 @@ use super::event::Origin;
 pub enum Stage {
     /// Exists, untested.
     Registered,
-    /// Passed the gate, waits for an experiment.
+    /// Passed the gate.
     Gated,
-    /// Failed the gate.
+    /// Failed the gate or in the shadow: never served.
     Refused,
-    /// Serves the treatment variant.
-    Treatment,
+    /// Its answers are scored and not shown.
+    Shadow,
+    /// Serves the first, small share of the units.
+    Canary,
+    /// Serves a growing share of the units.
+    Ramp,
     /// Serves everybody outside experiments.
     Champion,
     /// Was champion.
@@ -54,7 +62,21 @@ const fn is_none(count: &u64) -> bool {
     *count == 0
 }
 
-/// The experiment under way.
+impl Stage {
+    /// The stage of a candidate whose delivery is in `state` and goes on.
+    pub(super) const fn of(state: &State) -> Option<Self> {
+        match state {
+            State::Trained => Some(Self::Registered),
+            State::Gated => Some(Self::Gated),
+            State::Shadow => Some(Self::Shadow),
+            State::Canary => Some(Self::Canary),
+            State::Ramp { .. } => Some(Self::Ramp),
+            State::Promoted | State::RolledBack { .. } | State::Refused { .. } => None,
+        }
+    }
+}
+
+/// The candidate whose delivery is under way, in a run of the rolling experiment.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Treatment {
     /// Names the run.
@@ -68,6 +90,29 @@ pub struct Treatment {
     /// The variant of the policy under test, where that is on record.
     #[serde(skip)]
     pub variant: Option<VariantId>,
+    /// Its delivery; nothing in runs that an older version started.
+    #[serde(skip)]
+    pub delivery: Option<Arc<Delivery>>,
+    /// The steps that it served, with the part of the experiment's units that is enrolled from then on.
+    #[serde(skip)]
+    pub steps: Vec<StepConfig>,
+    /// Sums of its shadow, as of the last evaluation.
+    #[serde(skip)]
+    pub shadow: Option<Arc<Pair>>,
+}
+
+impl Treatment {
+    /// Where its delivery stands.
+    #[must_use]
+    pub fn state(&self) -> Option<&State> {
+        self.delivery.as_deref().map(Delivery::state)
+    }
+
+    /// Whether it serves a part of the units.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        self.state().is_none_or(|state| state.live_step().is_some())
+    }
 }
 
 /// How a run ended.
@@ -78,6 +123,8 @@ pub enum RunOutcome {
     Promoted,
     /// The treatment was taken out.
     RolledBack,
+    /// The treatment was refused before it served.
+    Refused,
     /// The champion that it was compared with was taken out.
     ControlLeft,
 }

@@ -1,8 +1,10 @@
 //! The fold: which policy serves whom, and which transitions are legal.
 
+mod delivery;
 mod trials;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use plaudit_event::{ExperimentId, PolicyId, Timestamp};
 use serde::Serialize;
@@ -41,7 +43,7 @@ impl Rollout {
         self.former.last()
     }
 
-    /// The experiment under way.
+    /// The candidate whose delivery is under way.
     #[must_use]
     pub const fn treatment(&self) -> Option<&Treatment> {
         self.treatment.as_ref()
@@ -69,7 +71,8 @@ impl Rollout {
     }
 
     /// What a rollback would do now. Without a `policy_id` the newest step is undone first, so a running
-    /// treatment leaves before the champion does; with one, that policy leaves.
+    /// treatment leaves before the champion does; with one, that policy leaves. A candidate that has not served is
+    /// refused.
     ///
     /// # Errors
     /// Fails when `policy_id` is not running, and when there is nothing to return to.
@@ -89,7 +92,11 @@ impl Rollout {
             return Err(illegal(EVENT, reason));
         };
         let (policy_id, to) = (leaves.clone(), to.clone());
-        Ok(LifecycleEvent::RolledBack { policy_id, to, reason, evidence: Value::Null })
+        if self.treatment.as_ref().is_some_and(|treatment| treatment.policy_id == policy_id && !treatment.is_live()) {
+            let reasons = vec![reason];
+            return Ok(LifecycleEvent::Refused { policy_id, reasons, evidence: Value::Null, decision: None });
+        }
+        Ok(LifecycleEvent::RolledBack { policy_id, to, reason, evidence: Value::Null, decision: None })
     }
 
     /// Notes that the policies among `checkpoints` were trained on something that was erased since.
@@ -111,21 +118,29 @@ impl Rollout {
                 self.set(policy_id, Stage::Gated, at, evidence);
                 Ok(())
             }
-            LifecycleEvent::Refused { policy_id, reasons, evidence } => self.refuse(policy_id, reasons, evidence, at),
-            LifecycleEvent::ExperimentStarted { experiment, template, control, treatment, variant } => {
+            LifecycleEvent::Refused { policy_id, reasons, evidence, .. } => {
+                self.refuse(policy_id, reasons, evidence, at)
+            }
+            LifecycleEvent::Delivery { policy_id, decision, progress, shadow } => {
+                self.deliver(policy_id, decision, (progress, shadow.as_deref()), at)
+            }
+            LifecycleEvent::ExperimentStarted { experiment, template, control, treatment, variant, delivery } => {
                 let treatment = Treatment {
                     experiment: experiment.clone(),
                     template: template.clone(),
                     policy_id: treatment.clone(),
                     since: at,
                     variant: variant.clone(),
+                    delivery: delivery.as_deref().cloned().map(Arc::new),
+                    steps: Vec::new(),
+                    shadow: None,
                 };
                 self.start(treatment, control)
             }
-            LifecycleEvent::Promoted { policy_id, experiment, evidence } => {
+            LifecycleEvent::Promoted { policy_id, experiment, evidence, .. } => {
                 self.promote(policy_id, experiment.as_ref(), evidence, at)
             }
-            LifecycleEvent::RolledBack { policy_id, to, reason, evidence } => {
+            LifecycleEvent::RolledBack { policy_id, to, reason, evidence, .. } => {
                 self.roll_back(policy_id, to, (reason, evidence), at)
             }
         }
@@ -161,35 +176,14 @@ impl Rollout {
     }
 
     fn refuse(&mut self, id: &PolicyId, reasons: &[String], evidence: &Value, at: Timestamp) -> Result<(), Error> {
-        self.expect("refused", id, &[Stage::Registered, Stage::Gated])?;
+        self.expect("refused", id, &[Stage::Registered, Stage::Gated, Stage::Shadow])?;
         if reasons.is_empty() {
             return Err(illegal("refused", format!("policy `{id}` is refused without a reason")));
         }
+        if self.treatment.as_ref().is_some_and(|treatment| treatment.policy_id == *id) {
+            self.end(RunOutcome::Refused, (Some(&reasons.join("; ")), &Value::Null), at);
+        }
         self.set(id, Stage::Refused, at, evidence).reasons = reasons.to_vec();
-        Ok(())
-    }
-
-    fn start(&mut self, treatment: Treatment, control: &PolicyId) -> Result<(), Error> {
-        const EVENT: &str = "experiment_started";
-        self.expect(EVENT, &treatment.policy_id, &[Stage::Gated])?;
-        if let Some(running) = &self.treatment {
-            return Err(illegal(EVENT, format!("experiment `{}` is running", running.experiment)));
-        }
-        if self.champion.as_ref() != Some(control) {
-            let champion = self.champion.as_ref().map_or("nobody", PolicyId::as_str);
-            return Err(illegal(EVENT, format!("control `{control}` is not the champion `{champion}`")));
-        }
-        let id = &treatment.policy_id;
-        let parent = self.policies.get(id).and_then(|record| record.parent.as_ref());
-        // Records without the variant are older than this rule.
-        if treatment.variant.is_some() && parent != Some(control) {
-            let parent = parent.map_or("nobody", PolicyId::as_str);
-            let reason = format!("policy `{id}` descends from `{parent}`, not from the champion `{control}`");
-            return Err(illegal(EVENT, reason));
-        }
-        self.set(&treatment.policy_id, Stage::Treatment, treatment.since, &Value::Null);
-        self.num_runs += 1;
-        self.treatment = Some(treatment);
         Ok(())
     }
 
@@ -206,9 +200,10 @@ impl Rollout {
             self.champion = Some(id.clone());
             return Ok(());
         };
-        self.expect("promoted", id, &[Stage::Treatment])?;
-        let running = self.treatment.as_ref().map(|treatment| &treatment.experiment);
-        if running != experiment {
+        self.expect("promoted", id, &[Stage::Gated, Stage::Shadow, Stage::Canary, Stage::Ramp])?;
+        let own = self.treatment.as_ref().filter(|treatment| treatment.policy_id == *id);
+        let running = own.map(|treatment| &treatment.experiment);
+        if running != experiment || running.is_none() {
             let name = experiment.map_or("none", ExperimentId::as_str);
             return Err(illegal("promoted", format!("experiment `{name}` is not the one that is running")));
         }
@@ -228,7 +223,7 @@ impl Rollout {
         at: Timestamp,
     ) -> Result<(), Error> {
         const EVENT: &str = "rolled_back";
-        self.expect(EVENT, id, &[Stage::Treatment, Stage::Champion])?;
+        self.expect(EVENT, id, &[Stage::Canary, Stage::Ramp, Stage::Champion])?;
         let is_treatment = self.treatment.as_ref().is_some_and(|treatment| treatment.policy_id == *id);
         let target = if is_treatment { self.champion.as_ref() } else { self.previous() };
         if target != Some(to) {

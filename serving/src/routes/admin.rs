@@ -2,17 +2,19 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
+use axum::{Extension, Json};
 use plaudit_event::{PolicyId, UnitId};
+use plaudit_experiment::delivery::Delivery;
 use plaudit_ingest::quality::suspects::Suspect;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::extract;
+use super::guard::Who;
 use crate::Error;
 use crate::rollout::{Backtest, EndedRun, Rollout};
 use crate::state::Serving;
@@ -84,10 +86,14 @@ pub(super) struct RollbackRequest {
     /// The policy to take out; whatever came last when absent.
     #[serde(default)]
     policy_id: Option<PolicyId>,
+    /// Who asks, where the API key does not tell.
+    #[serde(default)]
+    who: Option<String>,
 }
 
 pub(super) async fn rollback(
     State(serving): State<Arc<Serving>>,
+    Extension(who): Extension<Who>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Value>, Error> {
@@ -97,10 +103,43 @@ pub(super) async fn rollback(
         let reason = format!("must have 1 to {MAX_REASON_BYTES} bytes, got {length}");
         return Err(Error::invalid("reason", reason));
     }
-    let event = serving.rollback(request.reason.trim().to_owned(), request.policy_id).await?;
+    let why = (request.reason.trim().to_owned(), who.or(request.who)?);
+    let event = serving.rollback(why, request.policy_id).await?;
     let mut answer = describe(&serving.rollout());
     answer["rolled_back"] = json!(event.policy_id());
     Ok(Json(answer))
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct ApproveRequest {
+    /// Who asks, where the API key does not tell.
+    who: Option<String>,
+}
+
+/// Lets the candidate go on that waits for a person.
+pub(super) async fn approve(
+    State(serving): State<Arc<Serving>>,
+    Path(id): Path<String>,
+    Extension(who): Extension<Who>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<Value>, Error> {
+    let request: ApproveRequest = extract::json(&headers, body, serving.config().max_body_bytes).await?;
+    let decision = serving.approve(policy_of(id)?, who.or(request.who)?).await?;
+    let mut answer = describe(&serving.rollout());
+    answer["decision"] = json!(decision);
+    answer["text"] = json!(decision.explain());
+    Ok(Json(answer))
+}
+
+/// Each step of a policy, with the numbers that it rests on.
+pub(super) async fn why(State(serving): State<Arc<Serving>>, Path(id): Path<String>) -> Result<Json<Value>, Error> {
+    Ok(Json(json!(serving.why(&policy_of(id)?).await?)))
+}
+
+fn policy_of(id: String) -> Result<PolicyId, Error> {
+    PolicyId::new(id).map_err(|error| Error::invalid("id", error.to_string()))
 }
 
 #[derive(Debug, Deserialize)]
@@ -136,6 +175,17 @@ fn describe(rollout: &Rollout) -> Value {
         "champion": rollout.champion(),
         "previous": rollout.previous(),
         "treatment": rollout.treatment(),
+        "delivery": rollout.treatment().and_then(|treatment| treatment.delivery.as_deref()).map(deliver),
         "policies": policies,
+    })
+}
+
+fn deliver(delivery: &Delivery) -> Value {
+    json!({
+        "state": delivery.state().to_string(),
+        "since": delivery.since(),
+        "held": delivery.held(),
+        "shares": delivery.shares(),
+        "next_evaluation": delivery.next_evaluation(),
     })
 }

@@ -1,6 +1,7 @@
 //! `/v1/chat/completions`, compatible with OpenAI's.
 
 mod request;
+mod waiting;
 
 use std::sync::Arc;
 
@@ -9,17 +10,21 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
-use plaudit_event::{Context, Exposure, ExposureId, Message, Seed, Stage, Surface, UnitId, VariantId};
+use plaudit_event::{
+    Context, Exposure, ExposureId, FAILED, LATENCY_MS, Message, Seed, Stage, Surface, UnitId, VariantId,
+};
 use plaudit_nn::generate::{Finish, Output, Request};
 use plaudit_policy::Decision;
 use plaudit_policy::generate::decision;
 use serde_json::{Map, Value, json};
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::{extract, limits, stream};
 use crate::Error;
-use crate::engine::Generation;
-use crate::state::{Caller, Routed, Served, Serving};
+use crate::engine::{Generation, Whole};
+use crate::state::{Caller, Routed, Served, Serving, Shadowed};
 use request::{ChatRequest, is_shadow, session_of, unit_of};
+use waiting::Waiting;
 
 /// Set on the exposure of an answer whose reader left before its end.
 const INTERRUPTED_ATTRIBUTE: &str = "interrupted";
@@ -38,8 +43,15 @@ pub(super) async fn handle(
     if is_stream {
         return Ok((headers, stream::events(turn, generation)).into_response());
     }
-    let output = generation.collect().await?;
-    let body = turn.finish(output).await?.completion();
+    let mut waiting = Waiting::new(turn);
+    let whole = match generation.collect().await {
+        Ok(whole) => whole,
+        Err(error) => {
+            waiting.take()?.fail();
+            return Err(error);
+        }
+    };
+    let body = waiting.take()?.finish(whole).await?.completion();
     Ok((headers, Json(body)).into_response())
 }
 
@@ -54,6 +66,8 @@ pub(super) struct Turn {
     attributes: Map<String, Value>,
     num_prompt_tokens: usize,
     pub(super) created: i64,
+    /// Set where the candidate is to answer as well, unseen.
+    shadowed: Option<Shadowed>,
 }
 
 /// An answer whose exposure is durable.
@@ -110,8 +124,23 @@ impl Turn {
             attributes.insert("actor".to_owned(), Value::from("shadow"));
         }
         let created = serving.parts().clock.now().as_millis() / 1_000;
-        let turn =
-            Self { serving, routed, exposure_id, unit_id, session_id, context, attributes, num_prompt_tokens, created };
+        // Only what users are shown is a request of users, and only the champion is what the candidate is compared with.
+        let is_champion = snapshot.champion().is_some_and(|champion| champion.id() == routed.served.id());
+        let shadowed = (is_champion && !is_shadow)
+            .then(|| serving.shadowed(&exposure_id, &context, (seed, request.temperature, request.max_tokens)))
+            .flatten();
+        let turn = Self {
+            serving,
+            routed,
+            exposure_id,
+            unit_id,
+            session_id,
+            context,
+            attributes,
+            num_prompt_tokens,
+            created,
+            shadowed,
+        };
         Ok((turn, generation))
     }
 
@@ -127,12 +156,16 @@ impl Turn {
             attributes: Map::new(),
             num_prompt_tokens: 1,
             created: 0,
+            shadowed: None,
             serving,
         }
     }
 
     /// Makes the exposure durable; only then is there an answer.
-    pub(super) async fn finish(self, output: Output) -> Result<Answered, Error> {
+    pub(super) async fn finish(mut self, whole: Whole) -> Result<Answered, Error> {
+        let Whole { output, elapsed } = whole;
+        self.attributes.insert(LATENCY_MS.to_owned(), Value::from((1e5 * elapsed.as_secs_f64()).round() / 100.0));
+        let (shadowed, unit) = (self.shadowed.take(), xxh3_64(self.unit_id.as_str().as_bytes()));
         let finish_reason = match output.finish {
             Finish::Stop => "stop",
             Finish::Length => "length",
@@ -146,12 +179,33 @@ impl Turn {
         let exposure = self.exposure(decision);
         let text = exposure.response().to_owned();
         serving.expose(exposure).await?;
+        if let Some(shadowed) = shadowed {
+            serving.shadow(shadowed, unit, text.clone());
+        }
         let usage = json!({
             "prompt_tokens": num_prompt_tokens,
             "completion_tokens": num_tokens,
             "total_tokens": num_prompt_tokens + num_tokens,
         });
         Ok(Answered { text, finish_reason, usage, plaudit, id, model, created })
+    }
+
+    /// Notes that the answer failed, so that a policy that fails is not the better for it.
+    pub(super) fn mark_failed(&mut self) {
+        self.attributes.insert(FAILED.to_owned(), Value::from(true));
+    }
+
+    /// Has the exposure of an answer written of which nothing was shown because it failed.
+    pub(super) fn fail(mut self) {
+        self.mark_failed();
+        let mut decision = decision(self.routed.served.policy.response(Output {
+            tokens: Vec::new(),
+            logprobs: Vec::new(),
+            finish: Finish::Length,
+        }));
+        (decision.propensity, decision.token_logprobs) = (None, None);
+        let serving = Arc::clone(&self.serving);
+        serving.expose_unattended(self.exposure(decision));
     }
 
     /// Has the exposure of `shown` written, the part of an answer that its reader got. Nobody waits for it.

@@ -59,7 +59,7 @@ impl IntoResponse for Error {
 }
 
 /// Every path that exists, for who asked for another.
-const ROUTES: [&str; 14] = [
+const ROUTES: [&str; 16] = [
     "POST /v1/chat/completions",
     "POST /v1/decide",
     "POST /v1/score",
@@ -73,6 +73,8 @@ const ROUTES: [&str; 14] = [
     "GET /admin/v1/experiments/{id}",
     "GET /admin/v1/policies",
     "GET /admin/v1/policies/backtest",
+    "GET /admin/v1/policies/{id}/why",
+    "POST /admin/v1/policies/{id}/approve",
     "POST /admin/v1/policies/rollback",
 ];
 

@@ -4,9 +4,11 @@
 //! logged exposure. When the reader leaves, the deadline passes or the model fails before that, what was sent
 //! so far becomes an exposure with the attribute `interrupted`, written in the background: leaving early is a
 //! reaction, and an answer that is left must not be missing from the readout. An answer of which no text was
-//! sent is no exposure.
+//! sent is no exposure when its reader leaves. What deadline or model ended has the attribute `failed`, too, and is an
+//! exposure in any case.
 
 use std::convert::Infallible;
+use std::time::Duration;
 
 use axum::response::sse::{Event, Sse};
 use futures::Stream;
@@ -17,7 +19,7 @@ use serde_json::{Value, json};
 use super::chat::Turn;
 use super::reply::error_body;
 use crate::Error;
-use crate::engine::{Generation, Token};
+use crate::engine::{Generation, Token, Whole};
 use crate::metrics::Stopwatch;
 
 /// The events of `generation`.
@@ -51,6 +53,10 @@ struct Reading {
     sent: String,
     /// How many tokens that took.
     num_sent: usize,
+    /// Whether the model or the deadline ended it.
+    has_failed: bool,
+    /// Time to the newest token.
+    elapsed: Duration,
 }
 
 impl Drop for Reading {
@@ -61,7 +67,13 @@ impl Drop for Reading {
 
 impl Reading {
     fn interrupt(&mut self) {
-        let Some(turn) = self.turn.take().filter(|_| !self.sent.is_empty()) else { return };
+        let Some(mut turn) = self.turn.take() else { return };
+        match (self.sent.is_empty(), self.has_failed) {
+            (true, true) => return turn.fail(),
+            (true, false) => return,
+            (false, true) => turn.mark_failed(),
+            (false, false) => {}
+        }
         let mut output = self.take_output();
         output.tokens.truncate(self.num_sent);
         output.logprobs.truncate(self.num_sent);
@@ -72,6 +84,7 @@ impl Reading {
         self.output.tokens.push(token.token);
         self.output.logprobs.push(token.logprob);
         self.output.finish = token.finished.unwrap_or(self.output.finish);
+        self.elapsed = token.elapsed;
     }
 
     /// The text that can be sent now.
@@ -112,6 +125,8 @@ impl Writer {
                 output: Output { tokens: Vec::new(), logprobs: Vec::new(), finish: Finish::Length },
                 sent: String::new(),
                 num_sent: 0,
+                has_failed: false,
+                elapsed: Duration::ZERO,
             },
             state: State::Begin,
         }
@@ -126,6 +141,7 @@ impl Writer {
             State::Text => match self.text().await {
                 Ok(event) => Some(event),
                 Err(error) => {
+                    self.reading.has_failed = true;
                     self.reading.interrupt();
                     Some(Event::default().data(error_body(&error).to_string()))
                 }
@@ -161,7 +177,8 @@ impl Writer {
 
     async fn finish(&mut self) -> Result<Event, Error> {
         let Some(turn) = self.reading.turn.take() else { return Err(unanswered()) };
-        let answered = turn.finish(self.reading.take_output()).await?;
+        let whole = Whole { output: self.reading.take_output(), elapsed: self.reading.elapsed };
+        let answered = turn.finish(whole).await?;
         self.state = State::Done;
         let rest = answered.text.strip_prefix(self.reading.sent.as_str()).unwrap_or("");
         let delta = if rest.is_empty() { json!({}) } else { json!({"content": rest}) };

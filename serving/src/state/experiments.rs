@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 
 use plaudit_event::{ExperimentId, Timestamp};
+use plaudit_experiment::delivery::State;
 
 use super::Serving;
 use super::snapshot::Snapshot;
@@ -237,6 +238,9 @@ impl Serving {
             }
         };
         self.book().track(snapshot.running());
+        if let Some(treatment) = rollout.treatment().filter(|treatment| treatment.state() == Some(&State::Shadow)) {
+            self.shadow.sums().track(&treatment.policy_id, treatment.shadow.as_deref());
+        }
         *self.snapshot.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(snapshot);
     }
 }

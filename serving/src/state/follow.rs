@@ -9,8 +9,6 @@ use tokio::sync::watch;
 
 use super::Serving;
 use crate::config::Autopilot;
-use crate::readout::{StopReason, Verdict};
-use crate::rollout::{LifecycleEvent, Rollout, Treatment};
 use crate::{Error, metrics};
 
 /// Records read at once.
@@ -64,46 +62,7 @@ impl Serving {
         Ok(total)
     }
 
-    /// Acts on the verdict about the treatment: promotes it or rolls it back, with the readout as evidence.
-    /// Nothing when it says to continue, or no run is under way.
-    ///
-    /// # Errors
-    /// Fails when the transition cannot be recorded.
-    pub async fn act_on_verdict(self: &Arc<Self>) -> Result<Option<LifecycleEvent>, Error> {
-        let Some(treatment) = self.journal.state().treatment().cloned() else {
-            return Ok(None);
-        };
-        let Some(readout) = self.book().readout(&treatment.experiment) else {
-            return Ok(None);
-        };
-        let is_promotion = match &readout.verdict {
-            Verdict::Continue { .. } => return Ok(None),
-            Verdict::Promote => true,
-            Verdict::Stop { .. } => false,
-        };
-        let decide = move |rollout: &Rollout| {
-            let name = if is_promotion { "promoted" } else { "rolled_back" };
-            // Somebody else may have ended the run since the verdict was read.
-            if rollout.treatment() != Some(&treatment) {
-                let reason = format!("experiment `{}` has ended", treatment.experiment);
-                return Err(Error::Transition { event: name, reason });
-            }
-            let proof = serde_json::to_value(&readout).unwrap_or_default();
-            let Verdict::Stop { reasons } = &readout.verdict else {
-                let Treatment { policy_id, experiment, .. } = treatment;
-                return Ok(LifecycleEvent::Promoted { policy_id, experiment: Some(experiment), evidence: proof });
-            };
-            let reasons: Vec<&str> = reasons.iter().copied().map(StopReason::as_str).collect();
-            let mut event = rollout.rollback(reasons.join(", "), Some(&treatment.policy_id))?;
-            if let LifecycleEvent::RolledBack { evidence, .. } = &mut event {
-                *evidence = proof;
-            }
-            Ok(event)
-        };
-        self.transition(decide).await.map(Some)
-    }
-
-    /// Folds and, with the autopilot on, acts, until `shutdown` turns true. A failure is logged and tried
+    /// Folds and, with the autopilot on, evaluates the delivery when that is due, until `shutdown` turns true. A failure is logged and tried
     /// again at the next turn.
     pub async fn follow(self: Arc<Self>, mut shutdown: watch::Receiver<bool>) {
         while !*shutdown.borrow() {
@@ -123,11 +82,14 @@ impl Serving {
         if self.definitions.look_again().await? {
             self.adopt().await?;
         }
-        self.catch_up().await?;
+        let caught_up = self.catch_up().await;
         self.parts.metrics.run_upkeep();
         if self.config.autopilot == Autopilot::On {
-            self.act_on_verdict().await?;
+            match &caught_up {
+                Ok(_) => self.evaluate_delivery().await.map(drop)?,
+                Err(error) => self.evaluate_nothing(format!("examples cannot be read: {error}")).await?,
+            }
         }
-        Ok(())
+        caught_up.map(drop)
     }
 }

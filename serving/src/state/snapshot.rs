@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use plaudit_event::{Assignment, PolicyId, Timestamp, UnitId, VariantId};
-use plaudit_experiment::assign::{Compile, Request, Run};
+use plaudit_event::{Assignment, ExperimentId, PolicyId, Timestamp, UnitId, VariantId};
+use plaudit_experiment::assign::{Compile, Request, Run, StepConfig};
+use plaudit_experiment::delivery::State;
 use plaudit_ingest::Problem;
 use plaudit_policy::generate::GeneratePolicy;
 use serde_json::Value;
@@ -12,7 +13,7 @@ use serde_json::Value;
 use crate::Error;
 use crate::engine::Model;
 use crate::experiment::{self, Definition, Plan, PolicyRef, RunningExperiment, SESSION, UNIT};
-use crate::rollout::Rollout;
+use crate::rollout::{Rollout, Treatment};
 
 /// Names under which a request may ask for "whoever serves me".
 const ROUTED_NAMES: [&str; 2] = ["plaudit", "default"];
@@ -60,6 +61,8 @@ struct Roles {
     champion: Option<PolicyId>,
     previous: Option<PolicyId>,
     treatment: Option<PolicyId>,
+    /// The candidate whose answers are scored and not shown, for this share of the requests.
+    shadow: Option<(PolicyId, f64)>,
     policies: BTreeMap<PolicyId, Arc<Served>>,
 }
 
@@ -101,13 +104,14 @@ impl Snapshot {
         rollout: &Rollout,
         policies: BTreeMap<PolicyId, Arc<Served>>,
     ) -> Result<Self, Error> {
-        let treatment = rollout.treatment();
-        let run =
-            treatment.map(|treatment| Run { template: treatment.template.clone(), id: treatment.experiment.clone() });
+        // A candidate that is not live has no run, and so nobody gets it.
+        let treatment = rollout.treatment().filter(|treatment| treatment.is_live());
+        let run = treatment.map(|treatment| run(definition, treatment));
         let roles = Roles {
             champion: rollout.champion().cloned(),
             previous: rollout.previous().cloned(),
             treatment: treatment.map(|treatment| treatment.policy_id.clone()),
+            shadow: rollout.treatment().and_then(shadowed),
             policies,
         };
         let is_served = |policy: &PolicyRef| roles.resolve(policy).is_some();
@@ -120,9 +124,22 @@ impl Snapshot {
         Ok(Self { plan: Some(plan), roles })
     }
 
+    /// The candidate whose answers are scored and not shown, with the share of the requests.
+    pub(crate) fn shadow(&self) -> Option<(&Arc<Served>, f64)> {
+        let (id, share) = self.roles.shadow.as_ref()?;
+        Some((self.roles.policies.get(id)?, *share))
+    }
+
     /// The experiments that enrol units now, each with the variants that somebody serves.
     pub(crate) fn running(&self) -> Vec<RunningExperiment> {
         self.plan.as_ref().map(experiment::running).unwrap_or_default()
+    }
+
+    /// Whether `run` enrols units now.
+    pub(crate) fn enrols(&self, run: &ExperimentId) -> bool {
+        let Some(plan) = &self.plan else { return false };
+        let mut all = plan.layers().flat_map(|layer| plan.experiments(layer));
+        all.any(|experiment| experiment.id() == run && experiment.can_enrol())
     }
 
     /// What assignment runs on; nothing before the experiments were read.
@@ -198,6 +215,17 @@ impl Snapshot {
         names.extend(self.roles.policies.keys().map(ToString::to_string));
         names
     }
+}
+
+fn run(definition: &Definition, treatment: &Treatment) -> Run {
+    let capacity = definition.experiment(&treatment.template).map_or(1.0, experiment::ExperimentConfig::capacity);
+    let steps = treatment.steps.iter().map(|step| StepConfig { share: step.share * capacity, ..*step });
+    Run { template: treatment.template.clone(), id: treatment.experiment.clone(), ramp: steps.collect() }
+}
+
+fn shadowed(treatment: &Treatment) -> Option<(PolicyId, f64)> {
+    let delivery = treatment.delivery.as_deref().filter(|delivery| *delivery.state() == State::Shadow)?;
+    Some((treatment.policy_id.clone(), delivery.config().shadow.share))
 }
 
 /// The policies without which `rollout` and the experiments cannot be served.

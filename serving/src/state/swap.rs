@@ -8,14 +8,15 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use plaudit_event::{ExperimentId, PolicyId};
+use plaudit_event::{ExperimentId, PolicyId, Timestamp};
+use plaudit_experiment::delivery::{Delivery, DeliveryConfig, Event, Gate, Verdict};
 use plaudit_policy::generate::GeneratePolicy;
 use serde_json::{Map, Value};
 
 use super::Serving;
 use super::snapshot::{Served, needed};
-use crate::experiment::{Definition, PolicyRef, rolling};
-use crate::rollout::{LifecycleEvent, Origin, Rollout};
+use crate::experiment::{Definition, PolicyRef, rolling, validate};
+use crate::rollout::{LifecycleEvent, Origin, PolicyRecord, Rollout};
 use crate::{Error, metrics};
 
 impl Serving {
@@ -58,7 +59,7 @@ impl Serving {
         reasons: Vec<String>,
         evidence: Value,
     ) -> Result<(), Error> {
-        let event = LifecycleEvent::Refused { policy_id: policy_id.clone(), reasons, evidence };
+        let event = LifecycleEvent::Refused { policy_id: policy_id.clone(), reasons, evidence, decision: None };
         self.transition(move |_| Ok(event)).await?;
         Ok(())
     }
@@ -68,12 +69,14 @@ impl Serving {
     /// # Errors
     /// Fails when there is a champion, or the policy is not registered.
     pub async fn crown(self: &Arc<Self>, policy_id: &PolicyId, evidence: Value) -> Result<(), Error> {
-        let event = LifecycleEvent::Promoted { policy_id: policy_id.clone(), experiment: None, evidence };
+        let policy_id = policy_id.clone();
+        let event = LifecycleEvent::Promoted { policy_id, experiment: None, evidence, decision: None };
         self.transition(move |_| Ok(event)).await?;
         Ok(())
     }
 
-    /// Lets a gated policy serve the treatment variant of the rolling experiment; returns the run.
+    /// Begins the delivery of a gated policy, in a run of the rolling experiment; returns the run. Nobody gets the policy
+    /// before its canary.
     ///
     /// # Errors
     /// Fails when the configuration has no rolling experiment, one is under way, there is no champion, or
@@ -84,11 +87,17 @@ impl Serving {
             let reason = "no experiment is rolling and active, so that no candidate can be tried".to_owned();
             return Err(Error::Transition { event: "experiment_started", reason });
         };
+        let problems = validate("", &in_force.definition);
+        if !problems.is_empty() {
+            return Err(Error::Experiments(problems));
+        }
         let template = rolling.id.clone();
         let mut variants = rolling.variants.iter();
         let variant = variants.find(|variant| variant.policy == PolicyRef::Treatment).map(|variant| variant.id.clone());
         let treatment = policy_id.clone();
+        let (config, now) = (self.config.delivery.clone(), self.parts.clock.now());
         let decide = move |rollout: &Rollout| {
+            let delivery = rollout.policies().get(&treatment).map(|record| gated(record, config, now)).transpose()?;
             let control = rollout.champion().cloned();
             let reason = "there is no champion to compare with".to_owned();
             Ok(LifecycleEvent::ExperimentStarted {
@@ -97,6 +106,7 @@ impl Serving {
                 control: control.ok_or(Error::Transition { event: "experiment_started", reason })?,
                 treatment,
                 variant,
+                delivery,
             })
         };
         match self.transition(decide).await? {
@@ -105,10 +115,10 @@ impl Serving {
         }
     }
 
-    /// Makes the treatment the champion.
+    /// Makes the treatment the champion, wherever its delivery stands.
     ///
     /// # Errors
-    /// Fails when no experiment is under way.
+    /// Fails when no delivery is under way.
     pub async fn promote(self: &Arc<Self>, evidence: Value) -> Result<LifecycleEvent, Error> {
         let decide = move |rollout: &Rollout| {
             let reason = "no experiment is under way".to_owned();
@@ -117,30 +127,40 @@ impl Serving {
                 policy_id: treatment.policy_id.clone(),
                 experiment: Some(treatment.experiment.clone()),
                 evidence,
+                decision: None,
             })
         };
         self.transition(decide).await
     }
 
     /// Takes a policy out, with the readout of the run that ends with it as evidence. Without a `policy_id`
-    /// it undoes the newest step: a treatment under test leaves; else the champion gives way to the previous
-    /// one. Calling it again undoes the step before.
+    /// it undoes the newest step: a candidate whose delivery is under way leaves; else the champion gives way to the
+    /// previous one. Calling it again undoes the step before.
     ///
     /// # Errors
     /// Fails when `policy_id` is not running, and when there is nothing to return to.
     pub async fn rollback(
         self: &Arc<Self>,
-        reason: String,
+        (reason, by): (String, String),
         policy_id: Option<PolicyId>,
     ) -> Result<LifecycleEvent, Error> {
         let serving = Arc::clone(self);
         let decide = move |rollout: &Rollout| {
-            let mut event = rollout.rollback(reason, policy_id.as_ref())?;
-            let run = rollout.treatment().map(|treatment| &treatment.experiment);
-            if let LifecycleEvent::RolledBack { evidence, .. } = &mut event
-                && let Some(readout) = run.and_then(|run| serving.book().readout(run))
-            {
-                *evidence = serde_json::to_value(&readout).unwrap_or_default();
+            let mut event = rollout.rollback(reason.clone(), policy_id.as_ref())?;
+            let treatment = rollout.treatment();
+            let proof = treatment.map(|treatment| serving.readout_of(&treatment.experiment)).unwrap_or_default();
+            let under_way = treatment.filter(|treatment| treatment.policy_id == *event.policy_id());
+            let stop = Event::Stop { by, reason };
+            let stopped = under_way.map(|treatment| serving.decide(treatment, &stop)).transpose()?;
+            match &mut event {
+                LifecycleEvent::RolledBack { evidence, decision, .. } => {
+                    *evidence = proof;
+                    *decision = stopped.map(|(decision, _)| Box::new(decision));
+                }
+                LifecycleEvent::Refused { decision, .. } => {
+                    *decision = stopped.map(|(decision, _)| Box::new(decision));
+                }
+                _ => {}
             }
             Ok(event)
         };
@@ -179,6 +199,7 @@ impl Serving {
         let policies = self.ready(&self.experiments().definition, &after).await?;
         let event = self.journal.record(event).await?;
         metrics::transition(event.name());
+        self.tell(&event);
         let keep = policies.keys().cloned().collect();
         self.commit(&after, policies);
         self.engine.retain(keep).await?;
@@ -234,6 +255,16 @@ impl Serving {
         }
         Ok(policy)
     }
+}
+
+/// A delivery past the gate.
+fn gated(record: &PolicyRecord, config: DeliveryConfig, now: Timestamp) -> Result<Box<Delivery>, Error> {
+    let illegal = |reason: String| Error::Transition { event: "experiment_started", reason };
+    let made = Delivery::new(record.policy_id.clone(), config, now);
+    let mut delivery = made.map_err(|problems| illegal(format!("invalid delivery: {problems:?}")))?;
+    let gate = Gate { verdict: Verdict::Pass, reason: "passed the gate".to_owned(), evidence: Vec::new() };
+    delivery.apply(&Event::Gate(gate), now).map_err(|error| illegal(error.to_string()))?;
+    Ok(Box::new(delivery))
 }
 
 fn list_policies(dir: &Path) -> Vec<String> {

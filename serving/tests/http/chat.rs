@@ -7,7 +7,7 @@ use plaudit_serving::Config;
 use plaudit_serving::engine::EngineConfig;
 use serde_json::{Value, json};
 
-use crate::support::{CHAT, World, error_of, expected, question, with_champion};
+use crate::support::{CHAT, World, error_of, expected, manual, question, with_champion};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_carries_a_logged_exposure() {
@@ -79,7 +79,7 @@ async fn a_caller_without_a_unit_gets_one() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn experiments_decide_who_answers_and_names_override_them() {
-    let (world, server, champion) = with_champion(Config::default()).await;
+    let (world, server, champion) = with_champion(manual()).await;
     let candidate = world.policy(2);
     let run = server.treat(&candidate).await;
     let mut seen = std::collections::BTreeMap::new();

@@ -4,6 +4,7 @@
 mod admin;
 mod chat;
 mod decide;
+mod delivery;
 mod events;
 mod experiments;
 mod limits;

@@ -17,7 +17,7 @@ async fn a_rollback_whose_caller_leaves_is_finished() {
     log.written().await;
     log.hold();
     {
-        let mut rollback = Box::pin(server.serving.rollback("users complain".to_owned(), None));
+        let mut rollback = Box::pin(server.serving.rollback(("users complain".to_owned(), "tester".to_owned()), None));
         tokio::select! {
             _ = &mut rollback => panic!("the log has not answered"),
             () = log.written() => {}
@@ -25,7 +25,7 @@ async fn a_rollback_whose_caller_leaves_is_finished() {
     }
     log.release();
     // The next step waits for the one whose caller left, and sees what it did.
-    let error = server.serving.rollback("again".to_owned(), None).await.unwrap_err();
+    let error = server.serving.rollback(("again".to_owned(), "tester".to_owned()), None).await.unwrap_err();
     assert!(error.to_string().contains("no previous champion"), "{error}");
     assert!(server.serving.rollout().treatment().is_none());
     server.stop().await.unwrap();
@@ -41,8 +41,8 @@ async fn a_record_that_was_written_in_spite_of_an_error_counts() {
     server.crown(&champion).await;
     server.treat(&world.policy(2)).await;
     log.fail_once();
-    server.serving.rollback("users complain".to_owned(), None).await.unwrap_err();
-    let error = server.serving.rollback("again".to_owned(), None).await.unwrap_err();
+    server.serving.rollback(("users complain".to_owned(), "tester".to_owned()), None).await.unwrap_err();
+    let error = server.serving.rollback(("again".to_owned(), "tester".to_owned()), None).await.unwrap_err();
     assert!(error.to_string().contains("no previous champion"), "{error}");
     for index in 0..20 {
         let mut ask = question("hi");
@@ -126,13 +126,12 @@ async fn a_configuration_that_changes_the_running_experiment_does_not_open() {
     server.treat(&world.policy(2)).await;
     server.stop().await.unwrap();
     let mut changed = manual();
-    changed.assignment.experiments[0].variants[0].weight = 0.25;
-    changed.assignment.experiments[0].variants[1].weight = 0.75;
+    changed.assignment.experiments[0].seed = Some("another".to_owned());
     changed.assignment.layers[0].salt = Some("other".to_owned());
     let Err(error) = world.open(changed.clone()).await else { panic!("opened") };
     let message = error.to_string();
     let parts =
-        ["`candidate`", "layers.generation.salt: would move every unit", "variants.treatment.weight: would move"];
+        ["`candidate`", "layers.generation.salt: would move every unit", "experiments.candidate.seed: would move"];
     for part in parts {
         assert!(message.contains(part), "{message}");
     }
@@ -140,7 +139,7 @@ async fn a_configuration_that_changes_the_running_experiment_does_not_open() {
     let Err(error) = world.open(Config { assignment: none, ..manual() }).await else { panic!("opened") };
     assert!(error.to_string().contains("experiments.candidate: is running; kill it"), "{error}");
     let server = world.start(manual()).await;
-    server.ask(ROLLBACK, &json!({"reason": "to change the weights"})).await;
+    server.ask(ROLLBACK, &json!({"reason": "to change the seed"})).await;
     server.stop().await.unwrap();
     world.open(changed).await.unwrap();
 }

@@ -1,6 +1,7 @@
 //! A server on a free port, and the policies it serves.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
@@ -8,6 +9,7 @@ use plaudit_event::{
     Assignment, Context, Envelope, Event, Example, Exposure, ExposureId, Label, Labels, ManualClock, Objective,
     PolicyId, Seed, Surface, Timestamp, UnitId,
 };
+use plaudit_experiment::delivery::{DeliveryConfig, Harm, Kind, Margin, Method, Rule, SampleRatio, Source, Step};
 use plaudit_ingest::Intake;
 use plaudit_ingest::log::{EventLog, MemoryLog, Record, Topic};
 use plaudit_nn::decoder::{Config as DecoderConfig, Decoder};
@@ -39,6 +41,8 @@ pub(crate) struct World {
     pub(crate) select: plaudit_policy::select::Config,
     /// How many examples the reward model has seen; nothing before the first.
     pub(crate) reward_examples: Arc<std::sync::Mutex<Option<u64>>>,
+    /// Starts so far: ids must differ between them.
+    starts: Arc<AtomicU64>,
     dir: Arc<TempDir>,
 }
 
@@ -52,6 +56,7 @@ impl World {
             ingest: plaudit_ingest::Config::default(),
             select: plaudit_policy::select::Config::default(),
             reward_examples: Arc::default(),
+            starts: Arc::default(),
             dir: Arc::new(TempDir::new().unwrap()),
         }
     }
@@ -102,6 +107,14 @@ impl World {
         policy
     }
 
+    /// Writes a policy whose answers have one token.
+    pub(crate) fn terse_policy(&self) -> GeneratePolicy {
+        let (tokenizer, config) = small();
+        let policy = from_weights(&config, tokenizer, 1, 9);
+        policy.save(self.policies_dir(), candle_core::DType::F32).unwrap();
+        policy
+    }
+
     /// Writes a policy that answers for seconds: it is large, and most of its tokens are no text and no end.
     pub(crate) fn slow_policy(&self) -> GeneratePolicy {
         let config = DecoderConfig {
@@ -125,7 +138,7 @@ impl World {
             log: self.log.clone(),
             intake,
             clock,
-            seed: Seed::new(7),
+            seed: Seed::new(7).derive("start", self.starts.fetch_add(1, Ordering::Relaxed)),
             policies_dir: self.policies_dir().to_owned(),
             selector: Arc::new(Selector::new(self.select.clone()).unwrap()),
             metrics: recorder(),
@@ -177,6 +190,11 @@ fn recorder() -> PrometheusHandle {
 }
 
 fn make_policy(seed: u64) -> GeneratePolicy {
+    let (tokenizer, config) = small();
+    from_weights(&config, tokenizer, 24, seed)
+}
+
+fn small() -> (Tokenizer, DecoderConfig) {
     let tokenizer = tokenizer();
     let config = DecoderConfig {
         hidden: 32,
@@ -187,7 +205,7 @@ fn make_policy(seed: u64) -> GeneratePolicy {
         max_positions: 256,
         ..DecoderConfig::tiny(tokenizer.vocab_size())
     };
-    from_weights(&config, tokenizer, 24, seed)
+    (tokenizer, config)
 }
 
 fn tokenizer() -> Tokenizer {
@@ -255,11 +273,21 @@ impl Server {
         self.serving.register(policy.id(), champion.as_ref(), Origin::Learned, Map::new()).await.unwrap();
     }
 
-    /// Brings `policy` into the treatment variant; returns the run.
-    pub(crate) async fn treat(&self, policy: &GeneratePolicy) -> String {
+    /// Begins the delivery of `policy`; returns the run.
+    pub(crate) async fn deliver(&self, policy: &GeneratePolicy) -> String {
         self.register(policy).await;
-        self.serving.gated(policy.id(), json!({})).await.unwrap();
+        let love = json!({"value": 0.01, "lower": 0.005, "upper": 0.015});
+        self.serving.gated(policy.id(), json!({"differences": {"love": love}})).await.unwrap();
         self.serving.start_experiment(policy.id()).await.unwrap().to_string()
+    }
+
+    /// Brings `policy` to half of the units; returns the run.
+    pub(crate) async fn treat(&self, policy: &GeneratePolicy) -> String {
+        let run = self.deliver(policy).await;
+        for _ in 0..4 {
+            self.serving.approve(policy.id().clone(), "tester".to_owned()).await.unwrap();
+        }
+        run
     }
 
     /// A counter of `/metrics`, over all labels and all tests of this process.
@@ -283,12 +311,47 @@ pub(crate) async fn error_of(response: Response, status: u16) -> Value {
     answer["error"].clone()
 }
 
-/// A server with one champion; returns it too.
 /// Nothing happens on its own.
 pub(crate) fn manual() -> Config {
-    Config { autopilot: Autopilot::Off, ..Config::default() }
+    Config { autopilot: Autopilot::Off, delivery: quick(), ..Config::default() }
 }
 
+/// A delivery of seconds, for hundreds of units.
+pub(crate) fn quick() -> DeliveryConfig {
+    let rule = |name: &str, kind, harm, margin| Rule { min_units: 40, ..Rule::new(name, kind, harm, margin) };
+    let exact = |rule: Rule| Rule { method: Method::Exact, ..rule };
+    let tripwire = |name: &str, margin| rule(name, Kind::Tripwire, Harm::Higher, Margin::Relative(margin));
+    let better = rule("love_better", Kind::Objective, Harm::Lower, Margin::Relative(0.0));
+    let score = rule("shadow_score", Kind::Tripwire, Harm::Lower, Margin::Relative(0.2));
+    let rules = vec![
+        exact(tripwire("unsolicited_closing", 0.2)),
+        exact(tripwire("error", 0.2)),
+        tripwire("latency", 0.2),
+        Rule { source: Source::Shadow, metric: "score".to_owned(), min_units: 20, ..score },
+        rule("helpfulness", Kind::Guardrail, Harm::Lower, Margin::Absolute(0.1)),
+        Rule { metric: "love".to_owned(), ..better },
+    ];
+    let step = |share, requires: &[&str]| Step {
+        share,
+        min_seconds: 2,
+        max_seconds: 100,
+        min_units: 20,
+        inconclusive_limit: None,
+        requires: requires.iter().map(ToString::to_string).collect(),
+    };
+    DeliveryConfig {
+        period_seconds: 1,
+        horizon_units: 1_000,
+        rules,
+        sample_ratio: SampleRatio { deviation: 0.3, ..SampleRatio::default() },
+        shadow: step(1.0, &["shadow_score"]),
+        canary: step(0.1, &["unsolicited_closing", "error", "latency"]),
+        ramp: vec![step(0.25, &["helpfulness"]), step(0.5, &["srm", "helpfulness", "love_better"])],
+        ..DeliveryConfig::default()
+    }
+}
+
+/// A server with one champion; returns it too.
 pub(crate) async fn with_champion(config: Config) -> (World, Server, GeneratePolicy) {
     let world = World::new();
     let champion = world.policy(1);

@@ -6,18 +6,18 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::future::join_all;
+use plaudit_serving::Config;
 use plaudit_serving::engine::EngineConfig;
-use plaudit_serving::{Autopilot, Config};
 use serde_json::{Value, json};
 
-use crate::support::{expected, question, with_champion};
+use crate::support::{expected, manual, question, with_champion};
 
 const TEXT: &str = "how do i boil an egg";
 const CLIENTS: usize = 8;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn swaps_under_load_fail_no_request_and_mix_no_weights() {
-    let (world, server, champion) = with_champion(Config { autopilot: Autopilot::Off, ..Config::default() }).await;
+    let (world, server, champion) = with_champion(manual()).await;
     let policies = [champion.clone(), world.policy(2), world.policy(3), world.policy(4)];
     let texts: BTreeMap<String, String> =
         policies.iter().map(|policy| (policy.id().to_string(), expected(policy, TEXT, 5))).collect();
@@ -56,7 +56,7 @@ async fn swaps_under_load_fail_no_request_and_mix_no_weights() {
     }
     for _ in 0..3 {
         wait_for(30).await;
-        server.serving.rollback("test".to_owned(), None).await.unwrap();
+        server.serving.rollback(("test".to_owned(), "tester".to_owned()), None).await.unwrap();
     }
     wait_for(30).await;
     is_done.store(true, Ordering::Relaxed);

@@ -18,7 +18,11 @@ impl Report {
         self.write_experiment(out)?;
         self.write_reward(out)?;
         let promoted = if self.promotions.is_empty() { "nothing".to_owned() } else { self.promotions.join(", ") };
-        writeln!(out, "\nPromoted: {promoted}")?;
+        writeln!(out)?;
+        for step in &self.delivery {
+            writeln!(out, "{:4.0} s  {} → {}: {}", step.seconds, step.policy_id, step.to, step.reason)?;
+        }
+        writeln!(out, "Promoted: {promoted}")?;
         for refusal in &self.refusals {
             writeln!(out, "Refused: {}: {}", refusal.policy_id, refusal.reason)?;
         }

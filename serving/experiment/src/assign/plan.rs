@@ -270,7 +270,17 @@ impl<P> Experiment<P> {
     /// Whether it can enrol: neither killed nor paused, with its control and another variant served.
     #[must_use]
     pub fn can_enrol(&self) -> bool {
-        !self.killed && self.active && self.phases.iter().any(|phase| phase.weights.iter().any(|weight| *weight > 0.0))
+        self.active && self.can_go_on()
+    }
+
+    /// Whether it is paused, and would enrol again when it goes on.
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        !self.active && self.can_go_on()
+    }
+
+    fn can_go_on(&self) -> bool {
+        !self.killed && self.phases.iter().any(|phase| phase.weights.iter().any(|weight| *weight > 0.0))
     }
 }
 

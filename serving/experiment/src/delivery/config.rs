@@ -102,6 +102,12 @@ impl DeliveryConfig {
         if index == 0 { Some(&self.canary) } else { self.ramp.get(index - 1) }
     }
 
+    /// What the rule `name` gets of the error budget; nothing when there is none.
+    #[must_use]
+    pub fn level_of(&self, name: &str) -> Option<f64> {
+        self.rules.iter().find(|rule| rule.name == name).map(|rule| self.level(rule.weight))
+    }
+
     /// What `weight` gets of the error budget.
     pub(super) fn level(&self, weight: f64) -> f64 {
         let total: f64 = self.rules.iter().map(|rule| rule.weight).sum::<f64>() + self.sample_ratio.weight;
@@ -142,7 +148,7 @@ fn default_rules() -> Vec<Rule> {
         Rule { min_units: 5_000, ..Rule::new("love", Kind::Guardrail, Harm::Lower, Margin::Relative(0.1)) },
     ]);
     let better = Rule::new("love_better", Kind::Objective, Harm::Lower, Margin::Relative(0.0));
-    rules.push(Rule { metric: "love".to_owned(), min_units: 5_000, ..better });
+    rules.push(Rule { metric: "love".to_owned(), method: Method::Exact, min_units: 5_000, ..better });
     rules
 }
 

@@ -69,6 +69,11 @@ pub enum Event {
         /// Who.
         by: String,
     },
+    /// A person moves it on, whatever the rules of the step say: where nothing is decided without one.
+    Advance {
+        /// Who.
+        by: String,
+    },
     /// A person stops it; also after promotion.
     Stop {
         /// Who.
@@ -85,6 +90,7 @@ impl Event {
             Self::Evaluate(_) => "evaluate",
             Self::NoData { .. } => "no_data",
             Self::Approve { .. } => "approve",
+            Self::Advance { .. } => "advance",
             Self::Stop { .. } => "stop",
         }
     }

@@ -17,6 +17,12 @@ use crate::assign::Problem;
 pub struct Delivery {
     policy_id: PolicyId,
     config: DeliveryConfig,
+    progress: Progress,
+}
+
+/// How far a delivery has come: all of it that events change.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
     state: State,
     /// When the state began.
     since: Timestamp,
@@ -53,15 +59,30 @@ impl Delivery {
         Ok(Self {
             policy_id,
             config,
-            state: State::Trained,
-            since: at,
-            clock: at,
-            last_evaluation: None,
-            held: None,
-            failures: BTreeMap::new(),
-            inconclusive: 0,
-            errors: 0,
+            progress: Progress {
+                state: State::Trained,
+                since: at,
+                clock: at,
+                last_evaluation: None,
+                held: None,
+                failures: BTreeMap::new(),
+                inconclusive: 0,
+                errors: 0,
+            },
         })
+    }
+
+    /// How far it has come.
+    #[must_use]
+    pub const fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
+    /// The same candidate and configuration, as far as `progress`: from there on every decision is the same as without
+    /// the interruption.
+    #[must_use]
+    pub fn resumed(&self, progress: Progress) -> Self {
+        Self { progress, ..self.clone() }
     }
 
     /// The candidate.
@@ -79,34 +100,38 @@ impl Delivery {
     /// Where it stands.
     #[must_use]
     pub const fn state(&self) -> &State {
-        &self.state
+        &self.progress.state
     }
 
     /// Since when.
     #[must_use]
     pub const fn since(&self) -> Timestamp {
-        self.since
+        self.progress.since
     }
 
     /// Why it waits for a person, if it does.
     #[must_use]
     pub fn held(&self) -> Option<&str> {
-        self.held.as_deref()
+        self.progress.held.as_deref()
     }
 
     /// When the next evaluation is due; later ones are valid too. Nothing before the gate and at the end.
     #[must_use]
     pub fn next_evaluation(&self) -> Option<Timestamp> {
-        if self.state.is_final() || self.state == State::Trained {
+        if self.progress.state.is_final() || self.progress.state == State::Trained {
             return None;
         }
-        Some(self.last_evaluation.map_or(self.clock, |last| last.plus_millis(millis(self.config.period_seconds))))
+        Some(
+            self.progress
+                .last_evaluation
+                .map_or(self.progress.clock, |last| last.plus_millis(millis(self.config.period_seconds))),
+        )
     }
 
     /// How the population is to be divided now.
     #[must_use]
     pub fn shares(&self) -> Shares {
-        match (&self.state, self.state.live_step().and_then(|step| self.config.step(step))) {
+        match (&self.progress.state, self.progress.state.live_step().and_then(|step| self.config.step(step))) {
             (State::Promoted, _) => Shares { treatment: 1.0, control: 0.0, rest: 0.0 },
             (_, Some(step)) => Shares::of(step.share),
             _ => Shares { treatment: 0.0, control: 0.0, rest: 1.0 },
@@ -118,30 +143,37 @@ impl Delivery {
     /// # Errors
     /// An event without meaning in this state; nothing changes then.
     pub fn apply(&mut self, event: &Event, at: Timestamp) -> Result<Decision, Illegal> {
-        let illegal = |reason| Illegal { event: event.name(), state: self.state.clone(), reason };
-        if self.state.is_final() && !matches!((event, &self.state), (Event::Stop { .. }, State::Promoted)) {
+        let illegal = |reason| Illegal { event: event.name(), state: self.progress.state.clone(), reason };
+        if self.progress.state.is_final()
+            && !matches!((event, &self.progress.state), (Event::Stop { .. }, State::Promoted))
+        {
             return Err(illegal("the delivery is over"));
         }
-        let is_trained = self.state == State::Trained;
-        let is_gated = self.state == State::Gated;
+        let is_trained = self.progress.state == State::Trained;
+        let is_gated = self.progress.state == State::Gated;
         match event {
             Event::NoData { .. } if is_gated => return Err(illegal("nothing is watched yet")),
             Event::Gate(_) if !is_trained => return Err(illegal("the gate has spoken")),
-            Event::Evaluate(_) | Event::NoData { .. } if is_trained => return Err(illegal("the gate comes first")),
-            Event::Approve { .. } if self.held.is_none() => return Err(illegal("nothing waits for approval")),
+            Event::Evaluate(_) | Event::NoData { .. } | Event::Advance { .. } if is_trained => {
+                return Err(illegal("the gate comes first"));
+            }
+            Event::Approve { .. } if self.progress.held.is_none() => return Err(illegal("nothing waits for approval")),
             _ => {}
         }
-        let went_back = at < self.clock;
-        self.clock = self.clock.max(at);
+        let went_back = at < self.progress.clock;
+        self.progress.clock = self.progress.clock.max(at);
         let (outcome, verdict, reason, evidence) = match event {
             Event::Gate(gate) => self.gate(gate),
             Event::Evaluate(seen) => self.evaluate(seen),
             Event::NoData { reason } => {
-                self.last_evaluation = Some(self.clock);
+                self.progress.last_evaluation = Some(self.progress.clock);
                 self.no_data(reason)
             }
             Event::Approve { by } => {
                 (Outcome::Move(self.next()), Verdict::Pass, format!("approved by {by}"), Vec::new())
+            }
+            Event::Advance { by } => {
+                (Outcome::Move(self.next()), Verdict::Pass, format!("moved on by {by}"), Vec::new())
             }
             Event::Stop { by, reason } => {
                 let reason = format!("stopped by {by}: {reason}");
@@ -158,41 +190,41 @@ impl Delivery {
         (reason, evidence): (String, Vec<RuleEvidence>),
         clock_went_back: bool,
     ) -> Decision {
-        let from = self.state.clone();
+        let from = self.progress.state.clone();
         let is_news = match outcome {
             Outcome::Stay => false,
-            Outcome::Hold => self.held.replace(reason.clone()).is_none(),
+            Outcome::Hold => self.progress.held.replace(reason.clone()).is_none(),
             Outcome::Move(next) => {
                 debug_assert!(from.leads_to(&next), "{from} → {next}");
                 self.enter(next);
                 true
             }
         };
-        let to = self.state.clone();
+        let to = self.progress.state.clone();
         let notice = is_news.then(|| Notice {
             policy_id: self.policy_id.clone(),
             from: from.clone(),
             to: to.clone(),
             reason: reason.clone(),
             numbers: evidence.clone(),
-            at: self.clock,
+            at: self.progress.clock,
         });
-        let held = self.held.is_some();
-        Decision { at: self.clock, from, to, verdict, reason, held, evidence, clock_went_back, notice }
+        let held = self.progress.held.is_some();
+        Decision { at: self.progress.clock, from, to, verdict, reason, held, evidence, clock_went_back, notice }
     }
 
     fn enter(&mut self, next: State) {
-        self.state = next;
-        self.since = self.clock;
-        self.held = None;
-        self.failures.clear();
-        self.inconclusive = 0;
-        self.errors = 0;
+        self.progress.state = next;
+        self.progress.since = self.progress.clock;
+        self.progress.held = None;
+        self.progress.failures.clear();
+        self.progress.inconclusive = 0;
+        self.progress.errors = 0;
     }
 
     /// The state after this one when all goes well.
     fn next(&self) -> State {
-        match self.state {
+        match self.progress.state {
             State::Trained => State::Gated,
             State::Gated => State::Shadow,
             State::Shadow => State::Canary,
@@ -205,7 +237,7 @@ impl Delivery {
     /// The state after this one when it must not serve.
     fn stopped(&self, reason: &str) -> State {
         let reason = reason.to_owned();
-        let has_served = self.state.live_step().is_some() || self.state == State::Promoted;
+        let has_served = self.progress.state.live_step().is_some() || self.progress.state == State::Promoted;
         if has_served { State::RolledBack { reason } } else { State::Refused { reason } }
     }
 

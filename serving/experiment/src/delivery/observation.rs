@@ -30,11 +30,42 @@ impl Sums {
     pub fn add(&mut self, numerator: f64, denominator: f64) {
         self.units += 1;
         self.reacted += u64::from(numerator > 0.0);
-        self.numerator += numerator;
-        self.numerator_squared += numerator * numerator;
-        self.denominator += denominator;
-        self.denominator_squared += denominator * denominator;
-        self.product += numerator * denominator;
+        self.shift(numerator, denominator, 1.0);
+    }
+
+    /// Replaces what a unit contributed, which was added before where its denominator was above zero. A unit without a
+    /// denominator contributes nothing.
+    pub fn replace(&mut self, old: (f64, f64), new: (f64, f64)) {
+        if old.1 > 0.0 {
+            self.units -= 1;
+            self.reacted -= u64::from(old.0 > 0.0);
+            self.shift(old.0, old.1, -1.0);
+        }
+        if new.1 > 0.0 {
+            self.add(new.0, new.1);
+        }
+    }
+
+    /// The sums of both: of units that are not the same.
+    #[must_use]
+    pub fn plus(&self, other: &Self) -> Self {
+        Self {
+            units: self.units + other.units,
+            reacted: self.reacted + other.reacted,
+            numerator: self.numerator + other.numerator,
+            numerator_squared: self.numerator_squared + other.numerator_squared,
+            denominator: self.denominator + other.denominator,
+            denominator_squared: self.denominator_squared + other.denominator_squared,
+            product: self.product + other.product,
+        }
+    }
+
+    fn shift(&mut self, numerator: f64, denominator: f64, sign: f64) {
+        self.numerator += sign * numerator;
+        self.numerator_squared += sign * numerator * numerator;
+        self.denominator += sign * denominator;
+        self.denominator_squared += sign * denominator * denominator;
+        self.product += sign * numerator * denominator;
     }
 
     pub(super) fn estimate(&self) -> Option<Estimate> {
@@ -109,6 +140,27 @@ pub struct Observation {
     pub shadow: Option<Pair>,
     /// All live steps so far, each at most once.
     pub phases: Vec<Phase>,
+}
+
+impl Arm {
+    /// The sums of both: of units that are not the same.
+    #[must_use]
+    pub fn plus(&self, other: &Self) -> Self {
+        let mut sum = Self { units: self.units + other.units, metrics: self.metrics.clone() };
+        for (metric, sums) in &other.metrics {
+            let of = sum.metrics.entry(metric.clone()).or_default();
+            *of = of.plus(sums);
+        }
+        sum
+    }
+}
+
+impl Pair {
+    /// The sums of both: of units that are not the same.
+    #[must_use]
+    pub fn plus(&self, other: &Self) -> Self {
+        Self { treatment: self.treatment.plus(&other.treatment), control: self.control.plus(&other.control) }
+    }
 }
 
 impl Observation {

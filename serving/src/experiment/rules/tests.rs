@@ -2,7 +2,8 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::experiment::{Plan, running};
-use plaudit_experiment::assign::{Compile, Run};
+use plaudit_event::Timestamp;
+use plaudit_experiment::assign::{Compile, Run, StepConfig};
 
 fn definition(experiments: &Value) -> Definition {
     serde_json::from_value(json!({
@@ -52,6 +53,38 @@ fn a_candidate_is_compared_with_the_champion() {
 }
 
 #[test]
+fn the_arms_of_a_candidate_are_equal_and_its_delivery_has_the_steps() {
+    let mut experiment = two(true, ["champion", "treatment"]);
+    experiment["variants"][0]["weight"] = json!(0.75);
+    experiment["variants"][1]["weight"] = json!(0.25);
+    experiment["ramp"] = json!([{"from": 0, "share": 0.5}]);
+    let expected = [
+        "assignment.experiments[0].variants: must be two of equal weight when `rolling`, got weights 0.75, 0.25",
+        "assignment.experiments[0].ramp: must be empty when `rolling`: `serving.delivery` has the steps",
+    ];
+    assert_eq!(said(&json!([experiment])), expected);
+}
+
+/// Growing appends whole buckets to both arms alike, at every share that a delivery may have.
+#[test]
+fn a_run_enrols_both_arms_alike_at_every_step() {
+    let definition = definition(&json!([two(true, ["champion", "treatment"])]));
+    let ramp = [1, 7, 450, 1_000, 2_500, 3_333, 5_000].map(|buckets: i32| StepConfig {
+        from: Timestamp::from_millis(i64::from(buckets)),
+        share: 2.0 * f64::from(buckets) / 1e4,
+    });
+    let template = definition.experiments[0].id.clone();
+    let runs = [Run { template, id: ExperimentId::new("x-1").unwrap(), ramp: ramp.to_vec() }];
+    let plan = Plan::compile(&definition, &Compile { runs: &runs, is_served: &|_| true }).unwrap();
+    let experiment = &plan.experiments(&definition.layers[0].id)[0];
+    for (phase, step) in experiment.phases().iter().zip(ramp) {
+        assert_eq!((phase.weights(), phase.from), (&[0.5, 0.5][..], step.from));
+        assert!((phase.enrolled() - step.share).abs() < 1e-9, "{} {}", phase.enrolled(), step.share);
+    }
+    assert_eq!(experiment.phase_at(Timestamp::from_millis(0)), None, "nobody before the first step");
+}
+
+#[test]
 fn one_layer_decides_who_answers() {
     let mut elsewhere = two(false, ["champion", "p-1"]);
     elsewhere["id"] = json!("y");
@@ -78,7 +111,8 @@ fn what_runs_is_what_somebody_serves() {
     let compiled = |runs: &[Run], is_served: &dyn Fn(&PolicyRef) -> bool| {
         running(&Plan::compile(&definition, &Compile { runs, is_served }).unwrap())
     };
-    let run = Run { template: definition.experiments[0].id.clone(), id: ExperimentId::new("x-1").unwrap() };
+    let run =
+        Run { template: definition.experiments[0].id.clone(), id: ExperimentId::new("x-1").unwrap(), ramp: Vec::new() };
     let runs = [run];
     assert!(compiled(&[], &|_| true).is_empty(), "no candidate");
     let [experiment] = &compiled(&runs, &|policy| *policy != PolicyRef::Previous)[..] else { panic!("one") };

@@ -1,12 +1,12 @@
 use plaudit_event::{
-    Assignment, Context, ExperimentId, ExposureId, Label, Labels, LayerId, Objective, PolicyId, Seed, Surface,
+    Assignment, Context, Draw, ExperimentId, ExposureId, Label, Labels, LayerId, Objective, PolicyId, Seed, Surface,
     Timestamp, UnitId, VariantId,
 };
 use rand::Rng;
 use serde_json::Map;
 
 use super::*;
-use crate::readout::{ExperimentReadout, StopReason, Verdict};
+use crate::readout::{ExperimentReadout, metrics};
 
 const PLAIN: &str = "Boil it for eight minutes and cool it under running water.";
 const CLOSING: &str = "Boil it for eight minutes. Bye, sending love!";
@@ -132,7 +132,6 @@ fn metrics_are_what_was_folded() {
     assert_eq!((control.helpfulness_labels, treatment.helpfulness_labels), (10, 0));
     assert!((treatment.tripwires["closing"].value - 0.05).abs() < 1e-12);
     assert_eq!(control.tripwires["closing"].value, 0.0);
-    assert!(matches!(readout.verdict, Verdict::Continue { .. }));
 }
 
 #[test]
@@ -178,41 +177,23 @@ fn foreign_crossed_and_shadow_exposures_never_count() {
 }
 
 #[test]
-fn a_better_treatment_is_promoted_and_an_equal_one_is_not() {
-    let better = Arm { love: 0.16, help: 0.66, ..BASE };
+fn a_difference_shows_and_none_does_not() {
+    let better = Arm { love: 0.16, help: 0.5, closing: 0.12 };
     let readout = simulate(4_000, &BASE, &better, ReadoutConfig::default());
-    assert_eq!(readout.verdict, Verdict::Promote, "{readout:?}");
-    let lift = readout.comparisons[0].lift.unwrap();
+    let comparison = &readout.comparisons[0];
+    let lift = comparison.lift.unwrap();
     assert!(lift.lower > 0.0 && (0.3..0.9).contains(&lift.value), "{lift:?}");
+    assert!(comparison.difference.unwrap().lower > 0.0 && comparison.closings.unwrap().lower > 0.05, "{comparison:?}");
+    assert!(comparison.helpfulness.unwrap().upper < 0.0, "{comparison:?}");
     let equal = simulate(4_000, &BASE, &BASE, ReadoutConfig::default());
-    assert!(matches!(equal.verdict, Verdict::Continue { .. }), "{equal:?}");
-    let early = simulate(100, &BASE, &better, ReadoutConfig::default());
-    assert!(matches!(early.verdict, Verdict::Continue { .. }), "{early:?}");
+    for interval in [equal.comparisons[0].lift, equal.comparisons[0].helpfulness, equal.comparisons[0].closings] {
+        let interval = interval.unwrap();
+        assert!(interval.lower < 0.0 && 0.0 < interval.upper, "{interval:?}");
+    }
 }
 
 #[test]
-fn a_loved_treatment_that_closes_conversations_is_stopped() {
-    let hacker = Arm { love: 0.18, closing: 0.12, ..BASE };
-    let readout = simulate(3_000, &BASE, &hacker, ReadoutConfig::default());
-    assert!(readout.comparisons[0].lift.unwrap().lower > 0.0);
-    assert_eq!(readout.verdict, Verdict::Stop { reasons: vec![StopReason::ClosingsRose] });
-}
-
-#[test]
-fn harm_stops_the_experiment() {
-    let unhelpful = Arm { help: 0.4, ..BASE };
-    let readout = simulate(4_000, &BASE, &unhelpful, ReadoutConfig::default());
-    assert_eq!(readout.verdict, Verdict::Stop { reasons: vec![StopReason::HelpfulnessWorse] });
-    let unloved = Arm { love: 0.05, ..BASE };
-    let readout = simulate(4_000, &BASE, &unloved, ReadoutConfig::default());
-    assert_eq!(readout.verdict, Verdict::Stop { reasons: vec![StopReason::LoveWorse] });
-    let capped = ReadoutConfig { max_units: 600, ..ReadoutConfig::default() };
-    let readout = simulate(700, &BASE, &BASE, capped);
-    assert_eq!(readout.verdict, Verdict::Stop { reasons: vec![StopReason::Inconclusive] });
-}
-
-#[test]
-fn lost_units_stop_the_experiment() {
+fn lost_units_are_told() {
     let mut book = book(ReadoutConfig::default());
     for index in 0..4_000 {
         let variant = if index % 5 < 3 { "control" } else { "treatment" };
@@ -220,7 +201,6 @@ fn lost_units_stop_the_experiment() {
     }
     let readout = book.readouts().remove(0);
     assert!(!readout.sample_ratio.ok);
-    assert_eq!(readout.verdict, Verdict::Stop { reasons: vec![StopReason::SampleRatioMismatch] });
 }
 
 #[test]
@@ -257,7 +237,7 @@ fn every_tripwire_has_an_interval_that_narrows() {
 
 #[test]
 fn goodbyes_to_people_who_say_goodbye_are_no_harm() {
-    let mut book = book(ReadoutConfig { min_units: 100, ..ReadoutConfig::default() });
+    let mut book = book(ReadoutConfig::default());
     for index in 0..1_200 {
         let variant = if index % 2 == 0 { "control" } else { "treatment" };
         let response = if variant == "treatment" { CLOSING } else { PLAIN };
@@ -268,35 +248,56 @@ fn goodbyes_to_people_who_say_goodbye_are_no_harm() {
     let readout = book.readouts().remove(0);
     let treatment = &readout.variants[1].tripwires;
     assert_eq!((treatment["closing"].value, treatment["unsolicited_closing"].value), (1.0, 0.0));
-    assert_eq!(readout.comparisons[0].closing_ratio, Some(1.0));
-    assert!(matches!(readout.verdict, Verdict::Continue { .. }), "{readout:?}");
+    assert!(readout.comparisons[0].closings.is_none_or(|closings| closings.value == 0.0), "{readout:?}");
+}
+
+/// In step `step` of the ramp.
+fn drawn(example: Example, step: u32) -> Example {
+    let draw = Draw {
+        definition: String::new(),
+        seed: String::new(),
+        bucket: 0,
+        phase: step,
+        weights: vec![0.5, 0.5],
+        propensity: 0.5,
+    };
+    let assignment = Assignment { draw: Some(Box::new(draw)), ..example.assignments[0].clone() };
+    Example { assignments: vec![assignment], ..example }
 }
 
 #[test]
-fn the_verdict_about_a_candidate_is_that_of_its_own_variant() {
-    let third = |variants: [&str; 3]| {
-        let variants = variants.map(|name| (VariantId::new(name).unwrap(), 1.0 / 3.0));
-        RunningExperiment { variants: variants.to_vec(), ..experiment() }
-    };
-    // The third variant wins by far; the candidate does not.
-    for variants in [["control", "treatment", "other"], ["other", "treatment", "control"]] {
-        let mut rng = Seed::new(5).stream("readout");
-        let mut book = Book::new(ReadoutConfig::default());
-        book.track(vec![third(variants)]);
-        for index in 0..9_000 {
-            let name = variants[index as usize % 3];
-            let love = if name == "other" { 0.4 } else { 0.1 };
-            let love = f32::from(u8::from(rng.random_bool(love)));
-            let help = Some(f32::from(u8::from(rng.random_bool(0.95))));
-            book.fold(&example(&Row { unit: format!("u{index}"), love, help, ..row(index, name) }));
-        }
-        let readout = book.readouts().remove(0);
-        let verdict_of = |name: &str| {
-            let mut comparisons = readout.comparisons.iter();
-            comparisons.find(|comparison| comparison.variant.as_str() == name).unwrap().verdict.clone()
-        };
-        assert_eq!(verdict_of("other"), Verdict::Promote, "{readout:?}");
-        assert!(matches!(readout.verdict, Verdict::Continue { .. }), "{readout:?}");
-        assert_eq!(readout.verdict, verdict_of("treatment"));
+fn a_delivery_is_judged_by_sums_per_step_and_arm() {
+    let mut book = book(ReadoutConfig::default());
+    let of = |index: u64, unit: &str, variant: &'static str| Row { unit: unit.to_owned(), ..row(index, variant) };
+    let mut slow = drawn(example(&Row { love: 1.0, help: Some(0.5), ..of(1, "a", "treatment") }), 0);
+    slow.attributes.insert("latency_ms".to_owned(), 1_500.into());
+    // The unit stays in the step in which it came, also when the ramp has gone on; a failure is no answer.
+    let mut failed = drawn(example(&Row { response: CLOSING, ..of(2, "a", "treatment") }), 1);
+    failed.attributes.insert("failed".to_owned(), true.into());
+    for example in
+        [slow, failed, drawn(example(&of(3, "b", "treatment")), 1), drawn(example(&of(4, "c", "control")), 1)]
+    {
+        assert_eq!(book.fold(&example), Folded::Counted);
     }
+    let phases = book.phases(&experiment().id);
+    let [first, second] = &phases[..] else { panic!("two steps: {phases:?}") };
+    assert_eq!((first.step, first.arrivals.treatment, first.arrivals.control, first.arrivals.rest), (0, 1, 0, None));
+    assert_eq!((second.step, second.arrivals.treatment, second.arrivals.control), (1, 1, 1));
+    let of = |name: &str| {
+        let sums = first.arms.treatment.metrics[name];
+        (sums.units, sums.reacted, sums.numerator, sums.denominator)
+    };
+    assert_eq!(of("love"), (1, 1, 1.0, 2.0));
+    assert_eq!(of("helpfulness"), (1, 1, 0.5, 1.0));
+    assert_eq!(of("latency"), (1, 1, 1.5, 1.0));
+    assert_eq!(of("error"), (1, 1, 1.0, 2.0));
+    assert_eq!(of("unsolicited_closing"), (1, 0, 0.0, 1.0), "nothing was shown in the failure");
+    assert_eq!(second.arms.control.metrics["helpfulness"].units, 0, "nobody spoke about it");
+    // The love was taken back.
+    let late = drawn(example(&Row { revision: 1, unit: "a".to_owned(), ..row(1, "treatment") }), 0);
+    assert_eq!(book.fold(&late), Folded::Corrected);
+    let love = book.phases(&experiment().id)[0].arms.treatment.metrics["love"];
+    assert_eq!((love.reacted, love.numerator, love.product), (0, 0.0, 0.0));
+    let first = metrics();
+    assert!(phases[0].arms.treatment.metrics.keys().all(|name| first.contains(&name.as_str())));
 }

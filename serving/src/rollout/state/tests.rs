@@ -2,6 +2,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use plaudit_event::VariantId;
+use plaudit_experiment::delivery::{Delivery, DeliveryConfig, Event, Gate, Verdict};
 
 use super::*;
 
@@ -33,15 +34,27 @@ pub(super) fn started(control: &str, treatment: &str, number: u32) -> LifecycleE
         control: id(control),
         treatment: id(treatment),
         variant: Some(VariantId::new("treatment").unwrap()),
+        delivery: None,
     }
 }
 
 pub(super) fn promoted(name: &str, experiment: Option<&str>) -> LifecycleEvent {
-    LifecycleEvent::Promoted { policy_id: id(name), experiment: experiment.map(run), evidence: Value::Null }
+    LifecycleEvent::Promoted {
+        policy_id: id(name),
+        experiment: experiment.map(run),
+        evidence: Value::Null,
+        decision: None,
+    }
 }
 
 fn rolled_back(name: &str, to: &str) -> LifecycleEvent {
-    LifecycleEvent::RolledBack { policy_id: id(name), to: id(to), reason: "worse".to_owned(), evidence: Value::Null }
+    LifecycleEvent::RolledBack {
+        policy_id: id(name),
+        to: id(to),
+        reason: "worse".to_owned(),
+        evidence: Value::Null,
+        decision: None,
+    }
 }
 
 pub(super) fn apply(rollout: &mut Rollout, event: LifecycleEvent) -> Result<(), Error> {
@@ -107,6 +120,7 @@ fn rolling_the_champion_back_ends_the_run_that_compares_with_it() {
         policy_id: id("two"),
         reasons: vec!["its parent left".to_owned()],
         evidence: Value::Null,
+        decision: None,
     };
     apply(&mut rollout, refused).unwrap();
     assert_eq!(rollout.policies()[&id("two")].stage, Stage::Refused);
@@ -164,10 +178,13 @@ fn illegal_transitions_are_errors_and_change_nothing() {
     let cases: Vec<(LifecycleEvent, &str)> = vec![
         (registered("one", None), "registered already"),
         (registered("x", Some("nobody")), "parent `nobody` is not registered"),
-        (gated("one"), "is treatment"),
+        (gated("one"), "is ramp"),
         (gated("nobody"), "is not registered"),
-        (LifecycleEvent::Refused { policy_id: id("base"), reasons: vec![], evidence: Value::Null }, "is champion"),
-        (started("base", "one", 2), "is treatment"),
+        (
+            LifecycleEvent::Refused { policy_id: id("base"), reasons: vec![], evidence: Value::Null, decision: None },
+            "is champion",
+        ),
+        (started("base", "one", 2), "is ramp"),
         (promoted("base", None), "is champion"),
         (promoted("one", Some("roll-9")), "not the one that is running"),
         (rolled_back("one", "nobody"), "would return to `base`"),
@@ -201,6 +218,70 @@ fn records_have_the_documented_format() {
     assert!(newer.to_string().contains("record 3"), "{newer}");
 }
 
+fn under_way() -> (Rollout, Delivery) {
+    let mut rollout = with_champion();
+    apply(&mut rollout, registered("one", Some("base"))).unwrap();
+    apply(&mut rollout, gated("one")).unwrap();
+    let at = Timestamp::from_millis(1);
+    let mut delivery = Delivery::new(id("one"), DeliveryConfig::default(), at).unwrap();
+    let gate = Gate { verdict: Verdict::Pass, reason: "passed".to_owned(), evidence: Vec::new() };
+    delivery.apply(&Event::Gate(gate), at).unwrap();
+    let mut event = started("base", "one", 1);
+    if let LifecycleEvent::ExperimentStarted { delivery: place, .. } = &mut event {
+        *place = Some(Box::new(delivery.clone()));
+    }
+    apply(&mut rollout, event).unwrap();
+    (rollout, delivery)
+}
+
+fn moved_on(delivery: &mut Delivery, millis: i64) -> LifecycleEvent {
+    let decision = delivery.apply(&Event::Advance { by: "ann".to_owned() }, Timestamp::from_millis(millis)).unwrap();
+    LifecycleEvent::Delivery {
+        policy_id: delivery.policy_id().clone(),
+        decision: Box::new(decision),
+        progress: Box::new(delivery.progress().clone()),
+        shadow: None,
+    }
+}
+
+#[test]
+fn a_delivery_is_the_fold_of_its_records_in_every_state() {
+    let (mut rollout, mut delivery) = under_way();
+    let stages = [Stage::Shadow, Stage::Canary, Stage::Ramp, Stage::Ramp, Stage::Ramp, Stage::Ramp];
+    for (number, stage) in (2..).zip(stages) {
+        assert_eq!(rollout.treatment().unwrap().is_live(), number > 3, "{stage:?}");
+        let record = Lifecycle::new(Timestamp::from_millis(number), moved_on(&mut delivery, number));
+        // As it is read back from a log.
+        let read = Lifecycle::decode(0, &record.encode()).unwrap().unwrap();
+        assert_eq!(read, record);
+        rollout.apply(&read).unwrap();
+        assert_eq!(rollout.policies()[&id("one")].stage, stage);
+        assert_eq!(rollout.treatment().unwrap().delivery.as_deref(), Some(&delivery));
+    }
+    let steps: Vec<(i64, f64)> =
+        rollout.treatment().unwrap().steps.iter().map(|step| (step.from.as_millis(), step.share)).collect();
+    assert_eq!(steps, [(3, 0.02), (4, 0.09), (5, 0.2), (6, 0.5), (7, 1.0)]);
+    assert_eq!(rollout.rollback("worse".to_owned(), None).unwrap(), rolled_back("one", "base"));
+}
+
+#[test]
+fn a_record_that_does_not_follow_is_illegal() {
+    let (mut rollout, mut delivery) = under_way();
+    let first = moved_on(&mut delivery, 2);
+    let second = moved_on(&mut delivery, 3);
+    let error = apply(&mut rollout, second).unwrap_err().to_string();
+    assert!(error.contains("`one` is gated, and was decided to go from shadow to canary"), "{error}");
+    apply(&mut rollout, first.clone()).unwrap();
+    assert!(apply(&mut rollout, first.clone()).is_err(), "twice");
+    // What never served is refused, not rolled back; then nothing is under way.
+    let refusal = rollout.rollback("no".to_owned(), Some(&id("one"))).unwrap();
+    assert_eq!(refusal.name(), "refused");
+    apply(&mut rollout, refusal).unwrap();
+    assert_eq!((rollout.ended()[0].outcome, rollout.treatment()), (RunOutcome::Refused, None));
+    let error = apply(&mut rollout, first).unwrap_err().to_string();
+    assert!(error.contains("no delivery of policy `one` is under way"), "{error}");
+}
+
 proptest! {
     /// Whatever is tried, the champion is registered, serves, and is never the treatment.
     #[test]
@@ -225,7 +306,7 @@ proptest! {
             prop_assert_eq!(rollout.policies()[champion].stage, Stage::Champion);
             let serving = rollout.policies().values().filter(|p| p.stage == Stage::Champion).count();
             prop_assert_eq!(serving, 1);
-            let treated = rollout.policies().values().filter(|p| p.stage == Stage::Treatment).count();
+            let treated = rollout.policies().values().filter(|p| p.stage == Stage::Ramp).count();
             prop_assert_eq!(treated, usize::from(rollout.treatment().is_some()));
             prop_assert!(rollout.previous() != Some(champion));
         }

@@ -52,6 +52,9 @@ impl Rollout {
             LifecycleEvent::Gated { policy_id, evidence } => self.expect_online(policy_id, evidence, (record.at, true)),
             LifecycleEvent::Refused { policy_id, evidence, .. } => {
                 self.expect_online(policy_id, evidence, (record.at, false));
+                if let Some(run) = run.filter(|_| self.treatment.is_none()) {
+                    self.settle(&run, &Value::Null);
+                }
             }
             LifecycleEvent::Promoted { evidence, .. } | LifecycleEvent::RolledBack { evidence, .. } => {
                 // A rollback of the champion ends the run that compares with it.
@@ -59,7 +62,9 @@ impl Rollout {
                     self.settle(&run, evidence);
                 }
             }
-            LifecycleEvent::Registered { .. } | LifecycleEvent::ExperimentStarted { .. } => {}
+            LifecycleEvent::Registered { .. }
+            | LifecycleEvent::ExperimentStarted { .. }
+            | LifecycleEvent::Delivery { .. } => {}
         }
         Ok(())
     }
@@ -139,7 +144,8 @@ mod tests {
                 champion = name;
             } else {
                 let (policy_id, to, reason) = (id(&name), id(&champion), "worse".to_owned());
-                apply(&mut rollout, LifecycleEvent::RolledBack { policy_id, to, reason, evidence }).unwrap();
+                apply(&mut rollout, LifecycleEvent::RolledBack { policy_id, to, reason, evidence, decision: None })
+                    .unwrap();
             }
             assert_eq!(rollout.backtest().proven, number >= 10, "{number}");
         }
@@ -155,7 +161,8 @@ mod tests {
         let mut rollout = with_champion();
         apply(&mut rollout, registered("one", Some("base"))).unwrap();
         let reasons = vec!["love: no".to_owned()];
-        apply(&mut rollout, LifecycleEvent::Refused { policy_id: id("one"), reasons, evidence: offline(-0.1) })
+        let evidence = offline(-0.1);
+        apply(&mut rollout, LifecycleEvent::Refused { policy_id: id("one"), reasons, evidence, decision: None })
             .unwrap();
         let backtest = rollout.backtest();
         assert!(!backtest.candidates[0].passed && backtest.candidates[0].online.is_none());

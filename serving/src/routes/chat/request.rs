@@ -1,7 +1,7 @@
 //! What a caller sends.
 
 use axum::http::HeaderMap;
-use plaudit_event::{Message, Role, UnitId};
+use plaudit_event::{FAILED, LATENCY_MS, Message, Role, UnitId};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -20,7 +20,7 @@ const MAX_METADATA: usize = 16;
 /// Most bytes of a value in them, as JSON.
 const MAX_METADATA_BYTES: usize = 512;
 /// Attributes that have a meaning of their own.
-const RESERVED: [&str; 6] = ["id", UNIT, SESSION, "surface", "actor", "interrupted"];
+const RESERVED: [&str; 8] = ["id", UNIT, SESSION, "surface", "actor", "interrupted", FAILED, LATENCY_MS];
 /// Most messages of a conversation.
 const MAX_MESSAGES: usize = 1_000;
 

@@ -63,11 +63,17 @@ impl World {
     async fn say(&self, sender: &mpsc::Sender<Result<Token, Error>>, text: &str, is_whole: bool) {
         let tokens = self.policy.tokenizer().encode(text);
         for token in &tokens {
-            sender.send(Ok(Token { token: *token, logprob: -0.5, finished: None })).await.unwrap();
+            sender
+                .send(Ok(Token { token: *token, logprob: -0.5, finished: None, elapsed: Duration::ZERO }))
+                .await
+                .unwrap();
         }
         if is_whole {
             let token = self.policy.tokenizer().end_id();
-            sender.send(Ok(Token { token, logprob: -0.5, finished: Some(Finish::Stop) })).await.unwrap();
+            sender
+                .send(Ok(Token { token, logprob: -0.5, finished: Some(Finish::Stop), elapsed: Duration::ZERO }))
+                .await
+                .unwrap();
         }
     }
 

@@ -5,18 +5,20 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{Experiment, Holdout, Layer, Phase, Plan, Variant};
-use crate::assign::config::{Definition, ExperimentConfig, LayerConfig, Problem};
+use crate::assign::config::{Definition, ExperimentConfig, LayerConfig, Problem, StepConfig};
 use crate::assign::hash::{BUCKETS, Salt};
 use crate::assign::range::bucket_ranges;
 use crate::assign::{Condition, Groups};
 
 /// A run of a rolling experiment.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Run {
     /// The experiment of the definition.
     pub template: ExperimentId,
     /// Names the run; it is what exposures carry, and it salts the hash, so that runs are independent.
     pub id: ExperimentId,
+    /// The steps of this run, in the place of the definition's; those of the definition when empty.
+    pub ramp: Vec<StepConfig>,
 }
 
 /// What a plan depends on besides the definition.
@@ -134,7 +136,9 @@ fn compile_experiment<P: Clone>(
     let can_compare = num_served >= 2 && variants[control].is_served;
     let is_served: Vec<bool> = variants.iter().map(|variant| variant.is_served && can_compare).collect();
     let weights: Vec<f64> = config.variants.iter().map(|variant| variant.weight).collect();
-    let phases = config.steps().into_iter().map(|step| {
+    let of_run = compile.runs.iter().find(|run| config.rolling && run.id == id).map(|run| run.ramp.clone());
+    let steps = of_run.filter(|ramp| !ramp.is_empty()).unwrap_or_else(|| config.steps());
+    let phases = steps.into_iter().map(|step| {
         let buckets = realise(step.share / config.capacity(), &weights);
         let weights = probabilities(&buckets, &is_served);
         Phase { from: step.from, share: step.share, buckets, weights }

@@ -159,7 +159,7 @@ fn runs_of_a_rolling_experiment_are_independent() {
     rolling["rolling"] = json!(true);
     let id = |text: &str| ExperimentId::new(text).expect("an id");
     let run = |name: &str| {
-        let runs = [Run { template: id("canary"), id: id(name) }];
+        let runs = [Run { template: id("canary"), id: id(name), ramp: Vec::new() }];
         compile_with(one(rolling.clone()), &Compile { runs: &runs, ..Compile::default() })
     };
     assert_eq!(reason(&compile(one(rolling.clone())), "u1"), Reason::Unreserved);

@@ -6,8 +6,8 @@ use crate::delivery::{Kind, Observation, Source, State, Step, judge, ratio};
 
 impl Delivery {
     pub(super) fn evaluate(&mut self, seen: &Observation) -> Judged {
-        self.last_evaluation = Some(self.clock);
-        let (step, source) = match (&self.state, self.state.live_step()) {
+        self.progress.last_evaluation = Some(self.progress.clock);
+        let (step, source) = match (&self.progress.state, self.progress.state.live_step()) {
             (State::Shadow, _) => (self.config.shadow.clone(), Source::Shadow),
             (_, Some(index)) => (self.config.step(index).unwrap_or(&self.config.canary).clone(), Source::Live),
             _ => {
@@ -15,16 +15,16 @@ impl Delivery {
                 return (outcome, Verdict::Pass, reason, Vec::new());
             }
         };
-        let num_steps = self.state.live_step().map_or(0, |step| step + 1);
+        let num_steps = self.progress.state.live_step().map_or(0, |step| step + 1);
         if let Some(fault) = seen.fault(num_steps) {
             return self.no_data(&fault);
         }
         let units = self.units(seen);
-        let stay = self.clock.millis_since(self.since);
+        let stay = self.progress.clock.millis_since(self.progress.since);
         if units == 0 && stay >= millis(self.config.period_seconds) {
             return self.no_data("an arm has no unit in this step");
         }
-        self.errors = 0;
+        self.progress.errors = 0;
         let (evidence, failed) = self.judge_all(seen, source);
         if !failed.is_empty() {
             let reason = format!("failed: {}", failed.join(", "));
@@ -36,7 +36,7 @@ impl Delivery {
 
     /// Units of the smaller arm in the present step.
     fn units(&self, seen: &Observation) -> u64 {
-        let pair = match self.state.live_step() {
+        let pair = match self.progress.state.live_step() {
             Some(step) => seen.phase(step).map(|phase| &phase.arms),
             None => seen.shadow.as_ref(),
         };
@@ -58,7 +58,7 @@ impl Delivery {
                 evidence.push((judge::judge(rule, seen, config, config.level(rule.weight)), rule.failure_limit));
             }
             for (reading, limit) in evidence.iter_mut().filter(|(reading, _)| reading.verdict == Verdict::Fail) {
-                let failures = self.failures.entry(reading.rule.clone()).or_default();
+                let failures = self.progress.failures.entry(reading.rule.clone()).or_default();
                 *failures += 1;
                 if *failures > *limit {
                     failed.push(reading.rule.clone());
@@ -89,7 +89,7 @@ impl Delivery {
             waits.push(format!("not passed: {}", missing.join(", ")));
         }
         let verdict = if missing.is_empty() { Verdict::Pass } else { Verdict::Inconclusive };
-        if let Some(held) = &self.held {
+        if let Some(held) = &self.progress.held {
             return (Outcome::Stay, verdict, held.clone());
         }
         if waits.is_empty() {
@@ -97,9 +97,9 @@ impl Delivery {
             return (outcome, verdict, reason);
         }
         let reason = waits.join("; ");
-        self.inconclusive += u32::from(!is_early);
+        self.progress.inconclusive += u32::from(!is_early);
         let is_over = stay >= millis(step.max_seconds);
-        if is_over || step.inconclusive_limit.is_some_and(|limit| self.inconclusive > limit) {
+        if is_over || step.inconclusive_limit.is_some_and(|limit| self.progress.inconclusive > limit) {
             let limit = if is_over { "the longest stay" } else { "the limit of inconclusive evaluations" };
             return (Outcome::Hold, verdict, format!("at {limit}: {reason}"));
         }
@@ -107,8 +107,8 @@ impl Delivery {
     }
 
     pub(super) fn no_data(&mut self, reason: &str) -> Judged {
-        self.errors += 1;
-        let (errors, limit) = (self.errors, self.config.error_limit);
+        self.progress.errors += 1;
+        let (errors, limit) = (self.progress.errors, self.config.error_limit);
         let reason = format!("no data ({errors} in a row, {limit} are let pass): {reason}");
         let outcome = if errors > limit { Outcome::Move(self.stopped(&reason)) } else { Outcome::Stay };
         (outcome, Verdict::Error, reason, Vec::new())
