@@ -242,6 +242,7 @@ async fn start_serving(
         policies_dir: policies_dir.clone(),
         selector: Arc::new(Selector::new(config.policy.select.clone())?),
         metrics,
+        store: Some(Arc::clone(&backends.store)),
         eraser: Some(eraser(config, backends)),
         reward,
     };

@@ -22,6 +22,7 @@ pub(crate) mod policy;
 pub(crate) mod pretrain;
 pub(crate) mod remote;
 pub(crate) mod replay;
+mod results;
 pub(crate) mod store;
 pub(crate) mod train;
 pub(crate) mod up;

@@ -179,6 +179,7 @@ impl Config {
         section("reward_model", self.reward_model.validate());
         section("policy", self.policy.validate());
         section("serving", self.serving.validate());
+        section("serving", self.serving.results.validate("results", &self.ingest));
         let mut add = |path: &str, message: String| problems.push(Problem { path: path.to_owned(), message });
         if self.roles.is_empty() {
             add("roles", "must name at least one of serve, ingest, learn".to_owned());

@@ -66,6 +66,28 @@ fn a_file_is_planned_applied_and_told_and_what_would_move_units_is_refused() {
 }
 
 #[test]
+fn results_are_read_from_the_store_of_a_server_and_without_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let small = write(dir.path(), "small.toml", &definition(0.1, [0.5, 0.5]));
+    let settings = format!("[learn]\nenabled = false\n[serving]\nexperiments = {:?}\n", text(&small));
+    let config = write(dir.path(), "plaudit.toml", &settings);
+    let data = dir.path().join("data");
+    let server = Server::start(&config, &data);
+    let ask = ["experiment", "results", "tone", "--server", &server.url];
+    let told = succeed(&ask);
+    assert!(told.contains("no unit is in the experiment") && told.contains("exact arms"), "{told}");
+    let json: serde_json::Value = serde_json::from_str(&succeed(&[&ask[..], &["--json"]].concat())).unwrap();
+    assert_eq!((&json["units"], &json["rows"][0]["metric"]), (&serde_json::json!([0, 0]), &"loved".into()));
+    let fixed = succeed(&[&ask[..], &["--method", "fixed", "--alpha", "0.1", "--since", "1d ago"]].concat());
+    assert!(fixed.contains("intervals hold with 90 %") && !fixed.contains("exact arms"), "{fixed}");
+    fail(&[&ask[..], &["--alpha", "0.7"]].concat(), 1, &["`alpha` must be above 0 and below 0.5, got 0.7"]);
+    fail(&["experiment", "results", "ton", "--server", &server.url], 1, &["404", "unknown experiment `ton`", "`tone`"]);
+    server.stop();
+    let offline = ["experiment", "results", "tone", "--offline", "--config", text(&config), "--data", text(&data)];
+    assert!(succeed(&offline).contains("no unit is in the experiment"));
+}
+
+#[test]
 fn power_is_told_both_ways() {
     let words = ["experiment", "power", "--base", "0.05", "--lift", "0.2", "--units", "8155", "--json"];
     let told: serde_json::Value = serde_json::from_str(&succeed(&words)).unwrap();

@@ -6,13 +6,14 @@ mod place;
 mod prompts;
 mod rebuild;
 mod sqlite;
+mod units;
 mod verify;
 
 #[cfg(any(test, feature = "test-util"))]
 pub mod conformance;
 
 use std::collections::BTreeMap;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
 use plaudit_event::{Context, Example, ExperimentId, Exposure, ExposureId, Seed, Signal, Timestamp, UnitId, VariantId};
@@ -30,6 +31,10 @@ pub use metrics::{Conflict, LabelSum, Lineage, UnitMetrics, VariantMinute};
 pub use place::Place;
 pub use rebuild::Rebuild;
 pub use sqlite::SqliteStore;
+pub use units::{
+    Before, CellSums, Drawn, Measure, Moments, Of, Question, ReactionRow, Shape, ShownRow, Split, Standing, Standings,
+    UnitEvents, UnitSums, Visit, What, Worth,
+};
 pub use verify::{Comparison, PartReport, verify};
 
 /// Most rows that one scan returns.
@@ -217,6 +222,23 @@ pub trait EventStore: Send + Sync {
         range: Range<Timestamp>,
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<VariantMinute>, Error>>;
+
+    /// The sums that `question` asks for, added up where the rows are; nothing where that would be slower than visiting
+    /// the units. A store and a visit say the same of the same rows, but for rounding.
+    fn unit_sums(&self, question: &Question) -> BoxFuture<'_, Result<Option<UnitSums>, Error>> {
+        let _ = question;
+        Box::pin(async { Ok(None) })
+    }
+
+    /// Gives what happened to each unit with an exposure in `question.shown` whose hash is in `hashes` to `visit`, one
+    /// unit after the other in any order, each at most once. Units that `question.standings` finds in no arm may be left
+    /// out. Reactions are those of [`Question::kinds`], and those that take another one back.
+    fn unit_events(
+        &self,
+        question: &Question,
+        hashes: RangeInclusive<u64>,
+        visit: Visit,
+    ) -> BoxFuture<'_, Result<(), Error>>;
 
     /// Which policies decided the exposures or examples (the topic of `part`) that come from `offsets` of that
     /// part and that count: by policy.

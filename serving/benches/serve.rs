@@ -119,6 +119,7 @@ async fn start(
         policies_dir: dir.to_owned(),
         selector: Arc::new(Selector::new(plaudit_policy::select::Config::default()).expect("a policy")),
         metrics: metrics.clone(),
+        store: None,
         eraser: None,
         reward: None,
     };

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::engine::EngineConfig;
 use crate::experiment::{self, Definition};
 use crate::readout::ReadoutConfig;
+use crate::results::ResultsConfig;
 pub use notices::NoticesConfig;
 
 /// Shortest API key, in bytes.
@@ -115,6 +116,8 @@ pub struct Config {
     pub delivery: DeliveryConfig,
     /// Who is told of it.
     pub notices: NoticesConfig,
+    /// Metrics as code; checked beside the objectives and signals of intake by [`ResultsConfig::validate`].
+    pub results: ResultsConfig,
     /// Size of the model thread.
     pub engine: EngineConfig,
 }
@@ -137,6 +140,7 @@ impl Default for Config {
             readout: ReadoutConfig::default(),
             delivery: DeliveryConfig::default(),
             notices: NoticesConfig::default(),
+            results: ResultsConfig::default(),
             engine: EngineConfig::default(),
         }
     }

@@ -19,6 +19,7 @@ mod error;
 pub mod experiment;
 pub mod metrics;
 pub mod readout;
+pub mod results;
 pub mod rollout;
 mod routes;
 pub mod score;

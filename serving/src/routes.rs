@@ -15,6 +15,7 @@ mod limits;
 mod ofrep;
 mod rate;
 mod reply;
+mod results;
 mod score;
 mod stream;
 
@@ -49,6 +50,7 @@ pub fn router(serving: Arc<Serving>) -> Router {
         .route("/metrics", get(health::metrics))
         .route("/admin/v1/experiments", get(admin::experiments))
         .route("/admin/v1/experiments/{id}", get(admin::experiment))
+        .route("/admin/v1/experiments/{id}/results", get(results::show))
         .route("/admin/v1/definition", get(experiments::show))
         .route("/admin/v1/definition/audit", get(experiments::audit))
         .route("/admin/v1/policies", get(admin::policies))

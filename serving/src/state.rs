@@ -4,6 +4,7 @@ mod delivery;
 mod erase;
 mod experiments;
 mod follow;
+mod results;
 mod shadow;
 mod snapshot;
 mod swap;
@@ -17,6 +18,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use plaudit_event::{Clock, Event, Exposure, ExposureId, Seed, SignalId, Stream, UnitId};
 use plaudit_experiment::delivery::Notice;
 use plaudit_ingest::log::EventLog;
+use plaudit_ingest::store::EventStore;
 use plaudit_ingest::{Intake, Outcome};
 use plaudit_policy::select::Selector;
 
@@ -54,6 +56,8 @@ pub struct Parts {
     pub selector: Arc<Selector>,
     /// Renders `/metrics`.
     pub metrics: PrometheusHandle,
+    /// What results are read from; nothing for a process without a store.
+    pub store: Option<Arc<dyn EventStore>>,
     /// Erases units; nothing for a process without a store.
     pub eraser: Option<Eraser>,
     /// The reward model; nothing for a process that trains none.
@@ -84,6 +88,8 @@ pub struct Serving {
     unattended: Arc<tokio::sync::RwLock<()>>,
     /// Whose turn it is to score.
     scoring: Arc<tokio::sync::Semaphore>,
+    /// Whose turn it is to read results.
+    reading: tokio::sync::Semaphore,
     ids: Mutex<Stream>,
     is_draining: AtomicBool,
 }
@@ -117,6 +123,7 @@ impl Serving {
             erasing: tokio::sync::Mutex::new(()),
             unattended: Arc::default(),
             scoring: Arc::new(tokio::sync::Semaphore::new(1)),
+            reading: tokio::sync::Semaphore::new(1),
             ids: Mutex::new(parts.seed.stream("serving-ids")),
             is_draining: AtomicBool::new(false),
             journal,

@@ -46,7 +46,7 @@ pub(crate) async fn run(bench: &Bench) -> anyhow::Result<()> {
         Bench::Faults(arguments) => faults::run(arguments).await,
         Bench::Spam(arguments) => spam::run(arguments),
         Bench::Continual(arguments) => continual::run(arguments),
-        Bench::Freshness(arguments) => freshness::run(arguments).await,
+        Bench::Freshness(arguments) => Box::pin(freshness::run(arguments)).await,
         Bench::Evaluator(arguments) => evaluator::run(arguments).await,
         Bench::Preferences(arguments) => preferences::run(arguments),
     }

@@ -9,7 +9,7 @@ use plaudit_serving::experiment::{Definition, parse, read_texts, validate};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::remote::{self, Ask};
+use super::remote::Ask;
 use super::{Remote, print};
 
 const DEFINITION: &str = "/admin/v1/definition";
@@ -24,13 +24,9 @@ pub(crate) enum Experiment {
         #[command(flatten)]
         remote: Remote,
     },
-    /// What the experiments have found: per variant and compared with control.
-    Results {
-        /// The experiment, or the run of a rolling one; all when left out.
-        id: Option<String>,
-        #[command(flatten)]
-        remote: Remote,
-    },
+    /// What an experiment has found by the metrics of the configuration, from stored events; without a name, what the
+    /// running server counts now, of every experiment.
+    Results(Box<super::results::Arguments>),
     /// Check a file or directory of experiments, and say what applying it would change.
     Plan {
         /// A `.toml` file, or a directory of them.
@@ -124,7 +120,7 @@ pub(crate) struct Power {
 pub(crate) async fn run(verb: &Experiment) -> anyhow::Result<()> {
     match verb {
         Experiment::Show { id, remote } => show(id.as_deref(), remote).await,
-        Experiment::Results { id, remote } => remote::results(id.as_deref(), remote).await,
+        Experiment::Results(arguments) => super::results::run(arguments).await,
         Experiment::Plan { path, offline, remote } => plan(path, *offline, remote).await,
         Experiment::Apply { path, edit } => {
             let definition = read(path)?;

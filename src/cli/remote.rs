@@ -6,15 +6,11 @@ use serde_json::Value;
 
 use super::{Remote, print};
 
-/// Shows what experiments found.
-pub(crate) async fn results(id: Option<&str>, remote: &Remote) -> anyhow::Result<()> {
-    let path = id.map_or_else(|| "/admin/v1/experiments".to_owned(), |id| format!("/admin/v1/experiments/{id}"));
-    let answer = Ask::get(&path).send(remote).await?;
+/// Shows what the server counts of experiments.
+pub(super) async fn readouts(remote: &Remote) -> anyhow::Result<()> {
+    let answer = Ask::get("/admin/v1/experiments").send(remote).await?;
     if remote.json {
         return print(&(serde_json::to_string_pretty(&answer)? + "\n"));
-    }
-    if id.is_some() {
-        return print(&describe(&answer));
     }
     let mut text = String::new();
     for readout in ["finished", "experiments"].into_iter().filter_map(|key| answer[key].as_array()).flatten() {

@@ -11,14 +11,18 @@ mod migrate;
 mod read;
 mod rows;
 mod schema;
+mod units;
 
 use std::collections::BTreeMap;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use plaudit_event::{Context, Example, ExperimentId, Exposure, Seed, Signal, Timestamp, UnitId, VariantId};
 use tokio::sync::Mutex;
 
-use super::{Batch, Conflict, Counts, End, Erased, EventStore, Lineage, Place, Scan, UnitMetrics, VariantMinute};
+use super::{
+    Batch, Conflict, Counts, End, Erased, EventStore, Lineage, Place, Question, Scan, UnitMetrics, UnitSums,
+    VariantMinute, Visit,
+};
 use crate::Error;
 use crate::config::{ClickHouseConfig, Retention};
 use crate::log::{BoxFuture, Part, Topic};
@@ -136,6 +140,21 @@ impl EventStore for ClickHouseStore {
     ) -> BoxFuture<'_, Result<Vec<VariantMinute>, Error>> {
         let experiment = experiment.clone();
         Box::pin(async move { metrics::minutes(self.ready().await?, &experiment, &range, limit).await })
+    }
+
+    fn unit_sums(&self, question: &Question) -> BoxFuture<'_, Result<Option<UnitSums>, Error>> {
+        let question = question.clone();
+        Box::pin(async move { units::sums(self.ready().await?, &question).await.map(Some) })
+    }
+
+    fn unit_events(
+        &self,
+        question: &Question,
+        hashes: RangeInclusive<u64>,
+        mut visit: Visit,
+    ) -> BoxFuture<'_, Result<(), Error>> {
+        let question = question.clone();
+        Box::pin(async move { units::events(self.ready().await?, &question, &hashes, &mut visit).await })
     }
 
     fn lineage(&self, part: Part, offsets: Range<u64>) -> BoxFuture<'_, Result<Vec<Lineage>, Error>> {

@@ -60,7 +60,7 @@ pub fn exposures(from: u64, ids: &[&str]) -> Batch {
     Batch { shard: 0, from, next: from + ids.len() as u64, mark: None, rows: Rows::Exposures(rows.collect()) }
 }
 
-fn signal(id: &str) -> Signal {
+pub(in crate::store) fn signal(id: &str) -> Signal {
     Signal {
         signal_id: SignalId::new(id).expect("an id"),
         exposure_id: ExposureId::new("a").expect("an id"),
@@ -78,7 +78,7 @@ fn signal(id: &str) -> Signal {
     }
 }
 
-fn example(id: &str, revision: u32, exposure_ts: i64) -> Example {
+pub(in crate::store) fn example(id: &str, revision: u32, exposure_ts: i64) -> Example {
     let label = Label { value: 1.0, weight: 0.5 };
     let exposure = exposure(id);
     Example {
@@ -102,7 +102,7 @@ fn example(id: &str, revision: u32, exposure_ts: i64) -> Example {
     }
 }
 
-fn examples(from: u64, rows: Vec<Example>) -> Batch {
+pub(in crate::store) fn examples(from: u64, rows: Vec<Example>) -> Batch {
     Batch {
         shard: 0,
         from,

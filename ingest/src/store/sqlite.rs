@@ -3,9 +3,10 @@
 mod apply;
 mod erase;
 mod metrics;
+mod units;
 
 use std::collections::BTreeMap;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -15,7 +16,8 @@ use serde::de::DeserializeOwned;
 
 use super::prompts::Pool;
 use super::{
-    Batch, Conflict, Counts, End, Erased, EventStore, Lineage, Place, SCAN_ROWS, Scan, UnitMetrics, VariantMinute,
+    Batch, Conflict, Counts, End, Erased, EventStore, Lineage, Place, Question, SCAN_ROWS, Scan, UnitMetrics,
+    VariantMinute, Visit,
 };
 use crate::Error;
 use crate::log::{BoxFuture, Part, Topic};
@@ -24,7 +26,7 @@ use crate::sqlite::{self, Format, Lock, Readers, from_sql, sqlite_error, to_sql}
 pub(super) const FORMAT: Format = Format {
     name: "event store",
     application_id: u32::from_be_bytes(*b"PSto"),
-    version: 4,
+    version: 5,
     schema: include_str!("../../schema/sqlite/store.sql"),
     upgrades: &[
         "ALTER TABLE positions ADD COLUMN mark BLOB;",
@@ -36,6 +38,25 @@ pub(super) const FORMAT: Format = Format {
              topic TEXT NOT NULL, id TEXT NOT NULL, content BLOB NOT NULL, seq INTEGER NOT NULL,
              PRIMARY KEY (topic, id, content)
          ) STRICT, WITHOUT ROWID;",
+        "ALTER TABLE exposures ADD COLUMN assigned TEXT;
+         ALTER TABLE exposures ADD COLUMN words INTEGER;
+         ALTER TABLE exposures ADD COLUMN attributes TEXT;
+         ALTER TABLE signals ADD COLUMN value REAL;
+         ALTER TABLE signals ADD COLUMN retracts TEXT;
+         ALTER TABLE signals ADD COLUMN is_shadow INTEGER;
+         ALTER TABLE examples ADD COLUMN surface TEXT;
+         ALTER TABLE examples ADD COLUMN assigned TEXT;
+         ALTER TABLE examples ADD COLUMN words INTEGER;
+         ALTER TABLE examples ADD COLUMN attributes TEXT;
+         ALTER TABLE examples ADD COLUMN labels TEXT;
+         ALTER TABLE examples ADD COLUMN told INTEGER;
+         DROP INDEX IF EXISTS exposures_by_unit;
+         DROP INDEX IF EXISTS signals_by_exposure;
+         DROP INDEX IF EXISTS examples_by_unit;
+         CREATE INDEX exposures_of_units ON exposures (unit_id, exposure_id, ts, surface, assigned, words, attributes);
+         CREATE INDEX signals_of_exposures ON signals (exposure_id, signal_id, kind, ts, value, retracts, is_shadow);
+         CREATE INDEX examples_of_units ON examples
+             (unit_id, exposure_id, exposure_ts, surface, assigned, words, attributes, labels, told, revision);",
     ],
     probe,
     // What a power cut takes is copied from the log again: rows and position go together.
@@ -224,6 +245,16 @@ impl EventStore for SqliteStore {
         self.blocking(move |inner| {
             inner.read(|connection| metrics::minutes(connection, &experiment, &range, limit.min(SCAN_ROWS)))
         })
+    }
+
+    fn unit_events(
+        &self,
+        question: &Question,
+        hashes: RangeInclusive<u64>,
+        mut visit: Visit,
+    ) -> BoxFuture<'_, Result<(), Error>> {
+        let question = question.clone();
+        self.blocking(move |inner| inner.read(|connection| units::visit(connection, &question, &hashes, &mut visit)))
     }
 
     fn lineage(&self, part: Part, offsets: Range<u64>) -> BoxFuture<'_, Result<Vec<Lineage>, Error>> {

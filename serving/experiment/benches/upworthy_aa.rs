@@ -92,7 +92,7 @@ fn deal(set: &MetricSet, test: &Test, seed: Seed, peeks: u64) -> Vec<[bool; 2]> 
         let has_clicked = rng.random_range(0..left) < clicks;
         clicks -= u64::from(has_clicked);
         let row = &rows[usize::from(rng.random_bool(0.5))][usize::from(has_clicked)];
-        aggregates.row(row, set).expect("rows of this set");
+        aggregates.row(row).expect("rows of this set");
         let seen = viewers - left + 1;
         if seen % step == 0 || left == 1 {
             for (found, (method, _)) in found.iter_mut().zip(METHODS) {

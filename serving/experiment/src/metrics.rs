@@ -20,7 +20,7 @@ mod sample;
 mod validate;
 mod view;
 
-pub use aggregate::{Aggregates, Arm, Cell, MergeError, Stratum, Sums};
+pub use aggregate::{Aggregates, Alike, Arm, Cell, MergeError, Stratum, Sums};
 pub use analyse::{Reading, analyse, with_limits};
 pub use config::{
     Choice, Cuped, Kind, MAX_DAYS, MAX_METRICS, MAX_SEGMENT_VALUES, MAX_SEGMENTS, Margin, MetricConfig, MetricSet,

@@ -12,6 +12,7 @@ use plaudit_event::{
 use plaudit_experiment::delivery::{DeliveryConfig, Harm, Kind, Margin, Method, Rule, SampleRatio, Source, Step};
 use plaudit_ingest::Intake;
 use plaudit_ingest::log::{EventLog, MemoryLog, Record, Topic};
+use plaudit_ingest::store::{EventStore, SqliteStore};
 use plaudit_nn::decoder::{Config as DecoderConfig, Decoder};
 use plaudit_nn::tokenizer::Tokenizer;
 use plaudit_policy::generate::{GeneratePolicy, Lineage, Sampling};
@@ -43,6 +44,7 @@ pub(crate) struct World {
     pub(crate) reward_examples: Arc<std::sync::Mutex<Option<u64>>>,
     /// Starts so far: ids must differ between them.
     starts: Arc<AtomicU64>,
+    pub(crate) store: Arc<dyn EventStore>,
     dir: Arc<TempDir>,
 }
 
@@ -57,6 +59,7 @@ impl World {
             select: plaudit_policy::select::Config::default(),
             reward_examples: Arc::default(),
             starts: Arc::default(),
+            store: Arc::new(SqliteStore::in_memory().unwrap()),
             dir: Arc::new(TempDir::new().unwrap()),
         }
     }
@@ -142,6 +145,7 @@ impl World {
             policies_dir: self.policies_dir().to_owned(),
             selector: Arc::new(Selector::new(self.select.clone()).unwrap()),
             metrics: recorder(),
+            store: Some(Arc::clone(&self.store)),
             eraser: None,
             reward: self.reward(),
         };

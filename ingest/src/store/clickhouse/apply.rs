@@ -133,7 +133,10 @@ impl Target<'_> {
         if erased.is_empty() {
             return Ok(());
         }
-        erase::delete(self.client, self.schema, T::TABLE, &erased).await
+        for table in [T::COPY, T::TABLE].into_iter().filter(|table| !table.is_empty()) {
+            erase::delete(self.client, self.schema, table, &erased).await?;
+        }
+        Ok(())
     }
 
     /// How many rows go into the next insert.

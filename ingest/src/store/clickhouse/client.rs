@@ -12,13 +12,20 @@ use super::address::Address;
 use super::{ClickHouseConfig, fault};
 use crate::Error;
 
+/// Time for what reads all rows of an experiment, or rewrites a table.
+const LONG: Duration = Duration::from_secs(3_600);
+
 /// Settings of every request. What they are by default differs between servers and versions.
-const SETTINGS: [(&str, &str); 9] = [
+const SETTINGS: [(&str, &str); 11] = [
     // An insert is there, or has failed, when it is answered.
     ("async_insert", "0"),
     ("wait_end_of_query", "1"),
     ("mutations_sync", "2"),
     ("insert_deduplicate", "1"),
+    // What a view writes is written again with an insert that failed between the two.
+    ("deduplicate_blocks_in_dependent_materialized_views", "1"),
+    // Labels are kept as text beside their rows.
+    ("precise_float_parsing", "1"),
     // The same id may come with two times, in two months.
     ("do_not_merge_across_partitions_select_final", "0"),
     // Events may be of any month since 1970.
@@ -111,6 +118,20 @@ impl Client {
         self.within(action, query.execute()).await
     }
 
+    /// As [`fetch`](Self::fetch), for what reads or writes everything and takes as long as that takes.
+    pub(super) async fn fetch_long<T: RowOwned + RowRead>(
+        &self,
+        action: &'static str,
+        query: Query,
+    ) -> Result<Vec<T>, Error> {
+        self.within_time(action, LONG.max(self.timeout), query.fetch_all::<T>()).await
+    }
+
+    /// As [`execute`](Self::execute), in the same way.
+    pub(super) async fn execute_long(&self, action: &'static str, query: Query) -> Result<(), Error> {
+        self.within_time(action, LONG.max(self.timeout), query.execute()).await
+    }
+
     /// Inserts `rows` into `table` as one block, once for each `token` if there is one.
     pub(super) async fn insert<T>(&self, table: &str, rows: &[T], token: Option<&str>) -> Result<(), Error>
     where
@@ -130,7 +151,16 @@ impl Client {
     }
 
     async fn within<T>(&self, action: &'static str, work: impl Future<Output = Result<T, Fault>>) -> Result<T, Error> {
-        match tokio::time::timeout(self.timeout, work).await {
+        self.within_time(action, self.timeout, work).await
+    }
+
+    async fn within_time<T>(
+        &self,
+        action: &'static str,
+        time: Duration,
+        work: impl Future<Output = Result<T, Fault>>,
+    ) -> Result<T, Error> {
+        match tokio::time::timeout(time, work).await {
             Ok(Ok(done)) => Ok(done),
             Ok(Err(fault)) => {
                 let code = if let Fault::BadResponse(text) = &fault { fault::code(text) } else { None };

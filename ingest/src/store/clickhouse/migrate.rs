@@ -1,5 +1,7 @@
 //! Brings the schema to the version of this build.
 
+use std::time::Duration;
+
 use clickhouse::Row;
 use serde::Deserialize;
 
@@ -81,18 +83,13 @@ pub(super) async fn changes(client: &Client, schema: &Schema, retention: &Retent
     let sql = "SELECT name, engine_full FROM system.tables WHERE database = ?";
     let tables = client.fetch::<Table>(ACTION, client.server_query(sql).bind(&schema.database)).await?;
     let mut statements = Vec::new();
-    for (table, kept) in retention.tables() {
-        let column = match table {
-            "examples" => "exposure_ts",
-            "dead_letters" => "received_ts",
-            _ => "ts",
-        };
+    for (table, ttl) in ttls(retention) {
         let local = schema.local(table);
         let Some(found) = tables.iter().find(|found| format!("{}.{}", schema.database, found.name) == local) else {
             continue;
         };
         let (on_cluster, engine) = (schema.on_cluster(), &found.engine_full);
-        match kept.map(|kept| format!("TTL toDateTime({column}) + toIntervalSecond({})", kept.as_secs())) {
+        match ttl.map(|ttl| format!("TTL {ttl}")) {
             Some(ttl) if !engine.contains(&format!("{ttl} ")) => {
                 statements.push(format!("ALTER TABLE {local} {on_cluster} MODIFY {ttl}"));
             }
@@ -105,6 +102,29 @@ pub(super) async fn changes(client: &Client, schema: &Schema, retention: &Retent
     Ok(statements)
 }
 
+/// Until when each table keeps its rows; a copy as long as what it is a copy of.
+fn ttls(retention: &Retention) -> Vec<(&'static str, Option<String>)> {
+    let of = |column: &str, kept: Option<Duration>| {
+        kept.map(|kept| format!("toDateTime({column}) + toIntervalSecond({})", kept.as_secs()))
+    };
+    let mut ttls = Vec::new();
+    for (table, kept) in retention.tables() {
+        let column = match table {
+            "examples" => "exposure_ts",
+            "dead_letters" => "received_ts",
+            _ => "ts",
+        };
+        ttls.push((table, of(column, kept)));
+    }
+    ttls.push(("reacted", of("ts", retention.signals)));
+    let shown: Vec<String> = [(retention.exposures, 0), (retention.examples, 1)]
+        .into_iter()
+        .filter_map(|(kept, is_example)| Some(format!("{} WHERE is_example = {is_example}", of("ts", kept)?)))
+        .collect();
+    ttls.push(("shown", (!shown.is_empty()).then(|| shown.join(", "))));
+    ttls
+}
+
 async fn run(client: &Client, statement: &str) -> Result<(), Error> {
-    client.execute(ACTION, client.server_query(&statement.replace('?', "??"))).await
+    client.execute_long(ACTION, client.server_query(&statement.replace('?', "??"))).await
 }

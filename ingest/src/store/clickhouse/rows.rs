@@ -16,6 +16,8 @@ const PLACE_BITS: u32 = 40;
 /// A row of a topic.
 pub(super) trait Keyed: RowOwned + RowWrite + Send + Sync {
     const TABLE: &'static str;
+    /// The table that a view copies the rows into, or nothing.
+    const COPY: &'static str;
     /// The column of the id.
     const ID: &'static str;
     /// The column that tells apart what one id says, or a constant.
@@ -36,9 +38,10 @@ pub(super) trait Keyed: RowOwned + RowWrite + Send + Sync {
 }
 
 macro_rules! keyed {
-    ($row:ty, $table:literal, $id:ident, about $about:ident, size $size:ident $(, $($rest:item)*)?) => {
+    ($row:ty, $table:literal to $copy:literal, $id:ident, about $about:ident, size $size:ident $(, $($rest:item)*)?) => {
         impl Keyed for $row {
             const TABLE: &'static str = $table;
+            const COPY: &'static str = $copy;
             const ID: &'static str = stringify!($id);
             fn id(&self) -> &str {
                 &self.$id
@@ -75,7 +78,7 @@ pub(super) struct ExposureRow {
     body: String,
 }
 
-keyed!(ExposureRow, "exposures", exposure_id, about exposure_id, size body,
+keyed!(ExposureRow, "exposures" to "shown", exposure_id, about exposure_id, size body,
     const CONTENT: &'static str = "content";
     fn content(&self) -> [u8; 16] {
         self.content
@@ -121,7 +124,7 @@ pub(super) struct SignalRow {
     body: String,
 }
 
-keyed!(SignalRow, "signals", signal_id, about exposure_id, size body,
+keyed!(SignalRow, "signals" to "reacted", signal_id, about exposure_id, size body,
     const CONTENT: &'static str = "content";
     fn content(&self) -> [u8; 16] {
         self.content
@@ -168,7 +171,7 @@ pub(super) struct ExampleRow {
     body: String,
 }
 
-keyed!(ExampleRow, "examples", exposure_id, about exposure_id, size body,
+keyed!(ExampleRow, "examples" to "shown", exposure_id, about exposure_id, size body,
     const IS_REVISED: bool = true;
 );
 
@@ -211,7 +214,7 @@ pub(super) struct DeadLetterRow {
     about: String,
 }
 
-keyed!(DeadLetterRow, "dead_letters", source, about about, size source);
+keyed!(DeadLetterRow, "dead_letters" to "", source, about about, size source);
 
 impl DeadLetterRow {
     pub(super) fn new(place: Place, letter: DeadLetter) -> Self {

@@ -12,15 +12,18 @@ pub(super) struct Migration {
 /// What is needed to migrate.
 const BOOTSTRAP: &str = include_str!("../../../schema/clickhouse/0000_migrations.sql");
 /// Every step, in order. What was released is never changed.
-pub(super) const MIGRATIONS: [Migration; 2] = [
+pub(super) const MIGRATIONS: [Migration; 3] = [
     Migration { version: 1, name: "rows", sql: include_str!("../../../schema/clickhouse/0001_rows.sql") },
     Migration { version: 2, name: "positions", sql: include_str!("../../../schema/clickhouse/0002_positions.sql") },
+    Migration { version: 3, name: "units", sql: include_str!("../../../schema/clickhouse/0003_units.sql") },
 ];
 /// The version that this build makes and reads.
 pub(super) const VERSION: u32 = MIGRATIONS[MIGRATIONS.len() - 1].version;
 
 /// A statement after a line of this is for a cluster only.
 const CLUSTER_ONLY: &str = "-- cluster only";
+/// A view after a line of this is also run once, for the rows that are there.
+const FOR_ALL: &str = "-- with what is there";
 
 /// Where the schema is made.
 #[derive(Debug, Clone)]
@@ -61,7 +64,10 @@ impl Schema {
             let is_for_cluster = text.lines().any(|line| line == CLUSTER_ONLY);
             let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with("--") && !line.is_empty()).collect();
             if !lines.is_empty() && (self.is_cluster() || !is_for_cluster) {
-                statements.push(self.filled(&lines.join("\n")));
+                let statement = lines.join("\n");
+                let backfill = text.lines().any(|line| line == FOR_ALL).then(|| backfill(&statement));
+                statements.push(self.filled(&statement));
+                statements.extend(backfill.map(|statement| self.filled(&statement)));
             }
         }
         statements
@@ -99,6 +105,14 @@ impl Schema {
     }
 }
 
+/// The statement that does to all rows what the view that `statement` makes does to each that comes.
+fn backfill(statement: &str) -> String {
+    let (_, view) = statement.split_once("\nTO ").expect("a view has a target");
+    let (target, select) = view.split_once("\nAS ").expect("a view has a query");
+    // On a cluster of all servers.
+    format!("INSERT INTO {target}\n{select}").replace("{local}", "")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,7 +135,10 @@ mod tests {
             let macros = all.replace("{shard}", "").replace("{replica}", "").replace("{table}", "");
             assert!(!macros.contains(['{', '}', ';']), "{all}");
             assert_eq!(all.contains("Distributed('blue', 'd', 'signals_local'"), !cluster.is_empty());
-            assert_eq!(all.matches("ON CLUSTER `blue`").count(), if cluster.is_empty() { 0 } else { statements.len() });
+            let made = statements.iter().filter(|statement| statement.starts_with("CREATE")).count();
+            assert_eq!(all.matches("ON CLUSTER `blue`").count(), if cluster.is_empty() { 0 } else { made });
+            assert_eq!(all.matches("INSERT INTO d.shown\n").count(), 2);
+            assert!(made + 3 == statements.len() && !all.contains(FOR_ALL));
             assert_eq!(all.contains("ENGINE = ReplacingMergeTree(version)"), cluster.is_empty());
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use plaudit_event::{Event, Example, Exposure, Signal};
+use plaudit_event::{Actor, Event, Example, Exposure, Signal, SignalId};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -13,7 +13,7 @@ use crate::Error;
 use crate::fingerprint::Fingerprint;
 use crate::log::{Part, Topic};
 use crate::outcome::DeadLetter;
-use crate::store::{End, Mark, Place, Rows, name, place};
+use crate::store::{End, Mark, Place, Rows, name, place, units};
 
 /// The name of a part in table `positions`.
 fn part_name(part: Part) -> String {
@@ -103,8 +103,9 @@ fn each<T>(
 fn exposure(connection: &Connection, seq: i64, row: &Exposure) -> rusqlite::Result<usize> {
     let inserted = connection
         .prepare_cached(
-            "INSERT INTO exposures (seq, exposure_id, unit_id, surface, policy_id, ts, body)
-             SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 WHERE NOT EXISTS (SELECT 1 FROM erased WHERE exposure_id = ?2)
+            "INSERT INTO exposures
+                 (seq, exposure_id, unit_id, surface, policy_id, ts, body, assigned, words, attributes)
+             SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10 WHERE NOT EXISTS (SELECT 1 FROM erased WHERE exposure_id = ?2)
              ON CONFLICT DO NOTHING",
         )?
         .execute(params![
@@ -115,6 +116,9 @@ fn exposure(connection: &Connection, seq: i64, row: &Exposure) -> rusqlite::Resu
             row.policy_id.as_str(),
             row.ts.as_millis(),
             json(row),
+            units::pack_assignments(&row.assignments),
+            units::words(row.response()),
+            attributes(&row.attributes),
         ])?;
     if inserted == 0 {
         let known = "SELECT seq, body FROM exposures WHERE exposure_id = ?1";
@@ -127,8 +131,8 @@ fn exposure(connection: &Connection, seq: i64, row: &Exposure) -> rusqlite::Resu
 fn signal(connection: &Connection, seq: i64, row: &Signal) -> rusqlite::Result<usize> {
     let inserted = connection
         .prepare_cached(
-            "INSERT INTO signals (seq, signal_id, exposure_id, kind, ts, body)
-             SELECT ?1, ?2, ?3, ?4, ?5, ?6 WHERE NOT EXISTS (SELECT 1 FROM erased WHERE exposure_id = ?3)
+            "INSERT INTO signals (seq, signal_id, exposure_id, kind, ts, body, value, retracts, is_shadow)
+             SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9 WHERE NOT EXISTS (SELECT 1 FROM erased WHERE exposure_id = ?3)
              ON CONFLICT DO NOTHING",
         )?
         .execute(params![
@@ -138,6 +142,9 @@ fn signal(connection: &Connection, seq: i64, row: &Signal) -> rusqlite::Result<u
             row.kind.as_str(),
             row.ts.as_millis(),
             json(row),
+            row.value,
+            row.retracts.as_ref().map(SignalId::as_str),
+            row.actor == Actor::Shadow,
         ])?;
     if inserted == 0 {
         let known = "SELECT seq, body FROM signals WHERE signal_id = ?1";
@@ -175,10 +182,15 @@ fn compare<T: DeserializeOwned>(
 fn example(connection: &Connection, seq: i64, row: &Example) -> rusqlite::Result<usize> {
     connection
         .prepare_cached(
-            "INSERT INTO examples (seq, exposure_id, revision, unit_id, policy_id, exposure_ts, body)
-             SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 WHERE NOT EXISTS (SELECT 1 FROM erased WHERE exposure_id = ?2)
-             ON CONFLICT (exposure_id) DO UPDATE SET seq = excluded.seq,
-                 revision = excluded.revision, body = excluded.body
+            "INSERT INTO examples
+                 (seq, exposure_id, revision, unit_id, policy_id, exposure_ts, body,
+                  surface, assigned, words, attributes, labels, told)
+             SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13
+             WHERE NOT EXISTS (SELECT 1 FROM erased WHERE exposure_id = ?2)
+             ON CONFLICT (exposure_id) DO UPDATE SET seq = excluded.seq, revision = excluded.revision,
+                 body = excluded.body, surface = excluded.surface, assigned = excluded.assigned,
+                 words = excluded.words, attributes = excluded.attributes, labels = excluded.labels,
+                 told = excluded.told
              WHERE excluded.revision > revision",
         )?
         .execute(params![
@@ -189,7 +201,18 @@ fn example(connection: &Connection, seq: i64, row: &Example) -> rusqlite::Result
             row.policy_id.as_str(),
             row.exposure_ts.as_millis(),
             json(row),
+            name(&row.surface),
+            units::pack_assignments(&row.assignments),
+            units::words(&row.response),
+            attributes(&row.attributes),
+            units::pack_labels(&row.labels),
+            row.ts.as_millis(),
         ])
+}
+
+/// As JSON, or an empty text for none.
+fn attributes(attributes: &serde_json::Map<String, serde_json::Value>) -> String {
+    if attributes.is_empty() { String::new() } else { json(attributes) }
 }
 
 fn dead(connection: &Connection, seq: i64, row: &DeadLetter) -> rusqlite::Result<usize> {

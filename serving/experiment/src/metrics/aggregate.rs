@@ -60,6 +60,25 @@ impl Sums {
     }
 }
 
+/// Units that are alike, added up.
+#[derive(Debug, Clone, Copy)]
+pub struct Alike<'a> {
+    /// Number of the step of the ramp.
+    pub phase: u32,
+    /// Probability of each variant.
+    pub weights: &'a [f64],
+    /// Index of their variant.
+    pub variant: usize,
+    /// Whether another experiment of the layer had them earlier.
+    pub is_carried: bool,
+    /// By segment, the index of their value.
+    pub segments: &'a [usize],
+    /// How many.
+    pub units: u64,
+    /// By metric.
+    pub moments: &'a [RatioCovariateMoments],
+}
+
 /// Some units of an arm.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Cell {
@@ -94,7 +113,8 @@ pub struct Aggregates {
     pub variants: Vec<String>,
     /// Names of the metrics.
     pub metrics: Vec<String>,
-    cells: usize,
+    /// How many values each segment has, others among them.
+    segments: Vec<usize>,
     needs_sample: Vec<bool>,
     /// In order of phase.
     pub strata: Vec<Stratum>,
@@ -110,11 +130,10 @@ impl Aggregates {
     /// No unit yet.
     #[must_use]
     pub fn new(variants: &[String], set: &MetricSet) -> Self {
-        let values: usize = set.segments.iter().map(|segment| segment.values.len() + 1).sum();
         Self {
             variants: variants.to_vec(),
             metrics: set.metrics.iter().map(|metric| metric.name.clone()).collect(),
-            cells: FIRST_SEGMENT + values,
+            segments: set.segments.iter().map(|segment| segment.values.len() + 1).collect(),
             needs_sample: set.metrics.iter().map(needs_sample).collect(),
             strata: Vec::new(),
             multiple: 0,
@@ -127,11 +146,11 @@ impl Aggregates {
     ///
     /// # Errors
     /// A row with other variants, metrics or segments; nothing was added then.
-    pub fn add(&mut self, (folded, ignored): (Folded, Ignored), set: &MetricSet) -> Result<(), MergeError> {
+    pub fn add(&mut self, (folded, ignored): (Folded, Ignored)) -> Result<(), MergeError> {
         match folded {
             Folded::Outside => {}
             Folded::Multiple => self.multiple += 1,
-            Folded::Row(row) => self.row(&row, set)?,
+            Folded::Row(row) => self.row(&row)?,
         }
         self.ignored.add(&ignored);
         Ok(())
@@ -141,7 +160,7 @@ impl Aggregates {
     ///
     /// # Errors
     /// As [`Self::add`].
-    pub fn row(&mut self, row: &UnitRow, set: &MetricSet) -> Result<(), MergeError> {
+    pub fn row(&mut self, row: &UnitRow) -> Result<(), MergeError> {
         let variants = self.variants.len();
         if row.variant >= variants || row.weights.len() != variants {
             return Err(MergeError("variants"));
@@ -149,15 +168,7 @@ impl Aggregates {
         if row.values.len() != self.metrics.len() {
             return Err(MergeError("metrics"));
         }
-        let mut places = vec![0, 1 + usize::from(row.is_carried)];
-        let mut start = FIRST_SEGMENT;
-        for (segment, value) in set.segments.iter().zip(&row.segments) {
-            places.push(start + value);
-            start += segment.values.len() + 1;
-        }
-        if start != self.cells || row.segments.len() != set.segments.len() || places.iter().any(|p| *p >= self.cells) {
-            return Err(MergeError("segments"));
-        }
+        let places = self.places(row.is_carried, &row.segments)?;
         self.first = Some(self.first.map_or(row.first, |first| first.min(row.first)));
         let stratum = self.stratum(row.phase, &row.weights);
         for place in places {
@@ -172,6 +183,89 @@ impl Aggregates {
         Ok(())
     }
 
+    /// Adds units that were added up elsewhere, alike in arm and segments, with the moments of each metric.
+    /// What needs the units themselves comes by [`Self::sample_from`].
+    ///
+    /// # Errors
+    /// As [`Self::add`].
+    pub fn alike(&mut self, alike: &Alike<'_>) -> Result<(), MergeError> {
+        let variants = self.variants.len();
+        if alike.variant >= variants || alike.weights.len() != variants {
+            return Err(MergeError("variants"));
+        }
+        if alike.moments.len() != self.metrics.len() {
+            return Err(MergeError("metrics"));
+        }
+        let places = self.places(alike.is_carried, alike.segments)?;
+        let stratum = self.stratum(alike.phase, alike.weights);
+        for place in places {
+            let cell = &mut stratum.arms[alike.variant].cells[place];
+            cell.units += alike.units;
+            for (sums, moments) in cell.metrics.iter_mut().zip(alike.moments) {
+                sums.merge(&Sums { moments: *moments, sample: None });
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the units themselves from `other`, which has those with the lowest hashes, where a method needs them.
+    /// How many there are says `self`.
+    ///
+    /// # Errors
+    /// As [`Self::merge`].
+    pub fn sample_from(&mut self, other: &Self) -> Result<(), MergeError> {
+        self.must_match(other)?;
+        for theirs in &other.strata {
+            let mine = self.stratum(theirs.phase, &theirs.weights);
+            for (arm, their_arm) in mine.arms.iter_mut().zip(&theirs.arms) {
+                for (cell, their_cell) in arm.cells.iter_mut().zip(&their_arm.cells) {
+                    for (sums, their_sums) in cell.metrics.iter_mut().zip(&their_cell.metrics) {
+                        sums.sample.clone_from(&their_sums.sample);
+                    }
+                }
+            }
+        }
+        let cells = self.strata.iter_mut().flat_map(|stratum| &mut stratum.arms).flat_map(|arm| &mut arm.cells);
+        for sums in cells.flat_map(|cell| &mut cell.metrics) {
+            sums.sample = sums.sample.take().map(|sample| sample.of(sums.moments.units));
+        }
+        Ok(())
+    }
+
+    /// Whether a metric needs the units themselves.
+    #[must_use]
+    pub fn needs_samples(&self) -> bool {
+        self.needs_sample.contains(&true)
+    }
+
+    /// The cells of a unit.
+    fn places(&self, is_carried: bool, segments: &[usize]) -> Result<Vec<usize>, MergeError> {
+        let mut places = vec![0, 1 + usize::from(is_carried)];
+        let mut start = FIRST_SEGMENT;
+        for (values, value) in self.segments.iter().zip(segments) {
+            places.push(start + value);
+            start += values;
+        }
+        let is_known = self.segments.iter().zip(segments).all(|(values, value)| value < values);
+        if !is_known || segments.len() != self.segments.len() {
+            return Err(MergeError("segments"));
+        }
+        Ok(places)
+    }
+
+    fn must_match(&self, other: &Self) -> Result<(), MergeError> {
+        if self.variants != other.variants {
+            return Err(MergeError("variants"));
+        }
+        if self.metrics != other.metrics || self.needs_sample != other.needs_sample {
+            return Err(MergeError("metrics"));
+        }
+        if self.segments != other.segments {
+            return Err(MergeError("segments"));
+        }
+        Ok(())
+    }
+
     fn stratum(&mut self, phase: u32, weights: &[f64]) -> &mut Stratum {
         let order = |stratum: &Stratum| {
             let by_weights = stratum.weights.iter().zip(weights).map(|(a, b)| a.total_cmp(b)).find(|o| o.is_ne());
@@ -180,7 +274,8 @@ impl Aggregates {
         let place = match self.strata.binary_search_by(order) {
             Ok(place) => place,
             Err(place) => {
-                let arm = Arm { cells: (0..self.cells).map(|cell| self.cell(cell)).collect() };
+                let cells = FIRST_SEGMENT + self.segments.iter().sum::<usize>();
+                let arm = Arm { cells: (0..cells).map(|cell| self.cell(cell)).collect() };
                 let arms = vec![arm; self.variants.len()];
                 self.strata.insert(place, Stratum { phase, weights: weights.to_vec(), arms });
                 place
@@ -203,15 +298,7 @@ impl Aggregates {
     /// # Errors
     /// Sums of another experiment or of other metrics; nothing was added then.
     pub fn merge(&mut self, other: &Self) -> Result<(), MergeError> {
-        if self.variants != other.variants {
-            return Err(MergeError("variants"));
-        }
-        if self.metrics != other.metrics || self.needs_sample != other.needs_sample {
-            return Err(MergeError("metrics"));
-        }
-        if self.cells != other.cells {
-            return Err(MergeError("segments"));
-        }
+        self.must_match(other)?;
         for theirs in &other.strata {
             let mine = self.stratum(theirs.phase, &theirs.weights);
             for (arm, their_arm) in mine.arms.iter_mut().zip(&theirs.arms) {

@@ -19,7 +19,7 @@ use plaudit_event::{Actor, SignalKind, Timestamp};
 use serde_json::{Map, Value};
 
 use super::config::{Cuped, MetricConfig, MetricSet, Source};
-use super::view::{ExampleView, ExposureView, SignalView};
+use super::view::{Assigned, ExampleView, ExposureView, SignalView};
 pub(super) use row::DAY_MS;
 pub use row::{Folded, UnitRow, UnitValue};
 
@@ -35,6 +35,18 @@ pub struct FoldPlan {
     pub set: MetricSet,
     /// Until when the events are complete: a unit whose window ends later has no final value yet.
     pub now: Timestamp,
+}
+
+impl FoldPlan {
+    /// Variant, phase and probabilities of a draw; nothing where the experiment does not have them.
+    #[must_use]
+    pub fn drawn(&self, given: &Assigned<'_>) -> Option<(usize, u32, Vec<f64>)> {
+        let variant = self.variants.iter().position(|name| name == given.variant)?;
+        let is_distribution = given.weights.len() == self.variants.len()
+            && given.weights.iter().all(|weight| (0.0..=1.0).contains(weight))
+            && (given.weights.iter().sum::<f64>() - 1.0).abs() < 1e-6;
+        (is_distribution && given.weights[variant] > 0.0).then(|| (variant, given.phase, given.weights.to_vec()))
+    }
 }
 
 /// Events that did not count, by reason.
@@ -187,15 +199,7 @@ impl<'p> UnitFold<'p> {
 
     fn seen(&mut self, view: &ExposureView<'_>) -> Seen {
         let plan = self.plan;
-        let assigned = view.assigned.and_then(|given| {
-            let variant = plan.variants.iter().position(|name| name == given.variant);
-            let is_distribution = given.weights.len() == plan.variants.len()
-                && given.weights.iter().all(|weight| (0.0..=1.0).contains(weight))
-                && (given.weights.iter().sum::<f64>() - 1.0).abs() < 1e-6;
-            variant
-                .filter(|variant| is_distribution && given.weights[*variant] > 0.0)
-                .map(|variant| (variant, given.phase, given.weights.to_vec()))
-        });
+        let assigned = view.assigned.and_then(|given| plan.drawn(&given));
         self.ignored.unknown_variants += u64::from(view.assigned.is_some() && assigned.is_none());
         let parts = plan.set.metrics.iter().map(|metric| {
             passes(metric, view).then(|| {
@@ -227,7 +231,7 @@ impl<'p> UnitFold<'p> {
     fn own_value(&self, source: &Source, view: &ExposureView<'_>) -> Option<f64> {
         match source {
             Source::Exposures => Some(1.0),
-            Source::ResponseWords => Some(view.response.split_whitespace().count() as f64),
+            Source::ResponseWords => Some(f64::from(view.words)),
             Source::Attribute(name) => number(view.attributes, name),
             Source::Label(_) | Source::Signal(_) => None,
         }

@@ -59,6 +59,11 @@ impl UnitSample {
         }
     }
 
+    /// The same, of `seen` units in all.
+    pub(super) fn of(self, seen: u64) -> Self {
+        Self { seen: seen.max(self.units.len() as u64), ..self }
+    }
+
     /// Units that were offered.
     #[must_use]
     pub const fn seen(&self) -> u64 {

@@ -40,7 +40,7 @@ fn shown<'a>(id: &'a str, day: f64, variant: Option<&'a str>, attributes: &'a Ma
         exposure_id: id,
         ts: at(day),
         surface: Surface::Chat,
-        response: "three short words",
+        words: 3,
         attributes,
         assigned: variant.map(|variant| Assigned { variant, phase: 0, weights: &[0.5, 0.5] }),
         undrawn: None,
@@ -70,7 +70,7 @@ fn unit(hash: u64, variant: usize, values: Vec<Option<UnitValue>>) -> UnitRow {
 fn sums(set: &MetricSet, rows: impl IntoIterator<Item = UnitRow>) -> Aggregates {
     let mut aggregates = Aggregates::new(&["control".to_owned(), "new".to_owned()], set);
     for row in rows {
-        aggregates.row(&row, set).unwrap();
+        aggregates.row(&row).unwrap();
     }
     aggregates
 }

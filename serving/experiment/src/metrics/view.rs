@@ -23,8 +23,8 @@ pub struct ExposureView<'a> {
     pub ts: Timestamp,
     /// Where.
     pub surface: Surface,
-    /// What was shown.
-    pub response: &'a str,
+    /// Words of what was shown.
+    pub words: u32,
     /// Its attributes.
     pub attributes: &'a Map<String, Value>,
     /// The variant, where the unit was drawn into the experiment.
@@ -90,7 +90,19 @@ fn found<'a>(assignments: &'a [Assignment], (layer, experiment): (&str, &str), f
     Found { assigned: drawn, undrawn, is_elsewhere }
 }
 
+/// Words of a response.
+fn words(response: &str) -> u32 {
+    u32::try_from(response.split_whitespace().count()).unwrap_or(u32::MAX)
+}
+
 impl<'a> ExposureView<'a> {
+    /// What `assignments` say to `experiment`, of an exposure whose other fields are those of `self`.
+    #[must_use]
+    pub fn assigned(self, assignments: &'a [Assignment], experiment: (&str, &str)) -> Self {
+        let found = found(assignments, experiment, None);
+        Self { assigned: found.assigned, undrawn: found.undrawn, is_elsewhere: found.is_elsewhere, ..self }
+    }
+
     /// The exposure seen from `experiment`, which is `(layer, experiment)`, with the phase and the probabilities
     /// logged at its draw. Without a draw it counts for nothing, unless `fixed` has phase and probabilities for it.
     #[must_use]
@@ -100,7 +112,7 @@ impl<'a> ExposureView<'a> {
             exposure_id: exposure.exposure_id.as_str(),
             ts: exposure.ts,
             surface: exposure.surface,
-            response: exposure.response(),
+            words: words(exposure.response()),
             attributes: &exposure.attributes,
             assigned: found.assigned,
             undrawn: found.undrawn,
@@ -134,7 +146,7 @@ impl<'a> ExampleView<'a> {
             exposure_id: example.exposure_id.as_str(),
             ts: example.exposure_ts,
             surface: example.surface,
-            response: &example.response,
+            words: words(&example.response),
             attributes: &example.attributes,
             assigned: found.assigned,
             undrawn: found.undrawn,

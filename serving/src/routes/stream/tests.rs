@@ -43,6 +43,7 @@ impl World {
             policies_dir: dir.path().to_owned(),
             selector: Arc::new(Selector::new(SelectConfig::default()).unwrap()),
             metrics: PrometheusBuilder::new().build_recorder().handle(),
+            store: None,
             eraser: None,
             reward: None,
         };

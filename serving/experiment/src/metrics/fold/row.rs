@@ -64,12 +64,20 @@ struct Event<'a> {
 impl UnitFold<'_> {
     /// The unit called `unit_id`, and what of its events did not count.
     #[must_use]
-    pub fn finish(mut self, unit_id: &str) -> (Folded, Ignored) {
-        let folded = self.fold(unit_id);
+    pub fn finish(self, unit_id: &str) -> (Folded, Ignored) {
+        let digest = Sha256::digest(unit_id.as_bytes());
+        self.finish_hashed(u64::from_be_bytes(std::array::from_fn(|index| digest[index])))
+    }
+
+    /// As [`finish`](Self::finish), for a unit of which only the hash is known: the first eight bytes of the SHA-256 of
+    /// its id, most significant first.
+    #[must_use]
+    pub fn finish_hashed(mut self, hash: u64) -> (Folded, Ignored) {
+        let folded = self.fold(hash);
         (folded, self.ignored)
     }
 
-    fn fold(&mut self, unit_id: &str) -> Folded {
+    fn fold(&mut self, hash: u64) -> Folded {
         self.drop_unusable();
         let assigned = self.exposures.values().filter_map(|seen| Some((seen, seen.assigned.as_ref()?)));
         let Some((first, (variant, phase, weights))) = assigned.clone().min_by_key(|(seen, given)| (seen.ts, given.1))
@@ -81,12 +89,10 @@ impl UnitFold<'_> {
         if has_other || assigned.into_iter().any(|(_, given)| given.0 != *variant) {
             return Folded::Multiple;
         }
-        let digest = Sha256::digest(unit_id.as_bytes());
-        let head: [u8; 8] = std::array::from_fn(|index| digest[index]);
         let is_earlier = |seen: &Seen| seen.is_elsewhere && seen.assigned.is_none() && seen.ts < first.ts;
         let metrics = self.plan.set.metrics.iter().enumerate();
         Folded::Row(Box::new(UnitRow {
-            hash: u64::from_be_bytes(head),
+            hash,
             variant: *variant,
             phase: *phase,
             weights: weights.clone(),

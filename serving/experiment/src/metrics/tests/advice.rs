@@ -90,7 +90,7 @@ fn a_leak_and_multiple_exposure_forbid_to_decide() {
     few.multiple = 2_000;
     assert_eq!(analyse(&set, &few, &reading(Choice::Default)).verdicts[0].advice, Advice::DoNotDecide);
     for index in 0..2_000 {
-        aggregates.row(&unit(1_000_000 + index, 1, vec![single(1.0, 0.0), None]), &set).unwrap();
+        aggregates.row(&unit(1_000_000 + index, 1, vec![single(1.0, 0.0), None])).unwrap();
     }
     let report = analyse(&set, &aggregates, &reading(Choice::Default));
     assert_eq!(report.verdicts[0].advice, Advice::DoNotDecide, "{:?}", report.srm);

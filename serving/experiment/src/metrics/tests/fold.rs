@@ -114,7 +114,7 @@ fn a_unit_in_two_variants_is_in_none() {
     fold.exposure(&shown("a", 1.0, Some("new"), &de));
     fold.exposure(&shown("b", 2.0, Some("control"), &de));
     let mut aggregates = Aggregates::new(&plan.variants, &plan.set);
-    aggregates.add(fold.finish("u"), &plan.set).unwrap();
+    aggregates.add(fold.finish("u")).unwrap();
     assert_eq!((aggregates.multiple, aggregates.units()), (1, vec![0, 0]));
     let mut outside = UnitFold::new(&plan);
     outside.exposure(&shown("a", 1.0, None, &de));
@@ -169,8 +169,8 @@ fn shards_add_up_to_the_whole() {
             fold.exposure(&shown("other", 2.0, Some(["new", "control"][unit % 2]), &country));
         }
         let row = fold.finish(&id);
-        whole.add(row.clone(), &plan.set).unwrap();
-        shards[unit % 3].add(row, &plan.set).unwrap();
+        whole.add(row.clone()).unwrap();
+        shards[unit % 3].add(row).unwrap();
     }
     let [mut sum, second, third] = shards;
     sum.merge(&third).unwrap();

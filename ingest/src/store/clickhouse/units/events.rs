@@ -1,0 +1,136 @@
+//! The events of units with hashes in a range.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use clickhouse::Row;
+use plaudit_event::{Assignment, SignalKind, Timestamp};
+use serde::Deserialize;
+
+use super::super::client::Client;
+use super::{ACTION, codes, query, sql};
+use crate::Error;
+use crate::store::units::{labels, surface, unpack_assignments};
+use crate::store::{Question, ReactionRow, ShownRow, UnitEvents, Visit, Worth};
+
+#[derive(Debug, Row, Deserialize)]
+struct Shown {
+    unit: u64,
+    exposure_id: String,
+    is_example: u8,
+    revision: u32,
+    at: i64,
+    told_at: i64,
+    surface: String,
+    assigned: String,
+    words: u32,
+    attributes: String,
+    labels: String,
+}
+
+#[derive(Debug, Row, Deserialize)]
+struct Reacted {
+    unit: u64,
+    exposure_id: String,
+    kind: String,
+    value: Option<f64>,
+    /// The hash of the id.
+    retracts: u64,
+    signal: u64,
+    at: i64,
+}
+
+/// See [`EventStore::unit_events`](crate::store::EventStore::unit_events). Ids of reactions are their hashes.
+pub(in super::super) async fn events(
+    client: &Client,
+    question: &Question,
+    hashes: &RangeInclusive<u64>,
+    visit: &mut Visit,
+) -> Result<(), Error> {
+    let codes = codes(client, question).await?;
+    let drawn: Vec<String> = codes.texts.iter().filter(|row| row.1 > 0).map(|row| sql::quoted(&row.0)).collect();
+    if drawn.is_empty() {
+        return Ok(());
+    }
+    let (low, high, range) = (hashes.start(), hashes.end(), sql::in_range(question));
+    let between = format!("unit BETWEEN {low} AND {high} AND {range}");
+    let of_units = format!(
+        "{between} AND unit IN (SELECT unit FROM shown WHERE {between} AND assigned IN ({}))",
+        drawn.join(", ")
+    );
+    let attributes = if question.needs_attributes() { "attributes" } else { "''" };
+    let rows = format!(
+        "SELECT unit, exposure_id, is_example, revision, toUnixTimestamp64Milli(ts) AS at,
+             toUnixTimestamp64Milli(told) AS told_at, toString(surface) AS surface, toString(assigned) AS assigned,
+             words, {attributes} AS attributes, toString(labels) AS labels
+         FROM shown FINAL WHERE {of_units} ORDER BY unit"
+    );
+    let kinds: Vec<String> = question.kinds().iter().map(|kind| sql::quoted(kind.as_str())).collect();
+    let kinds = if kinds.is_empty() { "0".to_owned() } else { format!("kind IN ({})", kinds.join(", ")) };
+    let reactions = format!(
+        "SELECT e.unit AS unit, e.exposure_id AS exposure_id, toString(r.kind) AS kind,
+             r.value AS value, r.retracts AS retracts, r.signal AS signal, toUnixTimestamp64Milli(r.ts) AS at
+         FROM (SELECT * FROM reacted FINAL WHERE ({kinds} OR retracts != 0)
+                   AND exposure IN (SELECT exposure FROM shown WHERE {of_units})) AS r
+         INNER JOIN (SELECT exposure, exposure_id, unit FROM shown FINAL WHERE {of_units}) AS e
+         ON r.exposure = e.exposure"
+    );
+    let (rows, reactions) = tokio::try_join!(
+        client.fetch_long::<Shown>(ACTION, query(client, &rows)),
+        client.fetch_long::<Reacted>(ACTION, query(client, &reactions))
+    )?;
+    give(rows, reactions, visit);
+    Ok(())
+}
+
+fn give(rows: Vec<Shown>, reactions: Vec<Reacted>, visit: &mut Visit) {
+    let mut reactions_of: BTreeMap<u64, Vec<ReactionRow>> = BTreeMap::new();
+    for row in reactions {
+        reactions_of.entry(row.unit).or_default().push(reaction(row));
+    }
+    let mut known: BTreeMap<String, Arc<Vec<Assignment>>> = BTreeMap::new();
+    let mut unit: Option<UnitEvents> = None;
+    for row in rows {
+        if let Some(done) = unit.take_if(|unit| unit.hash != row.unit) {
+            visit(done);
+        }
+        let events = unit.get_or_insert_with(|| UnitEvents {
+            hash: row.unit,
+            shown: Vec::new(),
+            reactions: reactions_of.remove(&row.unit).unwrap_or_default(),
+        });
+        if !known.contains_key(&row.assigned) {
+            known.insert(row.assigned.clone(), Arc::new(unpack_assignments(&row.assigned)));
+        }
+        let assignments = Arc::clone(&known[&row.assigned]);
+        events.shown.push(shown(row, assignments));
+    }
+    if let Some(done) = unit {
+        visit(done);
+    }
+}
+
+fn shown(row: Shown, assignments: Arc<Vec<Assignment>>) -> ShownRow {
+    let told = Timestamp::from_millis(row.told_at);
+    ShownRow {
+        exposure_id: row.exposure_id,
+        ts: Timestamp::from_millis(row.at),
+        surface: surface(&row.surface),
+        words: row.words,
+        assignments,
+        attributes: serde_json::from_str(&row.attributes).unwrap_or_default(),
+        worth: (row.is_example == 1).then(|| Worth { revision: row.revision, told, labels: labels(&row.labels) }),
+    }
+}
+
+fn reaction(row: Reacted) -> ReactionRow {
+    ReactionRow {
+        signal_id: row.signal.to_string(),
+        exposure_id: row.exposure_id,
+        kind: SignalKind::from(row.kind),
+        value: row.value,
+        ts: Timestamp::from_millis(row.at),
+        retracts: (row.retracts != 0).then(|| row.retracts.to_string()),
+    }
+}

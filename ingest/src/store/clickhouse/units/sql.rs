@@ -1,0 +1,408 @@
+//! The query for sums.
+//!
+//! ```text
+//! base    one row an exposure: unit, time, arm, values
+//! events  those of units in the experiment, with the unit's first time where that is needed
+//! all     events and the reactions to them, as rows of the same columns
+//! units   one row a unit: its arm and what it adds up to
+//! ```
+//!
+//! What comes at or after an exposure with an arm is after the first of them, so that the first time of a unit is looked
+//! up only for exposures without an arm, unless a window or a time before depends on it.
+
+use crate::store::units::DAY_MS;
+use crate::store::{Before, Measure, Of, Question, Shape, What};
+
+use super::{Codes, FIRST_ARM, json};
+
+/// A text as SQL.
+pub(super) fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
+}
+
+/// The exposures of a question, by their time.
+pub(super) fn in_range(question: &Question) -> String {
+    let (start, end) = (question.shown.start.as_millis(), question.shown.end.as_millis());
+    // What is beyond what a column can hold is beyond every row.
+    let [start, end] = [start, end].map(|millis| millis.clamp(-2_000_000_000_000, 9_000_000_000_000));
+    format!("ts >= fromUnixTimestamp64Milli({start}) AND ts < fromUnixTimestamp64Milli({end})")
+}
+
+/// Which of the sums of a measure are asked for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Terms {
+    is_ratio: bool,
+    has_before: bool,
+    is_ratio_before: bool,
+}
+
+impl Terms {
+    const fn new(measure: &Measure) -> Self {
+        let is_ratio = matches!(measure.shape, Shape::Ratio);
+        let has_before = !matches!(measure.before, Before::Nothing);
+        Self { is_ratio, has_before, is_ratio_before: is_ratio && matches!(measure.before, Before::Days(_)) }
+    }
+
+    /// The numbers that are 1 for every unit.
+    pub(super) const fn constant(self) -> [bool; 4] {
+        let is_one_before = !self.is_ratio || (self.has_before && !self.is_ratio_before);
+        [false, !self.is_ratio, false, is_one_before]
+    }
+
+    /// The numbers whose sums are asked for.
+    pub(super) fn sums(self) -> Vec<usize> {
+        let asked = [true, self.is_ratio, self.has_before, self.is_ratio_before];
+        (0..4).filter(|row| asked[*row]).collect()
+    }
+
+    /// The products whose sums are asked for.
+    pub(super) fn products(self) -> Vec<(usize, usize)> {
+        let rows = self.sums();
+        let pairs = rows.iter().enumerate().flat_map(|(place, row)| rows[place..].iter().map(|column| (*row, *column)));
+        pairs.collect()
+    }
+}
+
+/// A source with its filters: one column of [`Plan::all`].
+#[derive(PartialEq)]
+struct Channel {
+    what: What,
+    filter: String,
+}
+
+struct Plan<'q> {
+    question: &'q Question,
+    codes: &'q Codes,
+    channels: Vec<Channel>,
+    /// For each measure, the columns of numerator and denominator.
+    columns: Vec<[usize; 2]>,
+    pass: (u64, u64),
+}
+
+/// The query for the units of `pass`, which is its number and that of all passes; and the sums of each measure.
+pub(super) fn sums(question: &Question, codes: &Codes, pass: (u64, u64)) -> (String, Vec<Terms>) {
+    let mut plan = Plan { question, codes, channels: Vec::new(), columns: Vec::new(), pass };
+    for measure in &question.measures {
+        let of = plan.column(&measure.of, measure);
+        let over = measure.over.as_ref().map_or(of, |over| plan.column(over, measure));
+        plan.columns.push([of, over]);
+    }
+    let terms: Vec<Terms> = question.measures.iter().map(Terms::new).collect();
+    (plan.groups(&terms), terms)
+}
+
+impl Plan<'_> {
+    fn column(&mut self, what: &What, measure: &Measure) -> usize {
+        let mut conditions: Vec<String> = Vec::new();
+        if let Some(surface) = measure.surface {
+            conditions.push(format!("surface = {}", quoted(&crate::store::name(&surface))));
+        }
+        conditions.extend(measure.attributes.iter().map(|(name, value)| json::equals(name, value)));
+        let filter = if conditions.is_empty() { "1".to_owned() } else { conditions.join(" AND ") };
+        let channel = Channel { what: what.clone(), filter };
+        let known = self.channels.iter().position(|known| *known == channel);
+        known.unwrap_or_else(|| {
+            self.channels.push(channel);
+            self.channels.len() - 1
+        })
+    }
+
+    /// Whether every unit's first time must be known beside each of its rows.
+    fn needs_first(&self) -> bool {
+        let needs = |measure: &Measure| {
+            let is_return = matches!(measure.shape, Shape::Return(..));
+            measure.final_after_days.is_some() || is_return || matches!(measure.before, Before::Days(_))
+        };
+        self.question.measures.iter().any(needs)
+    }
+
+    fn signals(&self) -> impl Iterator<Item = (usize, &str, Of)> {
+        self.channels.iter().enumerate().filter_map(|(index, channel)| match &channel.what {
+            What::Signal(kind, of) => Some((index, kind.as_str(), *of)),
+            _ => None,
+        })
+    }
+
+    /// The code of each assignment that occurs.
+    fn transform(&self, code: impl Fn(&(String, u16, u16, bool)) -> u16) -> String {
+        let coded: Vec<(String, u16)> =
+            self.codes.texts.iter().map(|row| (quoted(&row.0), code(row))).filter(|row| row.1 > 0).collect();
+        if coded.is_empty() {
+            return "toUInt16(0)".to_owned();
+        }
+        let texts: Vec<&str> = coded.iter().map(|row| row.0.as_str()).collect();
+        let numbers: Vec<String> = coded.iter().map(|row| row.1.to_string()).collect();
+        format!("toUInt16(transform(assigned, [{}], [{}], 0))", texts.join(", "), numbers.join(", "))
+    }
+
+    fn base(&self) -> String {
+        let mut columns = vec![
+            "unit, exposure, toUnixTimestamp64Milli(ts) AS at".to_owned(),
+            "if(is_example = 1, toUnixTimestamp64Milli(told), 0) AS told_at".to_owned(),
+            format!("{} AS arm", self.transform(|row| row.1)),
+            format!("{} AS undrawn", self.transform(|row| row.2)),
+            format!("{} AS elsewhere", self.transform(|row| u16::from(row.3))),
+        ];
+        for (index, Channel { what, filter }) in self.channels.iter().enumerate() {
+            let value = match what {
+                What::Exposures => "toNullable(toFloat64(1))".to_owned(),
+                What::ResponseWords => "toNullable(toFloat64(words))".to_owned(),
+                What::Attribute(name) => json::number(name),
+                What::Label(objective) => {
+                    let pattern = quoted(&format!("(?:^|\t){}=([^\t]*)", escaped(objective)));
+                    format!("toFloat64(toFloat32OrNull(extract(labels, {pattern})))")
+                }
+                // Whether reactions to it count.
+                What::Signal(..) => {
+                    columns.push(format!("toUInt8({filter}) AS p{index}"));
+                    continue;
+                }
+            };
+            columns.push(match filter.as_str() {
+                "1" => format!("{value} AS c{index}"),
+                filter => format!("if({filter}, {value}, NULL) AS c{index}"),
+            });
+        }
+        for (index, split) in self.question.splits.iter().enumerate() {
+            columns.push(format!("{} AS s{index}", json::place(&split.attribute, &split.values)));
+        }
+        for (index, measure) in self.question.measures.iter().enumerate() {
+            if let Before::Attribute(name) = &measure.before {
+                columns.push(format!("ifNull({}, 0) AS z{index}", json::number(name)));
+            }
+        }
+        let (pass, passes) = self.pass;
+        let of_pass = if passes > 1 { format!(" AND unit % {passes} = {pass}") } else { String::new() };
+        format!("SELECT {} FROM shown FINAL WHERE {}{of_pass}", columns.join(", "), in_range(self.question))
+    }
+
+    fn events(&self) -> String {
+        let base = self.base();
+        let firsts =
+            format!("SELECT unit AS of_unit, min(at) AS first FROM ({base}) WHERE arm >= {FIRST_ARM} GROUP BY unit");
+        let looked_up = |condition: &str| {
+            format!(
+                "SELECT b.*, f.first AS first, toUInt8(b.at >= f.first) AS is_after
+                 FROM ({base}) AS b INNER JOIN ({firsts}) AS f ON b.unit = f.of_unit{condition}"
+            )
+        };
+        if self.needs_first() {
+            return looked_up("");
+        }
+        let inside =
+            format!("SELECT *, toInt64(0) AS first, toUInt8(1) AS is_after FROM ({base}) WHERE arm >= {FIRST_ARM}");
+        match self.codes.has_outside {
+            true => format!("{inside} UNION ALL {}", looked_up(&format!(" WHERE b.arm < {FIRST_ARM}"))),
+            false => inside,
+        }
+    }
+
+    /// Events and reactions as rows of the same columns.
+    fn all(&self) -> String {
+        let events = self.events();
+        let fixed = "unit, at, done, told_at, arm, undrawn, elsewhere, first, is_after, backwards";
+        let own = |index: usize, channel: &Channel| match channel.what {
+            What::Signal(..) => format!("CAST(NULL, 'Nullable(Float64)') AS c{index}"),
+            _ => format!("c{index}"),
+        };
+        let own: Vec<String> = self.channels.iter().enumerate().map(|(index, channel)| own(index, channel)).collect();
+        let extra = self.extra();
+        let zeros: Vec<String> = extra.iter().map(|(name, zero)| format!("{zero} AS {name}")).collect();
+        let names: Vec<String> = extra.into_iter().map(|(name, _)| name).collect();
+        let shown = format!(
+            "SELECT {} FROM (SELECT *, at AS done, toUInt8(0) AS backwards FROM ({events}))",
+            [vec![fixed.to_owned()], own, names].concat().join(", ")
+        );
+        if self.signals().next().is_none() {
+            return shown;
+        }
+        let values: Vec<String> = (0..self.channels.len()).map(|index| self.reaction_value(index)).collect();
+        let reactions = format!(
+            "SELECT {} FROM ({})",
+            [
+                vec![
+                    "unit, at, done, toInt64(0) AS told_at, toUInt16(0) AS arm, toUInt16(0) AS undrawn".to_owned(),
+                    "toUInt16(0) AS elsewhere, first, is_after, toUInt8(done < at) AS backwards".to_owned(),
+                ],
+                values,
+                zeros
+            ]
+            .concat()
+            .join(", "),
+            self.joined(&events)
+        );
+        format!("{shown} UNION ALL {reactions}")
+    }
+
+    /// Columns of splits and covariates, with their type's zero.
+    fn extra(&self) -> Vec<(String, &'static str)> {
+        let splits = (0..self.question.splits.len()).map(|index| (format!("s{index}"), "toUInt16(0)"));
+        let covariates = self.question.measures.iter().enumerate();
+        let covariates = covariates.filter(|(_, measure)| matches!(measure.before, Before::Attribute(_)));
+        splits.chain(covariates.map(|(index, _)| (format!("z{index}"), "toFloat64(0)"))).collect()
+    }
+
+    /// What a reaction gives to a column.
+    fn reaction_value(&self, index: usize) -> String {
+        let What::Signal(kind, of) = &self.channels[index].what else {
+            return format!("CAST(NULL, 'Nullable(Float64)') AS c{index}");
+        };
+        let counts = format!("is_kept = 1 AND kind = {} AND p{index} = 1 AND done >= at", quoted(kind.as_str()));
+        match of {
+            Of::Each => format!("if({counts}, toNullable(toFloat64(1)), NULL) AS c{index}"),
+            Of::Value => format!("if({counts}, value, NULL) AS c{index}"),
+            // The earliest of each exposure.
+            Of::Exposure => format!(
+                "if({counts} AND row_number() OVER (PARTITION BY exposure, {counts} ORDER BY done, signal) = 1,
+                    toNullable(toFloat64(1)), NULL) AS c{index}"
+            ),
+        }
+    }
+
+    /// Reactions with what is known of their exposures.
+    fn joined(&self, events: &str) -> String {
+        let kinds: Vec<String> = self.question.kinds().iter().map(|kind| quoted(kind.as_str())).collect();
+        let reacted = format!("FROM reacted FINAL WHERE (kind IN ({}) OR retracts != 0)", kinds.join(", "));
+        let mut passing: Vec<String> = self.signals().map(|(index, ..)| format!("p{index}")).collect();
+        passing.sort();
+        let passing: String = passing.iter().map(|name| format!(", {name}")).collect();
+        format!(
+            "SELECT e.*, r.signal AS signal, r.kind AS kind, r.value AS value, r.done AS done, r.is_kept AS is_kept
+             FROM (SELECT signal, exposure AS about, kind, value, toUnixTimestamp64Milli(ts) AS done,
+                     toUInt8(retracts = 0 AND (exposure, signal) NOT IN
+                         (SELECT exposure, retracts FROM reacted FINAL WHERE retracts != 0)) AS is_kept
+                   {reacted}) AS r
+             INNER JOIN (SELECT unit, exposure, at, first, is_after{passing} FROM ({events})
+                         WHERE exposure IN (SELECT exposure {reacted})) AS e
+             ON r.about = e.exposure"
+        )
+    }
+
+    /// One row a unit.
+    fn units(&self) -> String {
+        let variants = self.question.variants.len();
+        let inside = format!("arm >= {FIRST_ARM}");
+        let order = "at * 65536 + arm";
+        let mut columns = vec![
+            "unit".to_owned(),
+            format!("minIf({order}, {inside}) AS packed"),
+            format!("minIf((arm - {FIRST_ARM}) % {variants}, {inside}) AS low"),
+            format!("maxIf((arm - {FIRST_ARM}) % {variants}, {inside}) AS high"),
+            "minIf(undrawn, undrawn > 0) AS undrawn_low, max(undrawn) AS undrawn_high".to_owned(),
+            format!("max(elsewhere = 1 AND arm < {FIRST_ARM} AND is_after = 0) AS carried"),
+            "sum(backwards) AS went_back".to_owned(),
+        ];
+        for (name, _) in self.extra() {
+            columns.push(format!("argMinIf({name}, {order}, {inside}) AS first_{name}"));
+        }
+        for (index, measure) in self.question.measures.iter().enumerate() {
+            columns.extend(self.of_unit(index, measure));
+        }
+        format!("SELECT {} FROM ({}) GROUP BY unit", columns.join(", "), self.all())
+    }
+
+    /// What a unit adds up to: x, y after, v, w before, and n, how many values there are after.
+    fn of_unit(&self, index: usize, measure: &Measure) -> Vec<String> {
+        let [of, over] = self.columns[index];
+        let mut after = "is_after = 1".to_owned();
+        if let (Some(days), false) = (measure.final_after_days, matches!(measure.shape, Shape::Return(..))) {
+            after += &format!(" AND done - first < {}", i64::from(days) * DAY_MS);
+        }
+        let before = |days: u32, column: usize| {
+            // A label must have been told by then.
+            let is_label = matches!(self.channels[column].what, What::Label(_));
+            let told = if is_label { " AND told_at < first" } else { "" };
+            let span = i64::from(days) * DAY_MS;
+            format!("is_after = 0 AND done < first AND first - at <= {span}{told}")
+        };
+        let total = |column: usize, condition: &str| format!("ifNull(sumIf(c{column}, {condition}), 0)");
+        let any = |column: usize, condition: &str| format!("toFloat64(countIf(c{column} > 0 AND {condition}) > 0)");
+        let count = |column: usize, condition: &str| format!("countIf(isNotNull(c{column}) AND {condition})");
+        let one = |condition: &str| match measure.shape {
+            Shape::Any => any(of, condition),
+            Shape::Average => {
+                let (sum, count) = (total(of, condition), count(of, condition));
+                format!("if({count} > 0, {sum} / {count}, 0)")
+            }
+            Shape::Return(first, last) => {
+                let (from, to) = (i64::from(first) * DAY_MS, i64::from(last + 1) * DAY_MS);
+                any(of, &format!("done - first >= {from} AND done - first < {to}"))
+            }
+            Shape::Values => "toFloat64(0)".to_owned(),
+            Shape::Total | Shape::Ratio => total(of, condition),
+        };
+        let mut columns = vec![format!("{} AS x{index}", one(&after))];
+        if measure.shape == Shape::Ratio {
+            columns.push(format!("{} AS y{index}", total(over, &after)));
+        }
+        if let Before::Days(days) = measure.before {
+            columns.push(format!("{} AS v{index}", one(&before(days, of))));
+            if measure.shape == Shape::Ratio {
+                columns.push(format!("{} AS w{index}", total(over, &before(days, over))));
+            }
+        }
+        if matches!(measure.shape, Shape::Average | Shape::Values) {
+            columns.push(format!("{} AS n{index}", count(of, &after)));
+        }
+        columns
+    }
+
+    /// The units of each arm that are alike, added up.
+    fn groups(&self, terms: &[Terms]) -> String {
+        let is_multiple = "(low != high OR (undrawn_high > 0 AND (undrawn_low != low + 1 OR undrawn_high != low + 1)))";
+        let splits = self.question.splits.len();
+        let split: Vec<String> = (0..splits).map(|index| format!("if({is_multiple}, 0, first_s{index})")).collect();
+        let splits =
+            if split.is_empty() { "CAST([], 'Array(UInt16)')".to_owned() } else { format!("[{}]", split.join(", ")) };
+        let mut values = Vec::new();
+        for (index, (measure, terms)) in self.question.measures.iter().zip(terms).enumerate() {
+            values.extend(self.of_group(index, measure, *terms));
+        }
+        let values = if values.is_empty() {
+            "CAST([], 'Array(Float64)')".to_owned()
+        } else {
+            format!("[{}]", values.join(", "))
+        };
+        format!(
+            "SELECT toUInt16(if({is_multiple}, 0, bitAnd(packed, 65535))) AS arm,
+                 toUInt8(if({is_multiple}, 0, carried)) AS is_carried,
+                 CAST({splits}, 'Array(UInt16)') AS splits, count() AS units, sum(went_back) AS backwards,
+                 min(bitShiftRight(packed, 16)) AS first, {values} AS values
+             FROM ({})
+             GROUP BY arm, is_carried, splits",
+            self.units()
+        )
+    }
+
+    fn of_group(&self, index: usize, measure: &Measure, terms: Terms) -> Vec<String> {
+        let least = |column: String| match measure.most {
+            Some(most) => format!("least({column}, {most:?})"),
+            None => column,
+        };
+        let covariate = match measure.before {
+            Before::Attribute(_) => format!("first_z{index}"),
+            _ => least(format!("v{index}")),
+        };
+        let numbers = [least(format!("x{index}")), format!("y{index}"), covariate, format!("w{index}")];
+        let mut conditions = vec!["1".to_owned()];
+        if let Some(days) = measure.final_after_days {
+            let (now, span) = (self.question.now.as_millis(), i64::from(days) * DAY_MS);
+            conditions.push(format!("{now} - bitShiftRight(packed, 16) >= {span}"));
+        }
+        if matches!(measure.shape, Shape::Average | Shape::Values) {
+            conditions.push(format!("n{index} > 0"));
+        }
+        let has = conditions.join(" AND ");
+        let sum = |number: String| format!("toFloat64(sumIf({number}, {has}))");
+        let mut values = vec![format!("toFloat64(countIf({has}))")];
+        values.extend(terms.sums().into_iter().map(|row| sum(numbers[row].clone())));
+        let product = |(row, column): (usize, usize)| sum(format!("{} * {}", numbers[row], numbers[column]));
+        values.extend(terms.products().into_iter().map(product));
+        values
+    }
+}
+
+/// A text in a regular expression.
+fn escaped(text: &str) -> String {
+    regex::escape(text)
+}

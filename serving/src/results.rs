@@ -1,0 +1,107 @@
+//! What an experiment found, read from the event store with the metrics of the configuration.
+//!
+//! ```text
+//! ResultsConfig, Subject ─▶ Question ─▶ store: sums (added up by the server) ─┐
+//!                                       or each unit ─▶ UnitFold ─────────────┴▶ Aggregates ─▶ analyse ─▶ Report
+//! ```
+//!
+//! Where the store adds up, only what needs the units themselves (quantiles, percentiles, bets) is read unit by unit: those
+//! with the lowest hashes, as many as the library keeps. Memory does not grow with the store.
+
+mod ask;
+mod config;
+mod read;
+
+use plaudit_event::{ExperimentId, LayerId, Timestamp};
+use plaudit_experiment::metrics::{Choice, Reading, Report, analyse};
+use plaudit_ingest::store::EventStore;
+
+use crate::Error;
+use crate::experiment::{Definition, ExperimentConfig};
+
+pub use config::ResultsConfig;
+pub use read::aggregates;
+
+/// The experiment that is asked about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subject {
+    /// Its layer.
+    pub layer: LayerId,
+    /// Its name, or that of a run.
+    pub experiment: ExperimentId,
+    /// Its variants in the order of the definition, as logged weights are.
+    pub variants: Vec<String>,
+    /// The place of the control among them.
+    pub control: usize,
+}
+
+impl Subject {
+    /// The experiment called `name`, or that run of a rolling one.
+    ///
+    /// # Errors
+    /// Fails when the definition has none of that name.
+    pub fn of(definition: &Definition, name: &str) -> Result<Self, Error> {
+        let is_meant = |experiment: &&ExperimentConfig| {
+            let stem = experiment.id.as_str();
+            let is_run = name.strip_prefix(stem).is_some_and(|rest| rest.starts_with('-'));
+            stem == name || (experiment.rolling && is_run)
+        };
+        let known = || definition.experiments.iter().map(|experiment| experiment.id.to_string()).collect();
+        let not_found = || Error::NotFound { what: "experiment", name: name.to_owned(), known: known() };
+        let found = definition.experiments.iter().find(is_meant).ok_or_else(not_found)?;
+        let control = found.variants.iter().position(|variant| Some(&variant.id) == found.control());
+        Ok(Self {
+            layer: found.layer.clone(),
+            experiment: ExperimentId::new(name).map_err(|_| not_found())?,
+            variants: found.variants.iter().map(|variant| variant.id.to_string()).collect(),
+            control: control.unwrap_or(0),
+        })
+    }
+
+    /// The variants with the control first.
+    #[must_use]
+    pub fn ordered(&self) -> Vec<String> {
+        let mut variants = self.variants.clone();
+        variants[..=self.control].rotate_right(1);
+        variants
+    }
+}
+
+/// How results are asked for.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Ask {
+    /// The method of metrics that name none, in the place of the configuration's.
+    pub method: Option<Choice>,
+    /// The level, in the place of the configuration's; above 0 and below ½.
+    pub alpha: Option<f64>,
+    /// Only exposures from then on.
+    pub since: Option<Timestamp>,
+    /// Only exposures before.
+    pub until: Option<Timestamp>,
+}
+
+/// Reads and analyses.
+///
+/// # Errors
+/// Fails on a level out of range, and when the store cannot be read.
+pub async fn report(
+    store: &dyn EventStore,
+    config: &ResultsConfig,
+    subject: &Subject,
+    (ask, now): (&Ask, Timestamp),
+) -> Result<Report, Error> {
+    let alpha = ask.alpha.unwrap_or(config.alpha);
+    if !(alpha > 0.0 && alpha < 0.5) {
+        return Err(Error::invalid("alpha", format!("must be above 0 and below 0.5, got {alpha}")));
+    }
+    let (start, end) = (ask.since.unwrap_or(Timestamp::from_millis(0)), ask.until.unwrap_or(now.plus_millis(1)));
+    if start >= end {
+        let (start, end) = (start.as_millis(), end.as_millis());
+        return Err(Error::invalid("since", format!("must be before `until`, got {start} and {end}")));
+    }
+    let set = config.set();
+    let aggregates = aggregates(store, &set, subject, (start..end, now)).await?;
+    let method = ask.method.unwrap_or(config.method);
+    let horizon = config.horizon_units as f64;
+    Ok(analyse(&set, &aggregates, &Reading { alpha, method, now, horizon, ..Reading::default() }))
+}

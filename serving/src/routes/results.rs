@@ -1,0 +1,35 @@
+//! Results of an experiment by the metrics of the configuration.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
+use plaudit_event::Timestamp;
+use plaudit_experiment::metrics::{Choice, Report};
+use serde::Deserialize;
+
+use crate::Error;
+use crate::results::Ask;
+use crate::state::Serving;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ResultsQuery {
+    method: Option<Choice>,
+    alpha: Option<f64>,
+    /// Milliseconds since 1970, as `until`.
+    since: Option<Timestamp>,
+    until: Option<Timestamp>,
+}
+
+/// The report of what the store holds.
+pub(super) async fn show(
+    State(serving): State<Arc<Serving>>,
+    Path(id): Path<String>,
+    query: Result<Query<ResultsQuery>, QueryRejection>,
+) -> Result<Json<Report>, Error> {
+    let Query(query) = query.map_err(|error| Error::invalid("query", error.body_text()))?;
+    let ResultsQuery { method, alpha, since, until } = query;
+    Ok(Json(serving.results(&id, &Ask { method, alpha, since, until }).await?))
+}
