@@ -27,7 +27,7 @@ impl Stamp {
     }
 
     /// Whether a file could have been changed again since, within the same tick of the file system's clock, without
-    /// another stamp: it was changed less than [`TICK`] before `now`, or nobody knows when.
+    /// another stamp: it was changed less than two seconds before `now`, or nobody knows when.
     #[must_use]
     pub fn is_fresh(&self, now: Timestamp) -> bool {
         let least = u64::try_from(now.as_millis()).ok().map(|now| SystemTime::UNIX_EPOCH + Duration::from_millis(now));
