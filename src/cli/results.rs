@@ -1,6 +1,6 @@
 //! `plaudit experiment results`: stored events by the metrics of the configuration.
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use plaudit_event::Clock as _;
 use plaudit_experiment::metrics::{Choice, Report};
 use plaudit_serving::experiment::{Definition, parse, read_texts};
@@ -17,9 +17,10 @@ use crate::config::Config;
 pub(crate) struct Arguments {
     /// The experiment, or the run of a rolling one.
     id: Option<String>,
-    /// How metrics are tested that name no method themselves. Default: that of the configuration.
-    #[arg(long, requires = "id")]
-    method: Option<Method>,
+    /// How metrics are tested that name no method themselves, such as exact_arms or asymptotic (docs/metrics-as-code.md).
+    /// Default: that of the configuration.
+    #[arg(long, requires = "id", value_parser = method)]
+    method: Option<Choice>,
     /// Error rate, above 0 and below 0.5. Default: that of the configuration.
     #[arg(long, requires = "id")]
     alpha: Option<f64>,
@@ -38,35 +39,9 @@ pub(crate) struct Arguments {
     remote: Remote,
 }
 
-/// The methods, by the names that a configuration has for them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-#[value(rename_all = "snake_case")]
-enum Method {
-    Default,
-    ExactArms,
-    Betting,
-    Asymptotic,
-    Msprt,
-    GroupSequential,
-    Fixed,
-    Bayes,
-    QuantileAb,
-}
-
-impl From<Method> for Choice {
-    fn from(method: Method) -> Self {
-        match method {
-            Method::Default => Self::Default,
-            Method::ExactArms => Self::ExactArms,
-            Method::Betting => Self::Betting,
-            Method::Asymptotic => Self::Asymptotic,
-            Method::Msprt => Self::Msprt,
-            Method::GroupSequential => Self::GroupSequential,
-            Method::Fixed => Self::Fixed,
-            Method::Bayes => Self::Bayes,
-            Method::QuantileAb => Self::QuantileAb,
-        }
-    }
+/// The method of that name, as a configuration has it.
+fn method(name: &str) -> Result<Choice, String> {
+    serde_json::from_value(name.into()).map_err(|error| error.to_string())
 }
 
 /// Prints the report.
@@ -74,7 +49,7 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let Some(id) = &arguments.id else { return remote::readouts(&arguments.remote).await };
     let now = SystemClock.now();
     let ask = results::Ask {
-        method: arguments.method.map(Choice::from),
+        method: arguments.method,
         alpha: arguments.alpha,
         since: arguments.since.map(|moment| moment.as_of(now)),
         until: arguments.until.map(|moment| moment.as_of(now)),
