@@ -1,4 +1,7 @@
-//! A server on a free port, and the policies it serves.
+//! A server on a free port, and what it needs.
+
+mod delivery;
+mod policies;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,13 +12,10 @@ use plaudit_event::{
     Assignment, Context, Envelope, Event, Example, Exposure, ExposureId, Label, Labels, ManualClock, Objective,
     PolicyId, Seed, Surface, Timestamp, UnitId,
 };
-use plaudit_experiment::delivery::{DeliveryConfig, Harm, Kind, Margin, Method, Rule, SampleRatio, Source, Step};
 use plaudit_ingest::Intake;
 use plaudit_ingest::log::{EventLog, MemoryLog, Record, Topic};
 use plaudit_ingest::store::{EventStore, SqliteStore};
-use plaudit_nn::decoder::{Config as DecoderConfig, Decoder};
-use plaudit_nn::tokenizer::Tokenizer;
-use plaudit_policy::generate::{GeneratePolicy, Lineage, Sampling};
+use plaudit_policy::generate::GeneratePolicy;
 use plaudit_policy::select::Selector;
 use plaudit_serving::rollout::Origin;
 use plaudit_serving::score::{
@@ -29,6 +29,8 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::log::StubbornLog;
+pub(crate) use delivery::quick;
+pub(crate) use policies::expected;
 
 pub(crate) const CHAT: &str = "/v1/chat/completions";
 pub(crate) const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
@@ -103,37 +105,6 @@ impl World {
         self.dir.path()
     }
 
-    /// Writes a policy with weights drawn from `seed`; returns it.
-    pub(crate) fn policy(&self, seed: u64) -> GeneratePolicy {
-        let policy = make_policy(seed);
-        policy.save(self.policies_dir(), candle_core::DType::F32).unwrap();
-        policy
-    }
-
-    /// Writes a policy whose answers have one token.
-    pub(crate) fn terse_policy(&self) -> GeneratePolicy {
-        let (tokenizer, config) = small();
-        let policy = from_weights(&config, tokenizer, 1, 9);
-        policy.save(self.policies_dir(), candle_core::DType::F32).unwrap();
-        policy
-    }
-
-    /// Writes a policy that answers for seconds: it is large, and most of its tokens are no text and no end.
-    pub(crate) fn slow_policy(&self) -> GeneratePolicy {
-        let config = DecoderConfig {
-            hidden: 256,
-            layers: 4,
-            heads: 4,
-            kv_heads: 4,
-            ffn: 1_024,
-            max_positions: 2_048,
-            ..DecoderConfig::tiny(4_000)
-        };
-        let policy = from_weights(&config, tokenizer(), 1_800, 1);
-        policy.save(self.policies_dir(), candle_core::DType::F32).unwrap();
-        policy
-    }
-
     pub(crate) async fn open(&self, config: Config) -> Result<Arc<Serving>, plaudit_serving::Error> {
         let clock: Arc<ManualClock> = Arc::clone(&self.clock);
         let intake = Intake::open(self.log.clone(), clock.clone(), &self.ingest).await.unwrap();
@@ -191,38 +162,6 @@ impl World {
 fn recorder() -> PrometheusHandle {
     static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
     RECORDER.get_or_init(|| PrometheusBuilder::new().install_recorder().unwrap()).clone()
-}
-
-fn make_policy(seed: u64) -> GeneratePolicy {
-    let (tokenizer, config) = small();
-    from_weights(&config, tokenizer, 24, seed)
-}
-
-fn small() -> (Tokenizer, DecoderConfig) {
-    let tokenizer = tokenizer();
-    let config = DecoderConfig {
-        hidden: 32,
-        layers: 2,
-        heads: 2,
-        kv_heads: 1,
-        ffn: 64,
-        max_positions: 256,
-        ..DecoderConfig::tiny(tokenizer.vocab_size())
-    };
-    (tokenizer, config)
-}
-
-fn tokenizer() -> Tokenizer {
-    let texts = ["how do i boil an egg", "boil it for eight minutes and cool it", "thanks a lot, take care"];
-    Tokenizer::train(texts, 280).unwrap()
-}
-
-/// A policy with weights drawn from `seed`.
-fn from_weights(config: &DecoderConfig, tokenizer: Tokenizer, max_new_tokens: usize, seed: u64) -> GeneratePolicy {
-    let decoder = Decoder::init(config, &mut Seed::new(seed).stream("init")).unwrap();
-    let sampling = Sampling { max_new_tokens, ..Sampling::default() };
-    let lineage = Lineage { seed, ..Lineage::default() };
-    GeneratePolicy::from_parts(decoder, Arc::new(tokenizer), sampling, &lineage, candle_core::DType::F32).unwrap()
 }
 
 /// A server under test.
@@ -320,41 +259,6 @@ pub(crate) fn manual() -> Config {
     Config { autopilot: Autopilot::Off, delivery: quick(), ..Config::default() }
 }
 
-/// A delivery of seconds, for hundreds of units.
-pub(crate) fn quick() -> DeliveryConfig {
-    let rule = |name: &str, kind, harm, margin| Rule { min_units: 40, ..Rule::new(name, kind, harm, margin) };
-    let exact = |rule: Rule| Rule { method: Method::Exact, ..rule };
-    let tripwire = |name: &str, margin| rule(name, Kind::Tripwire, Harm::Higher, Margin::Relative(margin));
-    let better = rule("love_better", Kind::Objective, Harm::Lower, Margin::Relative(0.0));
-    let score = rule("shadow_score", Kind::Tripwire, Harm::Lower, Margin::Relative(0.2));
-    let rules = vec![
-        exact(tripwire("unsolicited_closing", 0.2)),
-        exact(tripwire("error", 0.2)),
-        tripwire("latency", 0.2),
-        Rule { source: Source::Shadow, metric: "score".to_owned(), min_units: 20, ..score },
-        rule("helpfulness", Kind::Guardrail, Harm::Lower, Margin::Absolute(0.1)),
-        Rule { metric: "love".to_owned(), ..better },
-    ];
-    let step = |share, requires: &[&str]| Step {
-        share,
-        min_seconds: 2,
-        max_seconds: 100,
-        min_units: 20,
-        inconclusive_limit: None,
-        requires: requires.iter().map(ToString::to_string).collect(),
-    };
-    DeliveryConfig {
-        period_seconds: 1,
-        horizon_units: 1_000,
-        rules,
-        sample_ratio: SampleRatio { deviation: 0.3, ..SampleRatio::default() },
-        shadow: step(1.0, &["shadow_score"]),
-        canary: step(0.1, &["unsolicited_closing", "error", "latency"]),
-        ramp: vec![step(0.25, &["helpfulness"]), step(0.5, &["srm", "helpfulness", "love_better"])],
-        ..DeliveryConfig::default()
-    }
-}
-
 /// A server with one champion; returns it too.
 pub(crate) async fn with_champion(config: Config) -> (World, Server, GeneratePolicy) {
     let world = World::new();
@@ -366,15 +270,6 @@ pub(crate) async fn with_champion(config: Config) -> (World, Server, GeneratePol
 
 pub(crate) fn question(text: &str) -> Value {
     json!({"messages": [{"role": "user", "content": text}]})
-}
-
-/// What `policy` answers to `question(text)` with `seed`.
-pub(crate) fn expected(policy: &GeneratePolicy, text: &str, seed: u64) -> String {
-    let request = policy.request(&Context::of_user(text), Seed::new(seed));
-    let decoder = Arc::clone(policy.decoder());
-    let mut generator = plaudit_nn::generate::Generator::new(decoder, 1).unwrap();
-    let output = generator.run(vec![request]).unwrap().remove(0);
-    policy.response(output).text
 }
 
 /// A closed exposure of `unit`.
