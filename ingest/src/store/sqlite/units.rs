@@ -1,7 +1,6 @@
 //! The events of each unit: the indexes by unit, read beside each other.
 //!
-//! Nothing is added up in SQL here: the database runs in this process, and its interpreter takes longer for a sum than a
-//! fold in Rust takes for the row.
+//! Nothing is added up in SQL here: the database runs in this process, and the fold that defines the metrics is at hand.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
