@@ -28,7 +28,7 @@ mod thompson;
 use plaudit_event::Example;
 
 pub use config::{Config, ContextualConfig, GateConfig, Kind};
-pub use contextual::{Change, Server, Status};
+pub use contextual::{Change, Chooser, Status};
 pub use corrections::Folded;
 pub use features::{MAX_FEATURE_BYTES, MAX_FEATURE_VALUE, MAX_FEATURES, check_features};
 pub use posterior::Count;

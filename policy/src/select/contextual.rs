@@ -29,14 +29,14 @@ use crate::Error;
 /// Who chooses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Server {
+pub enum Chooser {
     /// Thompson sampling without context.
     Beta,
     /// The contextual policy.
     Contextual,
 }
 
-impl Server {
+impl Chooser {
     const fn other(self) -> Self {
         match self {
             Self::Beta => Self::Contextual,
@@ -49,7 +49,7 @@ impl Server {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Change {
     /// Who serves since then.
-    pub to: Server,
+    pub to: Chooser,
     /// When the deciding example came about.
     pub ts: Timestamp,
     /// Lower bound of the improvement, above the margin.
@@ -64,7 +64,7 @@ pub struct Status {
     /// The decision.
     pub decision: String,
     /// Who serves it.
-    pub serves: Server,
+    pub serves: Chooser,
     /// The policy id on its exposures.
     pub policy_id: PolicyId,
     /// Examples that the contextual policy has learned from, old ones counting less.
@@ -72,7 +72,7 @@ pub struct Status {
     /// Its weights in use.
     pub dimensions: usize,
     /// Who is evaluated against who serves; nothing where the gate is off.
-    pub evaluated: Option<Server>,
+    pub evaluated: Option<Chooser>,
     /// Mean reward of who serves, over the rows of the gate.
     pub served_reward: Option<f64>,
     /// Estimated improvement of who is evaluated.
@@ -115,8 +115,8 @@ impl Models {
     }
 
     /// Who serves `decision`.
-    pub(super) fn serves(&self, decision: &str, config: &Config) -> Server {
-        let start = if config.gate.enabled { Server::Beta } else { Server::Contextual };
+    pub(super) fn serves(&self, decision: &str, config: &Config) -> Chooser {
+        let start = if config.gate.enabled { Chooser::Beta } else { Chooser::Contextual };
         self.models.get(decision).map_or(start, |model| model.serves)
     }
 
@@ -205,7 +205,7 @@ impl Models {
     /// Where every decision stands.
     pub(super) fn status(&self, beta: &PolicyId) -> Vec<Status> {
         let describe = |(decision, model): (&Arc<str>, &Model)| {
-            let policy_id = if model.serves == Server::Beta { beta } else { &self.id };
+            let policy_id = if model.serves == Chooser::Beta { beta } else { &self.id };
             model.describe(decision, policy_id.clone())
         };
         self.models.iter().map(describe).collect()

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use plaudit_event::{Example, PolicyId, Stream};
 use serde_json::{Map, Value};
 
-use super::contextual::{Models, Server, Status};
+use super::contextual::{Chooser, Models, Status};
 use super::corrections::Folded;
 use super::draw::drawn;
 use super::shown::features_of;
@@ -84,7 +84,7 @@ impl Selector {
         check_items(&items, &self.config)?;
         let known = features_of(features, candidates)?;
         if let Some(models) = self.models()
-            && models.serves(decision, &self.config) == Server::Contextual
+            && models.serves(decision, &self.config) == Chooser::Contextual
         {
             let propensities = models.propensities(decision, &known, &self.config)?;
             let policy_id = models.id().clone();

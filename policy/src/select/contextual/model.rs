@@ -8,7 +8,7 @@ use plaudit_experiment::adaptive::{self, key};
 use plaudit_experiment::off_policy::{Logged, OnlineGate, OnlineRule, Verdict};
 
 use super::super::{Config, Shown, floor_of};
-use super::{Change, New, Server, Status, computing};
+use super::{Change, Chooser, New, Status, computing};
 use crate::Error;
 
 /// Changes of hands that are remembered.
@@ -32,7 +32,7 @@ pub(super) struct Asked {
 #[derive(Debug)]
 pub(super) struct Model {
     pub(super) bandit: adaptive::Contextual,
-    pub(super) serves: Server,
+    pub(super) serves: Chooser,
     gate: Option<OnlineGate>,
     /// Number of changes ever.
     era: u32,
@@ -50,7 +50,7 @@ impl Model {
         let gate = config.gate.enabled.then(|| gate_of(0, config)).transpose()?;
         Ok(Self {
             bandit: adaptive::Contextual::new(config.bandit()).map_err(computing)?,
-            serves: if gate.is_some() { Server::Beta } else { Server::Contextual },
+            serves: if gate.is_some() { Chooser::Beta } else { Chooser::Contextual },
             gate,
             era: 0,
             changes: Vec::new(),
@@ -71,16 +71,16 @@ impl Model {
         beta: OfItems,
     ) -> Result<Option<Asked>, Error> {
         let is_contextual = new.example.policy_id == *contextual;
-        if is_contextual != (self.serves == Server::Contextual) {
+        if is_contextual != (self.serves == Chooser::Contextual) {
             return Ok(None);
         }
         let Some(shown) = Shown::of(new.example) else { return Ok(None) };
         let evaluated = match self.serves {
-            Server::Beta => {
+            Chooser::Beta => {
                 let floor = floor_of(shown.items.len(), config);
                 self.bandit.propensities(&shown.features, floor).map_err(computing)?[shown.chosen]
             }
-            Server::Contextual => match self.beta_of(&shown.items, beta) {
+            Chooser::Contextual => match self.beta_of(&shown.items, beta) {
                 Some(propensities) => propensities[shown.chosen],
                 None => return Ok(None),
             },

@@ -79,7 +79,7 @@ fn where_context_matters_the_contextual_policy_takes_over_and_is_better() {
     assert!(first.starts_with("select-"), "{first}");
     world.run(4_000);
     let status = world.status();
-    assert_eq!((status.serves, status.evaluated), (Server::Contextual, Some(Server::Beta)), "{status:?}");
+    assert_eq!((status.serves, status.evaluated), (Chooser::Contextual, Some(Chooser::Beta)), "{status:?}");
     assert_eq!(status.changes.len(), 1);
     assert!(status.changes[0].lower > 0.0 && status.changes[0].diagnostics.effective_units >= 100.0);
     assert!(status.improvement.unwrap() < 0.0, "Thompson sampling would be worse: {status:?}");
@@ -99,7 +99,7 @@ fn where_context_does_not_matter_thompson_sampling_stays() {
     let mut world = World::new(config(), by_item);
     world.run(3_000);
     let status = world.status();
-    assert_eq!((status.serves, status.changes.len()), (Server::Beta, 0), "{status:?}");
+    assert_eq!((status.serves, status.changes.len()), (Chooser::Beta, 0), "{status:?}");
     assert!(matches!(status.verdict, Some(Verdict::Undecided { .. } | Verdict::Refused { .. })));
 }
 
@@ -115,7 +115,7 @@ fn few_effective_rows_are_refused() {
 #[test]
 fn what_turns_out_worse_is_taken_back() {
     let mut world = World::new(config(), by_country);
-    while world.selector.status().pop().is_none_or(|status| status.serves == Server::Beta) {
+    while world.selector.status().pop().is_none_or(|status| status.serves == Chooser::Beta) {
         world.step();
         assert!(world.count < 5_000, "{:?}", world.status());
     }
@@ -128,12 +128,12 @@ fn what_turns_out_worse_is_taken_back() {
         shown.policy_id = first.policy_id.clone();
         shown.attributes = attributes("headline", about("fr"), &candidates(), &[0.3, 0.7]);
         world.selector.fold(&shown).unwrap();
-        if world.status().serves == Server::Beta {
+        if world.status().serves == Chooser::Beta {
             break;
         }
     }
     let status = world.status();
-    assert_eq!(status.changes.iter().map(|change| change.to).collect::<Vec<_>>(), [Server::Contextual, Server::Beta]);
+    assert_eq!(status.changes.iter().map(|change| change.to).collect::<Vec<_>>(), [Chooser::Contextual, Chooser::Beta]);
     assert!(status.changes[1].lower > 0.0 && status.verdict.is_none(), "a new gate has no rows yet: {status:?}");
     world.count += 3_000;
     assert!(world.step().0.starts_with("select-"));
