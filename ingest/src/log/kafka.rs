@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use plaudit_event::{Clock, Timestamp};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use tokio::sync::watch;
 
@@ -164,15 +165,16 @@ impl KafkaLog {
         Ok(taken)
     }
 
-    /// The brokers tell readers of a transaction a moment after they have told its writer.
-    async fn until_readable(&self, topic: Topic, last: u64) -> Result<(), Error> {
+    /// Waits for readers to be told of a transaction, which is a moment after its writer is, and later while an earlier
+    /// one of another shard is open. Whether they were.
+    async fn until_readable(&self, topic: Topic, last: u64) -> Result<bool, Error> {
         for _ in 0..READABLE_TRIES {
             if self.tail(topic).await? > last {
-                break;
+                return Ok(true);
             }
             tokio::time::sleep(READABLE_PAUSE).await;
         }
-        Ok(())
+        Ok(false)
     }
 
     fn slot(&self, topic: Topic) -> &tokio::sync::Mutex<Option<Arc<Transactions>>> {
@@ -196,23 +198,27 @@ impl KafkaLog {
     }
 
     async fn newest_example(&self) -> Result<Option<Stored>, Error> {
-        let mut slot = self.slot(Topic::Examples).lock().await;
-        let transactions = self.take_over(Topic::Examples).await?;
+        let topic = Topic::Examples;
+        let mut slot = self.slot(topic).lock().await;
+        let transactions = self.take_over(topic).await?;
         *slot = Some(Arc::clone(&transactions));
         drop(slot);
-        self.blocking(Topic::Examples, move |cluster, partition| {
-            let Some(last) = transactions.end(partition)?.and_then(|end| end.checked_sub(1)) else { return Ok(None) };
-            let found = cluster.readers.read(partition, last, 1)?.pop();
-            match found.filter(|stored| stored.offset == last && stored.origin.has_content()) {
-                Some(stored) => Ok(Some(stored)),
-                None => Err(Error::Record {
-                    topic: Topic::Examples,
-                    offset: last,
-                    detail: "the newest example of a shard is not there any more".to_owned(),
-                }),
-            }
-        })
-        .await
+        let end = self.blocking(topic, move |_, partition| transactions.end(partition)).await?;
+        let Some(last) = end.and_then(|end| end.checked_sub(1)) else { return Ok(None) };
+        if !self.until_readable(topic, last).await? {
+            // Whoever left a transaction open ends it, or the brokers do.
+            let still_open = KafkaError::Global(RDKafkaErrorCode::OperationTimedOut);
+            return Err(kafka_error("wait for the newest example of a shard in")(still_open));
+        }
+        let found = self.read(topic, last, 1).await?.pop();
+        match found.filter(|stored| stored.offset == last && stored.origin.has_content()) {
+            Some(stored) => Ok(Some(stored)),
+            None => Err(Error::Record {
+                topic,
+                offset: last,
+                detail: "the newest example of a shard is not there any more".to_owned(),
+            }),
+        }
     }
 
     async fn horizon_now(&self) -> Result<Timestamp, Error> {

@@ -110,6 +110,29 @@ async fn who_took_over_fences_who_wrote_before() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_newest_example_behind_an_open_transaction_of_another_shard_is_waited_for() {
+    use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
+    let Some(brokers) = brokers() else { return };
+    let config = config("open", 2);
+    let log = open(&brokers, &config).await;
+    let shard = shard(&log, 1);
+    assert_eq!(shard.newest(Topic::Examples).await.expect("newest"), None);
+    let mut settings = ClientConfig::new();
+    settings.set("bootstrap.servers", &brokers).set("transactional.id", format!("{}other", config.prefix));
+    let other: FutureProducer = settings.create().expect("a producer");
+    other.init_transactions(Duration::from_secs(30)).expect("init");
+    other.begin_transaction().expect("begin");
+    let topic = topics::name(&config, Topic::Examples);
+    other.send(FutureRecord::to(&topic).key("k").payload("v"), Duration::from_secs(5)).await.expect("sent");
+    shard.append(Topic::Examples, vec![record("a")]).await.expect("append");
+    let early = shard.newest(Topic::Examples).await.expect_err("readers do not see it yet");
+    assert_eq!(early.kind(), ErrorKind::Unavailable, "tried again: {early}");
+    other.abort_transaction(Duration::from_secs(30)).expect("abort");
+    let newest = shard.newest(Topic::Examples).await.expect("newest").expect("there is one");
+    assert_eq!(newest.value, b"a");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn shards_are_distributed_among_processes_and_taken_over() {
     let Some(brokers) = brokers() else { return };
     let config = config("members", 4);
