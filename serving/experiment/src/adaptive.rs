@@ -4,6 +4,8 @@
 //! being best ([`probability_best`]), by [`top_two`], or by [`track_and_stop`]; never below a floor, because
 //! the logged probability is what all later inference divides by.
 //!
+//! [`Cohorts`] puts them together for experiments whose units must keep their arms.
+//!
 //! Means per arm are biased once the allocation follows the data, and wrong where the base rate moves: an arm
 //! served mostly in the evening looks as good as the evening. So no decision here rests on them.
 //! [`WeightedAipw`] gives intervals at a fixed time; [`WinnerTest`] says at any time which arm is best, and is
@@ -14,6 +16,7 @@ mod aipw;
 mod allocator;
 mod arms;
 mod beta;
+mod cohorts;
 mod contextual;
 mod error;
 mod fading;
@@ -28,6 +31,7 @@ pub use aipw::{WeightedAipw, Weighting};
 pub use allocator::{Allocator, Belief, Choice, Rule, Settings};
 pub use arms::{ArmSums, Memory};
 pub use beta::{Beta, beta_best};
+pub use cohorts::{Cohorts, Split};
 pub use contextual::{Contextual, ContextualSettings, Learned};
 pub use error::Error;
 pub use fading::{Fading, HalfLife};
@@ -35,7 +39,7 @@ pub use features::{Features, key, pair};
 pub use gap::inverse_gap;
 pub use posterior::{Goal, Posterior, expected_loss, probability_best, top_two, with_floor};
 pub use track::{Allocation, Glr, glr_stop, track_and_stop};
-pub use winner::WinnerTest;
+pub use winner::{ArmCount, WinnerTest};
 
 #[cfg(test)]
 mod tests;

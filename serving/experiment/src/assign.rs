@@ -17,8 +17,8 @@ mod range;
 
 pub use condition::{Condition, ConditionError, Group, Groups, Pruned, prune};
 pub use config::{
-    Definition, Edit, ExperimentConfig, HoldoutConfig, LayerConfig, MAX_EXPERIMENTS, MAX_FORCED, MAX_LAYERS, MAX_STEPS,
-    MAX_VARIANTS, Problem, Refusal, StepConfig, VariantConfig, check_change, diff,
+    AllocationConfig, Cohort, Definition, Edit, ExperimentConfig, HoldoutConfig, LayerConfig, MAX_EXPERIMENTS,
+    MAX_FORCED, MAX_LAYERS, MAX_STEPS, MAX_VARIANTS, Problem, Refusal, StepConfig, VariantConfig, check_change, diff,
 };
 pub use hash::{BUCKETS, Salt, fnv1a32, hash};
 pub use plan::{Compile, Decision, Experiment, Logged, Mismatch, Phase, Plan, Reason, Request, Run, Variant};

@@ -30,6 +30,7 @@ pub fn default_definition() -> Definition {
         killed: false,
         rolling: true,
         ramp: Vec::new(),
+        allocation: None,
         control: None,
         variants: vec![variant("control", PolicyRef::Champion), variant("treatment", PolicyRef::Treatment)],
     };

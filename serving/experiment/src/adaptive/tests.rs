@@ -1,3 +1,4 @@
 mod allocation;
+mod cohorts;
 mod contextual;
 mod inference;

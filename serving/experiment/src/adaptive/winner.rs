@@ -64,6 +64,38 @@ impl WinnerTest {
         check("arm", arm as f64, "the index of an arm", arm < self.arms)?;
         check("reward", reward, "in [0, 1]", (0.0..=1.0).contains(&reward))?;
         check_propensities(propensities, self.arms)?;
+        self.bet(arm, (reward, 1.0), propensities);
+        self.learn(reward, 1.0);
+        Ok(())
+    }
+
+    /// Adds units that were split by the same probabilities, all of them: of each arm how many there are and how many
+    /// succeeded. The same as one by one in any order, but that the guess is that of the units before them.
+    ///
+    /// # Errors
+    /// When a number is out of range.
+    pub fn observe_all(&mut self, arms: &[ArmCount], propensities: &[f64]) -> Result<(), Error> {
+        if arms.len() != self.arms {
+            return Err(Error::Length { field: "counts", found: arms.len(), arms: self.arms });
+        }
+        check_propensities(propensities, self.arms)?;
+        for count in arms {
+            check("successes", count.successes as f64, "at most units", count.successes <= count.units)?;
+        }
+        for (arm, count) in arms.iter().enumerate() {
+            self.bet(arm, (1.0, count.successes as f64), propensities);
+            self.bet(arm, (0.0, (count.units - count.successes) as f64), propensities);
+        }
+        let units: u64 = arms.iter().map(|count| count.units).sum();
+        let successes: u64 = arms.iter().map(|count| count.successes).sum();
+        if units > 0 {
+            self.learn(successes as f64 / units as f64, units as f64);
+        }
+        Ok(())
+    }
+
+    /// Bets on units of `arm` with the same reward, so many of them.
+    fn bet(&mut self, arm: usize, (reward, times): (f64, f64), propensities: &[f64]) {
         for other in (0..self.arms).filter(|other| *other != arm) {
             for (better, worse) in [(arm, other), (other, arm)] {
                 let high = if self.goal == Goal::Maximise { better } else { worse };
@@ -73,14 +105,25 @@ impl WinnerTest {
                     guess: self.guess.0,
                 };
                 for (log, edge) in self.logs[better * self.arms + worse].iter_mut().zip(EDGES) {
-                    *log += bet.factor(reward, edge).ln();
+                    *log += times * bet.factor(reward, edge).ln();
                 }
             }
         }
-        let (mean, units) = self.guess;
-        let units = (units + 1.0).min(FOLLOWED);
-        self.guess = (mean + (reward - mean) / units, units);
-        Ok(())
+    }
+
+    /// Moves the guess to the mean of more units.
+    fn learn(&mut self, mean: f64, times: f64) {
+        let (before, units) = self.guess;
+        let units = (units + times).min(FOLLOWED.max(times));
+        self.guess = (before + (mean - before) * times / units, units.min(FOLLOWED));
+    }
+
+    /// Multiplies the evidence by that of another test.
+    #[cfg(test)]
+    pub(super) fn add_evidence_of(&mut self, other: &Self) {
+        for (logs, more) in self.logs.iter_mut().zip(&other.logs) {
+            logs.iter_mut().zip(more).for_each(|(log, more)| *log += more);
+        }
     }
 
     /// ln of the evidence that `better` beats `worse` at some time; −∞ for arms that do not exist or are the same.
@@ -108,6 +151,16 @@ impl WinnerTest {
         let beats = |arm: usize, other: usize| other == arm || self.ln_evidence(arm, other) >= self.ln_threshold();
         (0..self.arms).find(|arm| (0..self.arms).all(|other| beats(*arm, other)))
     }
+}
+
+/// Units of an arm, and how many of them succeeded.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ArmCount {
+    /// Units.
+    pub units: u64,
+    /// Successes, at most `units`.
+    pub successes: u64,
 }
 
 /// A bet that the rate of one arm of a pair is the higher one.

@@ -1,5 +1,6 @@
 //! What a person writes: holdouts, layers, experiments.
 
+mod allocation;
 mod canonical;
 mod change;
 mod diff;
@@ -12,6 +13,7 @@ use plaudit_event::{ExperimentId, LayerId, Timestamp, VariantId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use allocation::{AllocationConfig, Cohort};
 pub use change::{Refusal, check_change};
 pub use diff::{Edit, diff};
 pub use validate::Problem;
@@ -117,6 +119,9 @@ pub struct ExperimentConfig<P> {
     /// The fraction of the layer enrolled, from when; all of `range` at any time when empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ramp: Vec<StepConfig>,
+    /// How weights follow what was seen; those of the variants stay when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allocation: Option<AllocationConfig>,
     /// The variant that the others are compared with; the first when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub control: Option<VariantId>,

@@ -24,7 +24,8 @@ use super::{Condition, Groups};
 /// ```
 ///
 /// Each variant enrols the front of its own part of the positions, and the parts are fixed by the weights alone: a
-/// growing share appends positions to each part, and no unit that is enrolled ever moves.
+/// growing share appends positions to each part, and no unit that is enrolled ever moves. Where weights follow what was
+/// seen, each cohort has positions of its own, next to those of the cohorts before, and is split by its own weights.
 #[derive(Debug, Clone)]
 pub struct Plan<P> {
     hash: String,
@@ -72,6 +73,8 @@ pub struct Experiment<P> {
     control: usize,
     variants: Vec<Variant<P>>,
     phases: Vec<Phase>,
+    /// Whether each phase is a cohort, with buckets and weights of its own.
+    in_cohorts: bool,
 }
 
 /// A variant of a plan.
@@ -85,7 +88,7 @@ pub struct Variant<P> {
     pub is_served: bool,
 }
 
-/// A step of a ramp.
+/// A step of a ramp, or a cohort.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Phase {
     /// When it begins.
@@ -185,7 +188,7 @@ impl<'a, P> Decision<'a, P> {
         self.variant
     }
 
-    /// Index of the step of the ramp.
+    /// Index of the step of the ramp; of the unit's cohort where weights follow what was seen.
     #[must_use]
     pub fn phase(&self) -> Option<usize> {
         self.phase
@@ -267,6 +270,12 @@ impl<P> Experiment<P> {
         self.phases.iter().rposition(|phase| phase.from <= now)
     }
 
+    /// Whether its units are enrolled in cohorts, whose weights follow what was seen.
+    #[must_use]
+    pub const fn is_in_cohorts(&self) -> bool {
+        self.in_cohorts
+    }
+
     /// Whether it can enrol: neither killed nor paused, with its control and another variant served.
     #[must_use]
     pub fn can_enrol(&self) -> bool {
@@ -291,7 +300,7 @@ impl Phase {
         &self.weights
     }
 
-    /// The fraction of the experiment's units that is enrolled, in whole buckets.
+    /// The fraction of the experiment's units that is enrolled, in whole buckets; in a cohort, that joins with it.
     #[must_use]
     pub fn enrolled(&self) -> f64 {
         let buckets: u32 = self.buckets.iter().map(|(start, end)| end.saturating_sub(*start)).sum();

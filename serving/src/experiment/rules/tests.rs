@@ -75,7 +75,7 @@ fn a_run_enrols_both_arms_alike_at_every_step() {
     });
     let template = definition.experiments[0].id.clone();
     let runs = [Run { template, id: ExperimentId::new("x-1").unwrap(), ramp: ramp.to_vec() }];
-    let plan = Plan::compile(&definition, &Compile { runs: &runs, is_served: &|_| true }).unwrap();
+    let plan = Plan::compile(&definition, &Compile { runs: &runs, ..Compile::default() }).unwrap();
     let experiment = &plan.experiments(&definition.layers[0].id)[0];
     for (phase, step) in experiment.phases().iter().zip(ramp) {
         assert_eq!((phase.weights(), phase.from), (&[0.5, 0.5][..], step.from));
@@ -109,7 +109,7 @@ fn what_runs_is_what_somebody_serves() {
         {"id": "c", "weight": 0.5, "policy": "previous"},
     ]}]));
     let compiled = |runs: &[Run], is_served: &dyn Fn(&PolicyRef) -> bool| {
-        running(&Plan::compile(&definition, &Compile { runs, is_served }).unwrap())
+        running(&Plan::compile(&definition, &Compile { runs, is_served, ..Compile::default() }).unwrap())
     };
     let run =
         Run { template: definition.experiments[0].id.clone(), id: ExperimentId::new("x-1").unwrap(), ramp: Vec::new() };

@@ -115,6 +115,12 @@ impl Check {
         self.same(path("seed"), &before.seed(), &after.seed(), moved);
         self.same(path("rolling"), &before.rolling, &after.rolling, moved);
         self.same(
+            path("allocation"),
+            &before.allocation,
+            &after.allocation,
+            "would change what the weights of its cohorts follow; make a new experiment",
+        );
+        self.same(
             path("targeting"),
             &before.targeting,
             &after.targeting,

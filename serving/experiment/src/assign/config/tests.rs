@@ -119,6 +119,38 @@ fn every_fault_is_named_with_its_key() {
 }
 
 #[test]
+fn faults_of_an_allocation_are_named_with_their_keys() {
+    let with = |allocation: Value| {
+        let mut definition = edit(sound(), "/experiments/1/allocation", json!({"metric": "loved"}));
+        for (key, value) in allocation.as_object().expect("an object") {
+            definition = edit(definition, &format!("/experiments/1/allocation/{key}"), value.clone());
+        }
+        read(definition).validate("").iter().map(Problem::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(with(json!({})), Vec::<String>::new());
+    let faults = [
+        (json!({"metric": ""}), "allocation.metric: must not be empty"),
+        (json!({"cohorts": 1}), "allocation.cohorts: must be between 2 and 64, got 1"),
+        (json!({"period_seconds": 0}), "allocation.period_seconds: must be at least 1, got 0"),
+        (json!({"delta": 0.5}), "allocation.delta: must be above 0 and below 0.5, got 0.5"),
+        (json!({"floor": 0.6}), "allocation.floor: must be > 0 and at most 1 / arms, got 0.6"),
+        (json!({"floor": 0.001}), "allocation.floor: must be at least 0.002 with 20 cohorts, got 0.001"),
+        (json!({"floor": 0.45}), "allocation: variant `long` must have at least the `floor` 0.45, got 0.4"),
+        (json!({"min_units": 1}), "allocation.min_units: must be at least 2, got 1"),
+        (json!({"rule": {"top_two": 1.0}}), "allocation.beta: must be in (0, 1), got 1"),
+        (json!({"memory": {"half_life": 0.0}}), "allocation.half_life: must be finite and > 0, got 0"),
+    ];
+    for (allocation, message) in faults {
+        let found = with(allocation.clone());
+        assert!(matches!(&found[..], [one] if one.contains(message)), "{allocation}: {found:?}");
+    }
+    let mut definition = edit(sound(), "/experiments/0/allocation", json!({"metric": "loved"}));
+    definition = edit(definition, "/experiments/0/rolling", json!(true));
+    let found: Vec<String> = read(definition).validate("").iter().map(|problem| problem.path.clone()).collect();
+    assert_eq!(found, ["experiments[0].allocation", "experiments[0].ramp"]);
+}
+
+#[test]
 fn overlap_names_both_and_all_faults_come_at_once() {
     let third = json!({
         "id": "third", "layer": "answers", "range": [0.4, 0.6], "control": "none",

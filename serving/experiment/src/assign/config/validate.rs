@@ -1,5 +1,6 @@
 //! Every fault of a definition at once.
 
+mod allocation;
 mod layers;
 mod ramp;
 
@@ -177,6 +178,7 @@ impl Checker {
         let has_range = self.range(&format!("{path}.range"), experiment.range);
         let has_weights = self.variants(path, experiment);
         self.ramp(path, experiment, has_range && has_weights);
+        self.allocation(path, experiment, has_weights);
     }
 
     fn range(&mut self, path: &str, (start, end): (f64, f64)) -> bool {

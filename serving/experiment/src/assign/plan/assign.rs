@@ -2,7 +2,7 @@
 
 use plaudit_event::LayerId;
 
-use super::{Decision, Experiment, Holdout, Layer, Plan, Reason, Request};
+use super::{Decision, Experiment, Holdout, Layer, Phase, Plan, Reason, Request};
 use crate::assign::hash::{Hash, Salt};
 
 /// Layers that are hashed together. The hash of one text waits for itself at each letter; several interleave.
@@ -158,12 +158,16 @@ impl<P> Plan<P> {
         } else {
             Reason::Split
         };
-        let Some(phase) = decision.phase.filter(|_| decision.reason == Reason::Split) else { return decision };
-        let phase = &experiment.phases[phase];
+        let Some(mut index) = decision.phase.filter(|_| decision.reason == Reason::Split) else { return decision };
         let bucket = bucket();
         decision.bucket = Some(bucket);
-        let variant = holder(phase.buckets.iter().copied(), bucket);
-        match variant {
+        let within = |phase: &Phase| holder(phase.buckets.iter().copied(), bucket);
+        if experiment.in_cohorts {
+            index = experiment.phases[..=index].iter().position(|phase| within(phase).is_some()).unwrap_or(index);
+            decision.phase = Some(index);
+        }
+        let phase = &experiment.phases[index];
+        match within(phase) {
             Some(variant) if phase.weights[variant] > 0.0 => decision.variant = Some(variant),
             Some(_) => decision.reason = Reason::Unserved,
             None => decision.reason = Reason::Outside,

@@ -1,11 +1,11 @@
 //! From a definition to a plan.
 
-use plaudit_event::{ExperimentId, LayerId};
+use plaudit_event::{ExperimentId, LayerId, Timestamp};
 use serde::Serialize;
 use serde_json::Value;
 
 use super::{Experiment, Holdout, Layer, Phase, Plan, Variant};
-use crate::assign::config::{Definition, ExperimentConfig, LayerConfig, Problem, StepConfig};
+use crate::assign::config::{Cohort, Definition, ExperimentConfig, LayerConfig, Problem, StepConfig};
 use crate::assign::hash::{BUCKETS, Salt};
 use crate::assign::range::bucket_ranges;
 use crate::assign::{Condition, Groups};
@@ -26,6 +26,8 @@ pub struct Run {
 pub struct Compile<'a, P> {
     /// The runs under way; a rolling experiment without one assigns nothing.
     pub runs: &'a [Run],
+    /// The cohorts that have begun, of each experiment whose weights follow what was seen; one without enrols nobody.
+    pub cohorts: &'a [(ExperimentId, Vec<Cohort>)],
     /// Whether somebody serves a variant. One that is not served enrols nobody, and an experiment without its control
     /// or without another variant enrols nobody at all.
     pub is_served: &'a dyn Fn(&P) -> bool,
@@ -33,7 +35,7 @@ pub struct Compile<'a, P> {
 
 impl<P> Default for Compile<'_, P> {
     fn default() -> Self {
-        Self { runs: &[], is_served: &|_| true }
+        Self { runs: &[], cohorts: &[], is_served: &|_| true }
     }
 }
 
@@ -135,13 +137,13 @@ fn compile_experiment<P: Clone>(
     let num_served = variants.iter().filter(|variant| variant.is_served).count();
     let can_compare = num_served >= 2 && variants[control].is_served;
     let is_served: Vec<bool> = variants.iter().map(|variant| variant.is_served && can_compare).collect();
-    let weights: Vec<f64> = config.variants.iter().map(|variant| variant.weight).collect();
-    let of_run = compile.runs.iter().find(|run| config.rolling && run.id == id).map(|run| run.ramp.clone());
-    let steps = of_run.filter(|ramp| !ramp.is_empty()).unwrap_or_else(|| config.steps());
-    let phases = steps.into_iter().map(|step| {
-        let buckets = realise(step.share / config.capacity(), &weights);
+    let phases = match &config.allocation {
+        Some(_) => of_cohorts(config, compile),
+        None => of_steps(config, &id, compile),
+    };
+    let phases = phases.into_iter().map(|(from, share, buckets)| {
         let weights = probabilities(&buckets, &is_served);
-        Phase { from: step.from, share: step.share, buckets, weights }
+        Phase { from, share, buckets, weights }
     });
     Experiment {
         id,
@@ -154,8 +156,46 @@ fn compile_experiment<P: Clone>(
         targeting: config.targeting.as_ref().map(Condition::read),
         control,
         phases: phases.collect(),
+        in_cohorts: config.allocation.is_some(),
         variants,
     }
+}
+
+/// When a phase begins, its share, and the buckets of each variant.
+type Step = (Timestamp, f64, Vec<(u32, u32)>);
+
+fn of_steps<P>(config: &ExperimentConfig<P>, id: &ExperimentId, compile: &Compile<'_, P>) -> Vec<Step> {
+    let weights: Vec<f64> = config.variants.iter().map(|variant| variant.weight).collect();
+    let of_run = compile.runs.iter().find(|run| config.rolling && run.id == *id).map(|run| run.ramp.clone());
+    let steps = of_run.filter(|ramp| !ramp.is_empty()).unwrap_or_else(|| config.steps());
+    let step = |step: StepConfig| (step.from, step.share, realise(step.share / config.capacity(), &weights));
+    steps.into_iter().map(step).collect()
+}
+
+fn of_cohorts<P>(config: &ExperimentConfig<P>, compile: &Compile<'_, P>) -> Vec<Step> {
+    let found = compile.cohorts.iter().find(|(id, _)| *id == config.id);
+    let mut start = 0.0;
+    let cohorts = found.map_or(&[][..], |(_, cohorts)| cohorts).iter().map(|cohort| {
+        let end = cohort.share / config.capacity();
+        let buckets = split((start, end), &cohort.weights);
+        start = end;
+        (cohort.from, cohort.share, buckets)
+    });
+    cohorts.collect()
+}
+
+/// The buckets between two positions, split without a gap.
+fn split((start, end): (f64, f64), weights: &[f64]) -> Vec<(u32, u32)> {
+    let total: f64 = weights.iter().sum();
+    let mut sum = 0.0;
+    let ends = weights.iter().enumerate().map(|(index, weight)| {
+        sum += weight;
+        // The last ends where the next cohort begins, whatever rounding says.
+        first_bucket(if index + 1 == weights.len() { end } else { start + (end - start) * sum / total })
+    });
+    let ends: Vec<u32> = ends.collect();
+    let starts = std::iter::once(first_bucket(start)).chain(ends.iter().copied());
+    starts.zip(ends.iter().copied()).collect()
 }
 
 /// The buckets of each variant: [`bucket_ranges`], in whole buckets.

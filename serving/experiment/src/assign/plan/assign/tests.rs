@@ -51,3 +51,63 @@ fn all_layers_at_once_decide_as_each_alone() {
         }
     }
 }
+
+/// Weights follow what was seen; units stay where they are.
+#[test]
+fn a_cohort_is_split_by_its_weights_and_later_ones_move_nobody() {
+    let definition = json!({
+        "layers": [{"id": "l", "unit": "user"}],
+        "experiments": [{
+            "id": "e", "layer": "l", "range": [0.2, 0.8], "allocation": {"metric": "loved", "cohorts": 3},
+            "variants": [
+                {"id": "a", "weight": 0.5, "policy": ""}, {"id": "b", "weight": 0.25, "policy": ""},
+                {"id": "c", "weight": 0.25, "policy": ""},
+            ],
+        }],
+    });
+    let definition: Definition<String> = serde_json::from_value(definition).unwrap();
+    let cohort = |number: i64, share, weights: [f64; 3]| crate::assign::Cohort {
+        from: Timestamp::from_millis(number * 100),
+        share,
+        weights: weights.to_vec(),
+    };
+    let all = [cohort(0, 0.2, [0.5, 0.25, 0.25]), cohort(1, 0.4, [0.1, 0.1, 0.8]), cohort(2, 0.6, [0.05, 0.9, 0.05])];
+    let id = plaudit_event::ExperimentId::new("e").unwrap();
+    let plans: Vec<Plan<String>> = (0..=3)
+        .map(|begun| {
+            let cohorts = [(id.clone(), all[..begun].to_vec())];
+            Plan::compile(&definition, &Compile { cohorts: &cohorts, ..Compile::default() }).unwrap()
+        })
+        .collect();
+    let total = 100_000;
+    let mut counts = [[0_u32; 3]; 3];
+    for unit in (0..total).map(|unit| format!("u{unit}")) {
+        let units = [("user", unit.as_str())];
+        let decide = |plan: usize, now| {
+            let request = Request { units: &units, attributes: &Value::Null, now: Timestamp::from_millis(now) };
+            let decision = plans[plan].assign(request).next().unwrap();
+            (decision.reason, decision.phase(), decision.variant_index(), decision.propensity())
+        };
+        let last = decide(3, 1_000);
+        if last.0 == Reason::Unreserved {
+            continue;
+        }
+        let (Reason::Split, Some(phase), Some(variant), Some(propensity)) = last else { panic!("{last:?}") };
+        assert!((propensity - all[phase].weights[variant]).abs() < 4e-4, "{propensity} {phase} {variant}");
+        counts[phase][variant] += 1;
+        assert_eq!(decide(0, 1_000).0, Reason::NotStarted);
+        for begun in 1..=3 {
+            // Both a process that has not heard of the next cohort and a clock that goes back have fewer units.
+            for seen in [decide(begun, 1_000), decide(3, begun as i64 * 100 - 1)] {
+                if phase < begun { assert_eq!(seen, last) } else { assert_eq!(seen.0, Reason::Outside) }
+            }
+        }
+    }
+    for (cohort, counts) in all.iter().zip(counts) {
+        let units: u32 = counts.iter().sum();
+        assert!(units.abs_diff(total / 5) < 800, "{units}");
+        for (count, weight) in counts.iter().zip(&cohort.weights) {
+            assert!((f64::from(*count) / f64::from(units) - weight).abs() < 0.02, "{counts:?}");
+        }
+    }
+}
