@@ -186,10 +186,15 @@ fn tail(client: &Client, (topic, number): &Partition) -> Result<u64, Error> {
     }
 }
 
-/// Whether the partition is there, and will be led by a broker in a moment.
+/// Whether the partition is there, and will be led by a broker in a moment. A client that lost its connection before it
+/// heard of the partition takes it for unknown, too.
 pub(super) fn has_no_leader(error: &KafkaError) -> bool {
     matches!(
         error.rdkafka_error_code(),
-        Some(RDKafkaErrorCode::NotLeaderForPartition | RDKafkaErrorCode::LeaderNotAvailable)
+        Some(
+            RDKafkaErrorCode::NotLeaderForPartition
+                | RDKafkaErrorCode::LeaderNotAvailable
+                | RDKafkaErrorCode::UnknownPartition
+        )
     )
 }

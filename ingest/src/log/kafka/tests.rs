@@ -190,6 +190,8 @@ fn a_partition_without_leader_is_waited_for_and_one_that_is_not_there_is_not() {
     use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
     let error = |code| KafkaError::MetadataFetch(code);
-    assert!(super::reader::has_no_leader(&error(RDKafkaErrorCode::NotLeaderForPartition)));
+    for code in [RDKafkaErrorCode::NotLeaderForPartition, RDKafkaErrorCode::UnknownPartition] {
+        assert!(super::reader::has_no_leader(&error(code)));
+    }
     assert!(!super::reader::has_no_leader(&error(RDKafkaErrorCode::UnknownTopicOrPartition)));
 }
