@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+mod allocation;
 pub(crate) mod bench;
 pub(crate) mod config;
 mod data;

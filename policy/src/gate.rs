@@ -21,8 +21,9 @@ use crate::Error;
 use crate::config::check;
 
 pub use backtest::{Correlation, EvaluatorProof, PROVEN_CANDIDATES, PROVEN_LOW};
-pub use bootstrap::{Interval, paired_difference};
+pub use bootstrap::paired_difference;
 pub use evaluation::{Evaluation, Evaluator, Surface};
+pub use plaudit_experiment::stats::Interval;
 
 /// Settings of the gate.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -182,6 +182,7 @@ impl Config {
             }
         }
         problems.extend(experiment::validate("assignment", &self.assignment));
+        problems.extend(experiment::metrics("assignment", &self.assignment, &self.results.metrics));
         problems.extend(self.readout.validate("readout"));
         problems.extend(delivery::validate("delivery", &self.delivery));
         problems.extend(self.notices.validate("notices"));

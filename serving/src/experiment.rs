@@ -8,6 +8,7 @@
 //! Which definition is in force is on record ([`Definitions`]): an edit is checked against what is running, is durable
 //! before it takes effect, and says who made it, why, and what it changed.
 
+mod allocation;
 mod change;
 mod definitions;
 mod file;
@@ -17,10 +18,11 @@ use plaudit_event::{Assignment, Draw, ExperimentId, LayerId, VariantId};
 use plaudit_experiment::assign::{self, Decision};
 use serde::{Deserialize, Serialize};
 
+pub use allocation::{Allocations, CohortRecord, folded};
 pub use change::{Audit, Change, DefinitionRecord};
 pub use definitions::{Definitions, InForce};
 pub use file::{Stamp, parse, read_texts};
-pub use rules::{default_definition, rolling, validate};
+pub use rules::{default_definition, metrics, rolling, validate};
 
 /// All experiments of a server.
 pub type Definition = assign::Definition<PolicyRef>;
@@ -83,6 +85,9 @@ pub struct RunningExperiment {
     pub control: VariantId,
     /// The variant of the candidate under test, in a run of a rolling experiment.
     pub treatment: Option<VariantId>,
+    /// Whether its weights follow what was seen: then the probabilities are those of the first cohort, and sums over all
+    /// cohorts compare nothing.
+    pub is_in_cohorts: bool,
 }
 
 /// The experiments of `plan` that enrol units, each with the variants that somebody serves. A run of a rolling experiment
@@ -99,7 +104,8 @@ pub fn running(plan: &Plan) -> Vec<RunningExperiment> {
 
 fn describe(layer: &LayerId, experiment: &assign::Experiment<PolicyRef>) -> Option<RunningExperiment> {
     // The weights of all steps are the same but for what is lost to whole buckets, and that is least in the last.
-    let weights = experiment.phases().last()?.weights();
+    let phases = experiment.phases();
+    let weights = if experiment.is_in_cohorts() { phases.first()? } else { phases.last()? }.weights();
     let variants = experiment.variants();
     let enrolling = variants.iter().zip(weights).filter(|(_, weight)| **weight > 0.0);
     let treatment = variants.iter().find(|variant| variant.policy == PolicyRef::Treatment);
@@ -109,6 +115,7 @@ fn describe(layer: &LayerId, experiment: &assign::Experiment<PolicyRef>) -> Opti
         variants: enrolling.map(|(variant, weight)| (variant.id.clone(), *weight)).collect(),
         control: variants[experiment.control()].id.clone(),
         treatment: treatment.map(|variant| variant.id.clone()),
+        is_in_cohorts: experiment.is_in_cohorts(),
     })
 }
 

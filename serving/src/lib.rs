@@ -31,4 +31,4 @@ pub use config::{ApiKey, ApiRole, Autopilot, Config, NoticesConfig};
 pub use error::Error;
 pub use routes::router;
 pub use server::{Listener, serve};
-pub use state::{Eraser, Parts, RequestOf, Serving, Told, Why};
+pub use state::{AllocationReport, CohortReport, Eraser, Parts, RequestOf, Serving, Told, Why};

@@ -65,6 +65,12 @@ impl Subject {
         variants[..=self.control].rotate_right(1);
         variants
     }
+
+    /// Puts what has the control first into the order of the definition.
+    pub(crate) fn in_order<T>(&self, mut of_variants: Vec<T>) -> Vec<T> {
+        of_variants[..=self.control].rotate_left(1);
+        of_variants
+    }
 }
 
 /// How results are asked for.

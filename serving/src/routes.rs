@@ -51,6 +51,7 @@ pub fn router(serving: Arc<Serving>) -> Router {
         .route("/admin/v1/experiments", get(admin::experiments))
         .route("/admin/v1/experiments/{id}", get(admin::experiment))
         .route("/admin/v1/experiments/{id}/results", get(results::show))
+        .route("/admin/v1/experiments/{id}/allocation", get(results::allocation))
         .route("/admin/v1/definition", get(experiments::show))
         .route("/admin/v1/definition/audit", get(experiments::audit))
         .route("/admin/v1/policies", get(admin::policies))

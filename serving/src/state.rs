@@ -1,5 +1,6 @@
 //! What all requests share, and which policy serves whom.
 
+mod allocation;
 mod delivery;
 mod erase;
 mod experiments;
@@ -30,6 +31,7 @@ use crate::rollout::{Journal, Rollout};
 use crate::score::NewestReward;
 use crate::{Error, metrics};
 
+pub use allocation::{AllocationReport, CohortReport};
 pub use erase::{Eraser, RequestOf};
 pub(crate) use shadow::Shadowed;
 pub(crate) use snapshot::{Caller, Routed, Served, Snapshot};
@@ -90,6 +92,8 @@ pub struct Serving {
     scoring: Arc<tokio::sync::Semaphore>,
     /// Whose turn it is to read results.
     reading: tokio::sync::Semaphore,
+    /// Whose turn it is to close cohorts.
+    allocating: Arc<tokio::sync::Semaphore>,
     ids: Mutex<Stream>,
     is_draining: AtomicBool,
 }
@@ -124,6 +128,7 @@ impl Serving {
             unattended: Arc::default(),
             scoring: Arc::new(tokio::sync::Semaphore::new(1)),
             reading: tokio::sync::Semaphore::new(1),
+            allocating: Arc::new(tokio::sync::Semaphore::new(1)),
             ids: Mutex::new(parts.seed.stream("serving-ids")),
             is_draining: AtomicBool::new(false),
             journal,

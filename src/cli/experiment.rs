@@ -27,6 +27,13 @@ pub(crate) enum Experiment {
     /// What an experiment has found by the metrics of the configuration, from stored events; without a name, what the
     /// running server counts now, of every experiment.
     Results(Box<super::results::Arguments>),
+    /// How an experiment whose weights follow what was seen has split its cohorts, and why.
+    Allocation {
+        /// The experiment.
+        id: String,
+        #[command(flatten)]
+        remote: Remote,
+    },
     /// Check a file or directory of experiments, and say what applying it would change.
     Plan {
         /// A `.toml` file, or a directory of them.
@@ -121,6 +128,7 @@ pub(crate) async fn run(verb: &Experiment) -> anyhow::Result<()> {
     match verb {
         Experiment::Show { id, remote } => show(id.as_deref(), remote).await,
         Experiment::Results(arguments) => super::results::run(arguments).await,
+        Experiment::Allocation { id, remote } => super::allocation::run(id, remote).await,
         Experiment::Plan { path, offline, remote } => plan(path, *offline, remote).await,
         Experiment::Apply { path, edit } => {
             let definition = read(path)?;

@@ -1,19 +1,8 @@
 //! The paired bootstrap.
 
 use plaudit_event::Seed;
+use plaudit_experiment::stats::Interval;
 use rand::Rng;
-use serde::{Deserialize, Serialize};
-
-/// A mean with the bounds that it lies between.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Interval {
-    /// The mean.
-    pub value: f64,
-    /// Lower bound.
-    pub lower: f64,
-    /// Upper bound.
-    pub upper: f64,
-}
 
 /// The mean of `first − second` over pairs, with one-sided percentile bounds that each hold with probability
 /// `confidence` (Efron & Tibshirani 1993, chapter 13). Pairs are resampled whole.

@@ -10,7 +10,7 @@ use crate::Error;
 
 /// The version written; also the newest one read.
 const VERSION: u64 = 1;
-const KIND: &str = "experiments";
+pub(super) const KIND: &str = "experiments";
 
 /// What somebody wants to be in force.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,21 +67,17 @@ impl DefinitionRecord {
         Self { v: VERSION, kind: KIND.to_owned(), at, who, reason, configured, definition }
     }
 
-    /// Reads a record; nothing when it is of another kind.
+    /// Reads a record of this kind.
     ///
     /// # Errors
     /// Fails on a newer version and on a record of the wrong shape.
-    pub fn decode(offset: u64, bytes: &[u8]) -> Result<Option<Self>, Error> {
+    pub(super) fn decode(offset: u64, value: Value) -> Result<Self, Error> {
         let damaged = |detail: String| Error::Lifecycle { offset, detail };
-        let value: Value = serde_json::from_slice(bytes).map_err(|error| damaged(error.to_string()))?;
-        if value.get("kind").and_then(Value::as_str) != Some(KIND) {
-            return Ok(None);
-        }
         if value.get("v").and_then(Value::as_u64) != Some(VERSION) {
             let version = value.get("v").cloned().unwrap_or_default();
             return Err(damaged(format!("unsupported `v`: must be {VERSION}, got {version}")));
         }
-        serde_json::from_value(value).map(Some).map_err(|error| damaged(error.to_string()))
+        serde_json::from_value(value).map_err(|error| damaged(error.to_string()))
     }
 
     pub(super) fn encode(&self) -> Vec<u8> {

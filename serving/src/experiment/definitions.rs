@@ -7,8 +7,10 @@ use plaudit_event::{Clock, ExperimentId};
 use plaudit_experiment::assign::check_change;
 use plaudit_ingest::Problem;
 use plaudit_ingest::log::{EventLog, Record, Topic};
+use serde_json::Value;
 
-use super::{Audit, Change, Definition, DefinitionRecord, validate};
+use super::allocation::{self, Allocations, CohortRecord};
+use super::{Audit, Change, Definition, DefinitionRecord, change, validate};
 use crate::Error;
 
 /// Records read at once.
@@ -25,12 +27,33 @@ pub struct InForce {
     pub definition: Definition,
     /// Its canonical hash: what exposures carry, and what an edit names.
     pub hash: String,
+    /// The cohorts of experiments whose weights follow what was seen.
+    pub allocations: Allocations,
 }
 
 impl InForce {
-    fn new(definition: Definition) -> Self {
-        let hash = definition.canonical_hash();
-        Self { definition, hash }
+    fn new(definition: Definition, before: &Allocations) -> Self {
+        let (hash, allocations) = (definition.canonical_hash(), before.within(&definition));
+        Self { definition, hash, allocations }
+    }
+}
+
+/// A record that is folded here.
+enum Taken {
+    Definition(Box<DefinitionRecord>),
+    Cohort(CohortRecord),
+}
+
+impl Taken {
+    /// Reads a record; nothing when it is of another kind.
+    fn decode(offset: u64, bytes: &[u8]) -> Result<Option<Self>, Error> {
+        let damaged = |detail: String| Error::Lifecycle { offset, detail };
+        let value: Value = serde_json::from_slice(bytes).map_err(|error| damaged(error.to_string()))?;
+        Ok(match value.get("kind").and_then(Value::as_str) {
+            Some(change::KIND) => Some(Self::Definition(Box::new(DefinitionRecord::decode(offset, value)?))),
+            Some(allocation::KIND) => Some(Self::Cohort(CohortRecord::decode(offset, value)?)),
+            _ => None,
+        })
     }
 }
 
@@ -54,14 +77,28 @@ struct Fold {
 }
 
 impl Fold {
-    fn take(&mut self, record: &DefinitionRecord) {
+    fn take(&mut self, record: Taken) {
+        match record {
+            Taken::Definition(record) => self.take_definition(&record),
+            Taken::Cohort(record) => {
+                let mut allocations = self.in_force.allocations.clone();
+                // What was removed in between has no cohorts any more.
+                let is_known = self.in_force.definition.experiment(&record.experiment).is_some();
+                if is_known && allocations.take(record) {
+                    self.in_force = Arc::new(InForce { allocations, ..InForce::clone(&self.in_force) });
+                }
+            }
+        }
+    }
+
+    fn take_definition(&mut self, record: &DefinitionRecord) {
         self.audit.push(record.audit(&self.in_force.definition));
         let surplus = self.audit.len().saturating_sub(MOST_AUDITED);
         self.audit.drain(..surplus);
         self.configured = Some(record.configured.clone());
         let active = record.definition.experiments.iter().filter(|experiment| experiment.active);
         self.started.extend(active.map(|experiment| experiment.id.clone()));
-        self.in_force = Arc::new(InForce::new(record.definition.clone()));
+        self.in_force = Arc::new(InForce::new(record.definition.clone(), &self.in_force.allocations));
     }
 }
 
@@ -71,7 +108,7 @@ impl Definitions {
     /// # Errors
     /// Fails when the log cannot be read or a record is damaged.
     pub async fn open(log: Arc<dyn EventLog>, clock: Arc<dyn Clock>) -> Result<Self, Error> {
-        let in_force = Arc::new(InForce::new(Definition::default()));
+        let in_force = Arc::new(InForce::new(Definition::default(), &Allocations::default()));
         let fold = Fold { in_force, configured: None, audit: Vec::new(), started: BTreeSet::new(), next: 0 };
         let definitions = Self { log, clock, fold: RwLock::new(fold) };
         definitions.look_again().await?;
@@ -129,7 +166,7 @@ impl Definitions {
             let problems = refusals.into_iter().map(|refusal| Problem { path: refusal.path, message: refusal.reason });
             return Err(Error::RunChanged { running: running.to_vec(), problems: problems.collect() });
         }
-        Ok(InForce::new(change.definition.clone()))
+        Ok(InForce::new(change.definition.clone(), &before.allocations))
     }
 
     /// Records `change`, which was checked: durable first, then in force. `configured` is the definition in the
@@ -149,6 +186,19 @@ impl Definitions {
         Ok(audit)
     }
 
+    /// Makes a cohort durable, and with it in force; false when another process was faster.
+    ///
+    /// # Errors
+    /// Fails when the log refuses.
+    pub async fn begin(&self, record: CohortRecord) -> Result<bool, Error> {
+        let records = vec![Record { key: "experiments".to_owned(), value: record.encode() }];
+        self.log.append(Topic::Checkpoints, records).await?;
+        self.look_again().await?;
+        let in_force = self.in_force();
+        let newest = in_force.allocations.of(&record.experiment).get(record.number as usize).cloned();
+        Ok(newest == Some(record))
+    }
+
     /// Folds what was written since, by this process or another; whether there was anything.
     ///
     /// # Errors
@@ -161,13 +211,13 @@ impl Definitions {
             let Some(last) = batch.last() else { return Ok(is_changed) };
             let mut records = Vec::new();
             for stored in &batch {
-                records.extend(DefinitionRecord::decode(stored.offset, &stored.value)?);
+                records.extend(Taken::decode(stored.offset, &stored.value)?);
             }
             let mut fold = self.fold.write().unwrap_or_else(PoisonError::into_inner);
             // Two may have read the same batch.
             if fold.next == next {
                 is_changed |= !records.is_empty();
-                records.iter().for_each(|record| fold.take(record));
+                records.into_iter().for_each(|record| fold.take(record));
                 fold.next = last.offset + 1;
             }
         }

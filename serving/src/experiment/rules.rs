@@ -2,6 +2,7 @@
 
 use plaudit_event::{ExperimentId, LayerId, PolicyId, VariantId};
 use plaudit_experiment::assign::{LayerConfig, VariantConfig};
+use plaudit_experiment::metrics::{Kind, MetricConfig};
 use plaudit_ingest::Problem;
 
 use super::{Definition, ExperimentConfig, PolicyRef, UNIT};
@@ -73,6 +74,24 @@ pub fn validate(prefix: &str, definition: &Definition) -> Vec<Problem> {
                 first.layer, other.layer
             );
             add(format!("experiments[{index}].layer"), message);
+        }
+    }
+    problems
+}
+
+/// The metrics that `definition` names and `known` does not have, or that say nothing of single units.
+#[must_use]
+pub fn metrics(prefix: &str, definition: &Definition, known: &[MetricConfig]) -> Vec<Problem> {
+    let proportions = known.iter().filter(|metric| metric.kind == Kind::Proportion);
+    let names: Vec<&str> = proportions.map(|metric| metric.name.as_str()).collect();
+    let mut problems = Vec::new();
+    for (index, experiment) in definition.experiments.iter().enumerate() {
+        let Some(allocation) = &experiment.allocation else { continue };
+        if !names.contains(&allocation.metric.as_str()) {
+            let known = names.join("`, `");
+            let message =
+                format!("must be a proportion of `serving.results`, one of `{known}`, got `{}`", allocation.metric);
+            problems.push(Problem { path: join(prefix, &format!("experiments[{index}].allocation.metric")), message });
         }
     }
     problems

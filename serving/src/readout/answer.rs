@@ -67,10 +67,10 @@ pub struct ExperimentReadout {
     pub control: VariantId,
     /// Per variant, in the order of the configuration.
     pub variants: Vec<VariantReadout>,
-    /// Per treatment variant.
+    /// Per treatment variant; none where weights follow what was seen, and sums over all cohorts compare nothing.
     pub comparisons: Vec<Comparison>,
-    /// The sample-ratio check.
-    pub sample_ratio: SampleRatio,
+    /// The sample-ratio check; nothing where weights follow what was seen.
+    pub sample_ratio: Option<SampleRatio>,
     /// Units that were seen in two variants; their later exposures are left out.
     pub crossed_units: u64,
     /// Exposures left out because too many units are followed.

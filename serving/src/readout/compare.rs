@@ -15,14 +15,15 @@ pub(crate) fn read(fold: &ExperimentFold, config: &ReadoutConfig, running: bool)
     let variants = fold.variants.iter().map(|variant| describe(variant, fold.variants.len(), config));
     let probabilities: Vec<f64> = fold.variants.iter().map(|variant| variant.probability).collect();
     let chi2 = srm_chi2(fold.srm.counts(), &probabilities);
-    let sample_ratio = SampleRatio {
+    let is_one_split = !fold.experiment.is_in_cohorts;
+    let sample_ratio = is_one_split.then(|| SampleRatio {
         sequential_p: fold.srm.p(),
         chi2_p: chi2.map(|test| test.p),
         ok: fold.srm.p() >= config.srm_alpha,
-    };
+    });
     let control = fold.variants.iter().find(|variant| variant.id == *control_id);
     let mut comparisons = Vec::new();
-    if let Some(control) = control {
+    if let Some(control) = control.filter(|_| is_one_split) {
         let alpha = config.alpha / (fold.variants.len() - 1).max(1) as f64;
         for treatment in fold.variants.iter().filter(|variant| variant.id != *control_id) {
             comparisons.push(compare(control, treatment, (alpha, config.horizon_units as f64)));

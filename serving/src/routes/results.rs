@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use crate::Error;
 use crate::results::Ask;
-use crate::state::Serving;
+use crate::state::{AllocationReport, Serving};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -32,4 +32,12 @@ pub(super) async fn show(
     let Query(query) = query.map_err(|error| Error::invalid("query", error.body_text()))?;
     let ResultsQuery { method, alpha, since, until } = query;
     Ok(Json(serving.results(&id, &Ask { method, alpha, since, until }).await?))
+}
+
+/// What has come of an allocation.
+pub(super) async fn allocation(
+    State(serving): State<Arc<Serving>>,
+    Path(id): Path<String>,
+) -> Result<Json<AllocationReport>, Error> {
+    Ok(Json(serving.allocation(&id)?))
 }

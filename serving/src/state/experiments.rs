@@ -89,7 +89,7 @@ impl Serving {
     pub async fn plan_experiments(&self, change: &Change) -> Result<Audit, Error> {
         let (before, now) = (self.experiments(), change.made);
         let rollout = self.journal.state();
-        let after = self.definitions.check(change, &self.running(&before.definition, &rollout, now))?;
+        let after = self.check(change, &self.running(&before.definition, &rollout, now))?;
         self.ready(&after.definition, &rollout).await?;
         let edits = plaudit_experiment::assign::diff(&before.definition, &after.definition);
         Ok(Audit { at: now, who: change.who.clone(), reason: change.reason.clone(), hash: after.hash, edits })
@@ -110,16 +110,29 @@ impl Serving {
         self.definitions.look_again().await?;
         let rollout = self.journal.state();
         let running = self.running(&self.experiments().definition, &rollout, change.made);
-        let after = self.definitions.check(&change, &running)?;
+        let after = self.check(&change, &running)?;
         let policies = self.ready(&after.definition, &rollout).await?;
         let audit = self.definitions.record(change, configured).await?;
         self.commit(&rollout, policies);
         Ok(audit)
     }
 
+    fn check(&self, change: &Change, running: &[ExperimentId]) -> Result<InForce, Error> {
+        let problems = experiment::metrics("", &change.definition, &self.config.results.metrics);
+        if !problems.is_empty() {
+            return Err(Error::Experiments(problems));
+        }
+        self.definitions.check(change, running)
+    }
+
     /// Serves by the definition in force, which another process has put there.
     pub(super) async fn adopt(&self) -> Result<(), Error> {
         let _turn = self.turn.lock().await;
+        self.adopt_in_turn().await
+    }
+
+    /// As [`Serving::adopt`], for who has the turn.
+    pub(super) async fn adopt_in_turn(&self) -> Result<(), Error> {
         let rollout = self.journal.state();
         let policies = self.ready(&self.experiments().definition, &rollout).await?;
         self.commit(&rollout, policies);
@@ -229,7 +242,7 @@ impl Serving {
     }
 
     pub(super) fn commit(&self, rollout: &Rollout, policies: BTreeMap<plaudit_event::PolicyId, Arc<super::Served>>) {
-        let snapshot = match Snapshot::new(&self.experiments().definition, rollout, policies) {
+        let snapshot = match Snapshot::new(&self.experiments(), rollout, policies) {
             Ok(snapshot) => snapshot,
             Err(error) => {
                 // Only what was checked is ever in force.

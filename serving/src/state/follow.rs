@@ -62,8 +62,8 @@ impl Serving {
         Ok(total)
     }
 
-    /// Folds and, with the autopilot on, evaluates the delivery when that is due, until `shutdown` turns true. A failure
-    /// is logged and tried again at the next turn.
+    /// Folds, begins cohorts that are due and, with the autopilot on, evaluates the delivery when that is due, until
+    /// `shutdown` turns true. A failure is logged and tried again at the next turn.
     pub async fn follow(self: Arc<Self>, mut shutdown: watch::Receiver<bool>) {
         while !*shutdown.borrow() {
             if let Err(error) = self.look().await {
@@ -82,6 +82,7 @@ impl Serving {
         if self.definitions.look_again().await? {
             self.adopt().await?;
         }
+        self.allocate_soon();
         let caught_up = self.catch_up().await;
         self.parts.metrics.run_upkeep();
         if self.config.autopilot == Autopilot::On {

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::Error;
 use crate::engine::Model;
-use crate::experiment::{self, Definition, Plan, PolicyRef, RunningExperiment, SESSION, UNIT};
+use crate::experiment::{self, Definition, InForce, Plan, PolicyRef, RunningExperiment, SESSION, UNIT};
 use crate::rollout::{Rollout, Treatment};
 
 /// Names under which a request may ask for "whoever serves me".
@@ -100,10 +100,11 @@ impl Snapshot {
     /// # Errors
     /// Fails when the experiments cannot be compiled.
     pub(crate) fn new(
-        definition: &Definition,
+        in_force: &InForce,
         rollout: &Rollout,
         policies: BTreeMap<PolicyId, Arc<Served>>,
     ) -> Result<Self, Error> {
+        let definition = &in_force.definition;
         // A candidate that is not live has no run, and so nobody gets it.
         let treatment = rollout.treatment().filter(|treatment| treatment.is_live());
         let run = treatment.map(|treatment| run(definition, treatment));
@@ -115,7 +116,8 @@ impl Snapshot {
             policies,
         };
         let is_served = |policy: &PolicyRef| roles.resolve(policy).is_some();
-        let compile = Compile { runs: run.as_slice(), is_served: &is_served };
+        let cohorts = in_force.allocations.begun();
+        let compile = Compile { runs: run.as_slice(), cohorts: &cohorts, is_served: &is_served };
         let plan = Plan::compile(definition, &compile).map_err(|problems| {
             let ours =
                 |problem: plaudit_experiment::assign::Problem| Problem { path: problem.path, message: problem.message };
@@ -140,6 +142,11 @@ impl Snapshot {
         let Some(plan) = &self.plan else { return false };
         let mut all = plan.layers().flat_map(|layer| plan.experiments(layer));
         all.any(|experiment| experiment.id() == run && experiment.can_enrol())
+    }
+
+    /// Whether somebody serves what a variant stands for.
+    pub(crate) fn serves(&self, reference: &PolicyRef) -> bool {
+        self.resolve(reference).is_some()
     }
 
     /// What assignment runs on; nothing before the experiments were read.

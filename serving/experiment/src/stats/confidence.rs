@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Estimate;
 
-/// A value with the interval that holds for ever at the level asked for.
+/// A value with its interval: at one moment or for ever, as whoever made it says.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Interval {
     /// The point estimate.

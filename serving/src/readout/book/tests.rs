@@ -19,6 +19,7 @@ fn experiment() -> RunningExperiment {
         variants: vec![variant("control"), variant("treatment")],
         control: VariantId::new("control").unwrap(),
         treatment: Some(VariantId::new("treatment").unwrap()),
+        is_in_cohorts: false,
     }
 }
 
@@ -200,7 +201,7 @@ fn lost_units_are_told() {
         book.fold(&example(&Row { unit: format!("u{index}"), ..row(index, variant) }));
     }
     let readout = book.readouts().remove(0);
-    assert!(!readout.sample_ratio.ok);
+    assert!(!readout.sample_ratio.expect("one split").ok);
 }
 
 #[test]
