@@ -123,7 +123,7 @@ async fn live(world: &World, serving: &Serving, liked: usize, offsets: &mut [u64
         exposures.push(exposure);
     }
     let [mut of_exposures, mut of_signals] = *offsets;
-    let mut next = |offset: &mut u64| {
+    let next = |offset: &mut u64| {
         *offset += 1;
         *offset - 1
     };
