@@ -8,9 +8,10 @@ mod simulation;
 
 use plaudit_event::Seed;
 use plaudit_experiment::adaptive::{
-    Allocator, ArmSums, Belief, Goal, Memory, Rule, Settings, WeightedAipw, Weighting, WinnerTest, glr_stop,
-    track_and_stop,
+    Allocator, ArmCount, ArmSums, Belief, Cohorts, Goal, Memory, Rule, Settings, Split, WeightedAipw, Weighting,
+    WinnerTest, glr_stop, track_and_stop,
 };
+use plaudit_experiment::assign::AllocationConfig;
 use rand::Rng;
 use simulation::{median, runs, share};
 
@@ -20,6 +21,8 @@ const DELTA: f64 = 0.05;
 const LOOK: u32 = 100;
 /// Episodes between our own changes of weights.
 const EPOCH: u32 = 500;
+/// Cohorts of episodes that keep their weights, as experiments of the product have them.
+const COHORTS: u32 = 20;
 
 /// A world: the rate of arm 0 is the base rate plus `edge`, all others have the base rate.
 struct World {
@@ -68,15 +71,18 @@ enum Method {
     EvenGlr,
     /// Our test under an allocation.
     Winner(Rule, Memory),
+    /// Our test and an allocation that both look only where a cohort ends.
+    Cohorts(Rule),
 }
 
-const METHODS: [(&str, Method); 6] = [
+const METHODS: [(&str, Method); 7] = [
     ("track-and-stop + GLR (peer)", Method::Peer),
     ("even + GLR", Method::EvenGlr),
     ("even + winner test", Method::Winner(Rule::Uniform, Memory::Forever)),
     ("top-two + winner test", Method::Winner(Rule::TopTwo(0.5), Memory::Forever)),
     ("top-two, half-life 10 epochs", Method::Winner(Rule::TopTwo(0.5), Memory::HalfLife(10.0))),
     ("Thompson + winner test", Method::Winner(Rule::Thompson, Memory::Forever)),
+    ("top-two in 20 cohorts + winner test", Method::Cohorts(Rule::TopTwo(0.5))),
 ];
 
 struct Run {
@@ -181,6 +187,47 @@ fn our_run(world: &World, rule: Rule, memory: Memory, seed: Seed) -> Run {
     run
 }
 
+fn cohort_run(world: &World, rule: Rule, seed: Seed) -> Run {
+    let mut rng = seed.stream("cohorts");
+    let config = AllocationConfig {
+        metric: "reward".to_owned(),
+        rule,
+        cohorts: COHORTS,
+        period_seconds: 1,
+        floor: 0.2 / world.arms as f64,
+        min_units: 100,
+        memory: Memory::Forever,
+        delta: DELTA,
+    };
+    let mut cohorts = Cohorts::new(world.arms, &config, Goal::Maximise).expect("settings in range");
+    let mut weights = vec![1.0 / world.arms as f64; world.arms];
+    let mut run = Run { winner: None, regret: 0.0 };
+    let length = EPISODES / COHORTS;
+    for number in 0..COHORTS {
+        let mut arms = vec![ArmCount::default(); world.arms];
+        for episode in number * length..(number + 1) * length {
+            let mut left: f64 = rng.random();
+            let mut drawn = weights.iter().map(|weight| {
+                left -= weight;
+                left < 0.0
+            });
+            let arm = drawn.position(|is_drawn| is_drawn).unwrap_or(0);
+            let rate = world.rate(arm, episode);
+            run.regret += world.rate(0, episode) - rate;
+            arms[arm].units += 1;
+            arms[arm].successes += u64::from(rng.random_bool(rate));
+        }
+        let seen = [Split { propensities: weights.clone(), arms }];
+        let next = cohorts.close(&seen).expect("counts in range").map(<[f64]>::to_vec);
+        if let Some(winner) = cohorts.winner() {
+            run.winner = Some(((number + 1) * length, winner));
+            break;
+        }
+        weights = next.unwrap_or(weights);
+    }
+    run
+}
+
 /// After a winner was named it gets everything.
 fn finished(world: &World, mut run: Run) -> Run {
     if let Some((episode, arm)) = run.winner
@@ -206,6 +253,7 @@ fn winners(runs: u64) {
                         Method::Peer => peer_run(world, true, seed),
                         Method::EvenGlr => peer_run(world, false, seed),
                         Method::Winner(rule, memory) => our_run(world, rule, memory, seed),
+                        Method::Cohorts(rule) => cohort_run(world, rule, seed),
                     },
                 );
                 let is_right = world.edge > 0.0 && run.winner.is_some_and(|(_, arm)| arm == 0);

@@ -95,6 +95,7 @@ fn main() {
         ("with holdouts and a ramp", guarded()),
         ("with targeting by three attributes too", targeted()),
         ("eight experiments in the layer", crowded(1, 8)),
+        ("1,000 experiments in the layer", crowded(1, 1_000)),
         ("three layers of four, all decided", crowded(3, 4)),
     ];
     for (name, definition) in cases {

@@ -7,6 +7,8 @@ use crate::assign::hash::{Hash, Salt};
 
 /// Layers that are hashed together. The hash of one text waits for itself at each letter; several interleave.
 const TOGETHER: usize = 4;
+/// Most experiments of a layer that are all looked at: of more, halving finds the one sooner.
+const SCANNED: usize = 16;
 
 impl<P> Plan<P> {
     /// Decides for every layer, in the definition's order. Allocates nothing.
@@ -115,7 +117,7 @@ impl<P> Plan<P> {
         if position >= layer.holdout {
             return Placed::Decided(layer.decision(Reason::LayerHoldout));
         }
-        match holder(layer.experiments.iter().map(|experiment| experiment.range), position) {
+        match layer.holder(position) {
             Some(index) => Placed::In(layer, &layer.experiments[index]),
             None => Placed::Decided(layer.decision(Reason::Unreserved)),
         }
@@ -176,7 +178,7 @@ impl<P> Plan<P> {
     }
 }
 
-/// Index of the range that has `bucket`; ranges do not overlap. Looks at all of them: which one it is nobody can guess,
+/// Index of the range that has `bucket`; ranges do not overlap. For few of them: looks at all of them: which one it is nobody can guess,
 /// and a wrong guess takes longer than some comparisons.
 fn holder(ranges: impl Iterator<Item = (u32, u32)>, bucket: u32) -> Option<usize> {
     let mut found = usize::MAX;
@@ -209,6 +211,16 @@ impl<'a> Request<'a> {
 }
 
 impl<P> Layer<P> {
+    /// Index of the experiment that reserves `position`.
+    fn holder(&self, position: u32) -> Option<usize> {
+        if self.experiments.len() <= SCANNED {
+            return holder(self.experiments.iter().map(|experiment| experiment.range), position);
+        }
+        let after = self.experiments.partition_point(|experiment| experiment.range.0 <= position);
+        let index = after.checked_sub(1)?;
+        (position < self.experiments[index].range.1).then_some(index)
+    }
+
     fn decision(&self, reason: Reason) -> Decision<'_, P> {
         Decision { layer: self, experiment: None, phase: None, variant: None, bucket: None, reason }
     }

@@ -111,3 +111,28 @@ fn a_cohort_is_split_by_its_weights_and_later_ones_move_nobody() {
         }
     }
 }
+
+/// Of many experiments in a layer the one is found by halving, with gaps between them and at both ends.
+#[test]
+fn every_position_of_a_crowded_layer_finds_its_experiment() {
+    for count in [SCANNED, SCANNED + 1, 400] {
+        let width = 0.9 / count as f64;
+        let experiment = |number: usize| {
+            let start = 0.05 + number as f64 * width;
+            json!({
+                "id": format!("e{number}"), "layer": "l", "range": [start, start + 0.75 * width],
+                "variants": [{"id": "a", "weight": 0.5, "policy": ""}, {"id": "b", "weight": 0.5, "policy": ""}],
+            })
+        };
+        // Backwards: a plan puts them in order.
+        let experiments: Vec<Value> = (0..count).rev().map(experiment).collect();
+        let definition = json!({"layers": [{"id": "l", "unit": "user"}], "experiments": experiments});
+        let definition: Definition<String> = serde_json::from_value(definition).unwrap();
+        let plan = Plan::compile(&definition, &Compile::default()).unwrap();
+        let layer = &plan.layers[0];
+        let ranges = || layer.experiments.iter().map(|experiment| experiment.range);
+        for position in 0..crate::assign::BUCKETS {
+            assert_eq!(layer.holder(position), holder(ranges(), position), "{position} of {count}");
+        }
+    }
+}
