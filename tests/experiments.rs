@@ -88,6 +88,43 @@ fn results_are_read_from_the_store_of_a_server_and_without_one() {
 }
 
 #[test]
+fn an_allocation_says_how_far_it_is_and_what_it_waits_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let adaptive = definition(0.1, [0.5, 0.5]).replace(
+        "ramp = [{from = 0, share = 0.1}]",
+        "allocation = {metric = \"loved\", rule = \"track_and_stop\", cohorts = 4}",
+    );
+    let adaptive = write(dir.path(), "adaptive.toml", &adaptive);
+    let settings = format!("[learn]\nenabled = false\n[serving]\nexperiments = {:?}\n", text(&adaptive));
+    let config = write(dir.path(), "plaudit.toml", &settings);
+    let server = Server::start(&config, &dir.path().join("data"));
+    let at = ["--server", &server.url];
+    let ask = [&["experiment", "allocation", "tone"], &at[..]].concat();
+    let mut told = succeed(&ask);
+    // The first cohort begins when the server looks for the first time.
+    for _ in 0..100 {
+        if told.contains("cohort 1 of 4") {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        told = succeed(&ask);
+    }
+    for part in
+        ["tone: cohort 1 of 4, weights by `loved`", "up to 25.0 %", "plain 50.0 %; warm 50.0 %", "3.69 are needed"]
+    {
+        assert!(told.contains(part), "`{part}` is not in: {told}");
+    }
+    let json: serde_json::Value = serde_json::from_str(&succeed(&[&ask[..], &["--json"]].concat())).unwrap();
+    assert_eq!(json["allocation"]["rule"], "track_and_stop");
+    fail(
+        &[&["experiment", "allocation", "ton"], &at[..]].concat(),
+        1,
+        &["404", "experiment with an allocation", "tone"],
+    );
+    server.stop();
+}
+
+#[test]
 fn power_is_told_both_ways() {
     let words = ["experiment", "power", "--base", "0.05", "--lift", "0.2", "--units", "8155", "--json"];
     let told: serde_json::Value = serde_json::from_str(&succeed(&words)).unwrap();

@@ -59,7 +59,9 @@ fn state(report: &AllocationReport) -> String {
     match (winner, &report.waits, due) {
         (Some(winner), ..) => format!("`{winner}` is the best; nobody joins any more"),
         (None, Some(reason), _) => format!("waits: {reason}"),
-        (None, None, Some(due)) => format!("the newest cohort is closed at {due}, or when somebody of it was seen"),
+        (None, None, Some(due)) => {
+            format!("the newest cohort is closed at {due}, or later, once somebody of it was seen")
+        }
         (None, None, None) if report.is_ended => "all have joined, and no variant was found to be the best".to_owned(),
         (None, None, None) => "the first cohort begins in a moment".to_owned(),
     }
