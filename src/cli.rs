@@ -18,6 +18,7 @@ mod event_file;
 pub(crate) mod experiment;
 pub(crate) mod export;
 pub(crate) mod import;
+mod interleaving;
 mod moment;
 pub(crate) mod policy;
 pub(crate) mod pretrain;

@@ -58,6 +58,7 @@ fn exposure(number: usize) -> Exposure {
             draw: None,
         }],
         rewrite_applied: None,
+        interleaving: None,
         attributes: serde_json::Map::new(),
         ts: Timestamp::from_millis(NOW + number as i64),
         unknown: serde_json::Map::new(),

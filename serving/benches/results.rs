@@ -175,6 +175,7 @@ fn exposure(number: u64, total: u64) -> Exposure {
         stage: None,
         assignments: vec![assignment],
         rewrite_applied: None,
+        interleaving: None,
         attributes: serde_json::Map::new(),
         ts: Timestamp::from_millis(START + i64::try_from(number * 20).expect("small")),
         unknown: serde_json::Map::new(),

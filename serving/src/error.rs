@@ -281,7 +281,7 @@ fn running_list(running: &[ExperimentId]) -> String {
     format!("experiments run ({})", names.join(", "))
 }
 
-fn known_list(known: &[String]) -> String {
+pub(crate) fn known_list(known: &[String]) -> String {
     if known.is_empty() {
         return "none".to_owned();
     }

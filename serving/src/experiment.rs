@@ -16,7 +16,11 @@ mod rules;
 
 use plaudit_event::{Assignment, Draw, ExperimentId, LayerId, VariantId};
 use plaudit_experiment::assign::{self, Decision};
+use plaudit_experiment::interleave::InterleavingConfig;
 use serde::{Deserialize, Serialize};
+
+use crate::Error;
+use crate::error::known_list;
 
 pub use allocation::{Allocations, CohortRecord, folded};
 pub use change::{Audit, Change, DefinitionRecord};
@@ -70,6 +74,22 @@ impl From<PolicyRef> for String {
             PolicyRef::Fixed(id) => id,
         }
     }
+}
+
+/// The interleaving experiment called `name`.
+///
+/// # Errors
+/// When there is none of that name, or it is an experiment of another kind.
+pub fn interleaving<'d>(definition: &'d Definition, name: &str) -> Result<&'d InterleavingConfig, Error> {
+    if let Some(found) = definition.interleaving(name) {
+        return Ok(found);
+    }
+    let known: Vec<String> = definition.interleavings.iter().map(|one| one.id.to_string()).collect();
+    if definition.experiments.iter().any(|experiment| experiment.id.as_str() == name) {
+        let reason = format!("must be an interleaving, of which there is {}, got `{name}`", known_list(&known));
+        return Err(Error::invalid("experiment", reason));
+    }
+    Err(Error::NotFound { what: "experiment", name: name.to_owned(), known })
 }
 
 /// An experiment that enrols units now.

@@ -10,7 +10,10 @@
 
 mod ask;
 mod config;
+mod interleaving;
 mod read;
+
+use std::ops::Range;
 
 use plaudit_event::{ExperimentId, LayerId, Timestamp};
 use plaudit_experiment::metrics::{Choice, Reading, Report, analyse};
@@ -20,6 +23,7 @@ use crate::Error;
 use crate::experiment::{Definition, ExperimentConfig};
 
 pub use config::ResultsConfig;
+pub use interleaving::interleaving;
 pub use read::aggregates;
 
 /// The experiment that is asked about.
@@ -48,6 +52,12 @@ impl Subject {
         };
         let known = || definition.experiments.iter().map(|experiment| experiment.id.to_string()).collect();
         let not_found = || Error::NotFound { what: "experiment", name: name.to_owned(), known: known() };
+        if definition.interleaving(name).is_some() {
+            let reason = format!(
+                "must be an experiment with variants; `{name}` is an interleaving, which has a report of its own"
+            );
+            return Err(Error::invalid("experiment", reason));
+        }
         let found = definition.experiments.iter().find(is_meant).ok_or_else(not_found)?;
         let control = found.variants.iter().position(|variant| Some(&variant.id) == found.control());
         Ok(Self {
@@ -86,6 +96,18 @@ pub struct Ask {
     pub until: Option<Timestamp>,
 }
 
+impl Ask {
+    /// When the exposures that count were shown.
+    fn range(&self, now: Timestamp) -> Result<Range<Timestamp>, Error> {
+        let (start, end) = (self.since.unwrap_or(Timestamp::from_millis(0)), self.until.unwrap_or(now.plus_millis(1)));
+        if start >= end {
+            let (start, end) = (start.as_millis(), end.as_millis());
+            return Err(Error::invalid("since", format!("must be before `until`, got {start} and {end}")));
+        }
+        Ok(start..end)
+    }
+}
+
 /// Reads and analyses.
 ///
 /// # Errors
@@ -100,13 +122,9 @@ pub async fn report(
     if !(alpha > 0.0 && alpha < 0.5) {
         return Err(Error::invalid("alpha", format!("must be above 0 and below 0.5, got {alpha}")));
     }
-    let (start, end) = (ask.since.unwrap_or(Timestamp::from_millis(0)), ask.until.unwrap_or(now.plus_millis(1)));
-    if start >= end {
-        let (start, end) = (start.as_millis(), end.as_millis());
-        return Err(Error::invalid("since", format!("must be before `until`, got {start} and {end}")));
-    }
+    let shown = ask.range(now)?;
     let set = config.set();
-    let aggregates = aggregates(store, &set, subject, (start..end, now)).await?;
+    let aggregates = aggregates(store, &set, subject, (shown, now)).await?;
     let method = ask.method.unwrap_or(config.method);
     let horizon = config.horizon_units as f64;
     Ok(analyse(&set, &aggregates, &Reading { alpha, method, now, horizon, ..Reading::default() }))

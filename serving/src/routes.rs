@@ -11,6 +11,7 @@ mod experiments;
 mod extract;
 mod guard;
 mod health;
+mod interleave;
 mod limits;
 mod ofrep;
 mod rate;
@@ -40,6 +41,7 @@ pub fn router(serving: Arc<Serving>) -> Router {
     let write = Router::new()
         .route("/v1/chat/completions", post(chat::handle))
         .route("/v1/decide", post(decide::handle))
+        .route("/v1/interleave", post(interleave::handle))
         .route("/ofrep/v1/evaluate/flags", post(ofrep::all))
         .route("/ofrep/v1/evaluate/flags/{key}", post(ofrep::one))
         .route("/v1/score", post(score::handle))
@@ -52,6 +54,7 @@ pub fn router(serving: Arc<Serving>) -> Router {
         .route("/admin/v1/experiments/{id}", get(admin::experiment))
         .route("/admin/v1/experiments/{id}/results", get(results::show))
         .route("/admin/v1/experiments/{id}/allocation", get(results::allocation))
+        .route("/admin/v1/experiments/{id}/interleaving", get(results::interleaving))
         .route("/admin/v1/definition", get(experiments::show))
         .route("/admin/v1/definition/audit", get(experiments::audit))
         .route("/admin/v1/policies", get(admin::policies))

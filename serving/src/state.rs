@@ -20,7 +20,7 @@ use plaudit_event::{Clock, Event, Exposure, ExposureId, Seed, SignalId, Stream, 
 use plaudit_experiment::delivery::Notice;
 use plaudit_ingest::log::EventLog;
 use plaudit_ingest::store::EventStore;
-use plaudit_ingest::{Intake, Outcome};
+use plaudit_ingest::{Intake, Outcome, Reason};
 use plaudit_policy::select::Selector;
 
 use crate::config::Config;
@@ -249,13 +249,19 @@ impl Serving {
     /// Makes `exposure` durable, unless the configuration leaves it out. When this returns, a crash cannot lose it.
     pub(crate) async fn expose(&self, exposure: Exposure) -> Result<(), Error> {
         let outcomes = self.parts.intake.events(vec![Event::Exposure(exposure)]).await?;
+        shown(outcomes.first())
+    }
+
+    /// As [`Serving::expose`], of an exposure that a caller may send again.
+    pub(crate) async fn expose_again(&self, exposure: Exposure) -> Result<(), Error> {
+        let id = exposure.exposure_id.clone();
+        let outcomes = self.parts.intake.events(vec![Event::Exposure(exposure)]).await?;
         match outcomes.first() {
-            Some(Outcome::Rejected(refusal)) => {
-                Err(Error::Exposure(format!("{} `{}` {}", refusal.reason, refusal.field, refusal.detail)))
+            Some(Outcome::Rejected(refusal)) if refusal.reason == Reason::Conflict => {
+                let reason = format!("`{id}` was shown before, with other content; ask under another `exposure_id`");
+                Err(Error::Transition { event: "show", reason })
             }
-            // Programs get answers, too; nothing is learned from them.
-            Some(_) => Ok(()),
-            None => Err(Error::Exposure("intake gave no outcome".to_owned())),
+            outcome => shown(outcome),
         }
     }
 
@@ -270,5 +276,17 @@ impl Serving {
                 tracing::error!(error = %error, "exposure of an interrupted answer is lost");
             }
         });
+    }
+}
+
+/// Whether an exposure with that outcome may be answered.
+fn shown(outcome: Option<&Outcome>) -> Result<(), Error> {
+    match outcome {
+        Some(Outcome::Rejected(refusal)) => {
+            Err(Error::Exposure(format!("{} `{}` {}", refusal.reason, refusal.field, refusal.detail)))
+        }
+        // Programs get answers, too; nothing is learned from them.
+        Some(_) => Ok(()),
+        None => Err(Error::Exposure("intake gave no outcome".to_owned())),
     }
 }

@@ -120,6 +120,7 @@ fn exposure(rng: &mut Stream, unit: u64, number: u64, variant: &str) -> Exposure
         stage: None,
         assignments: assignments(rng, variant, day),
         rewrite_applied: None,
+        interleaving: None,
         attributes: attributes(rng),
         // No two at one moment: which of them is first would be anybody's guess.
         ts: Timestamp::from_millis(

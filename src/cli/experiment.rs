@@ -34,6 +34,8 @@ pub(crate) enum Experiment {
         #[command(flatten)]
         remote: Remote,
     },
+    /// Which ranking users prefer in an interleaving, from stored exposures and clicks.
+    Interleaving(Box<super::interleaving::Arguments>),
     /// Check a file or directory of experiments, and say what applying it would change.
     Plan {
         /// A `.toml` file, or a directory of them.
@@ -129,6 +131,7 @@ pub(crate) async fn run(verb: &Experiment) -> anyhow::Result<()> {
         Experiment::Show { id, remote } => show(id.as_deref(), remote).await,
         Experiment::Results(arguments) => super::results::run(arguments).await,
         Experiment::Allocation { id, remote } => super::allocation::run(id, remote).await,
+        Experiment::Interleaving(arguments) => super::interleaving::run(arguments).await,
         Experiment::Plan { path, offline, remote } => plan(path, *offline, remote).await,
         Experiment::Apply { path, edit } => {
             let definition = read(path)?;
@@ -171,9 +174,10 @@ async fn show(id: Option<&str>, remote: &Remote) -> anyhow::Result<()> {
     let shown = match id {
         None => json!({"hash": hash, "definition": definition}),
         Some(id) => {
-            let experiments = definition["experiments"].as_array().map_or(&[][..], Vec::as_slice);
+            let lists = ["experiments", "interleavings"].map(|list| definition[list].as_array());
+            let experiments: Vec<&Value> = lists.into_iter().flatten().flatten().collect();
             let known: Vec<&str> = experiments.iter().filter_map(|experiment| experiment["id"].as_str()).collect();
-            let found = experiments.iter().find(|experiment| experiment["id"] == id);
+            let found = experiments.into_iter().find(|experiment| experiment["id"] == id);
             found.with_context(|| format!("unknown experiment `{id}`; there is {}", known.join(", ")))?.clone()
         }
     };
@@ -201,7 +205,11 @@ async fn plan(path: &Path, offline: bool, remote: &Remote) -> anyhow::Result<()>
     let definition = read(path)?;
     if offline {
         let (experiments, layers) = (definition.experiments.len(), definition.layers.len());
-        return print(&format!("{}: {experiments} experiments in {layers} layers, no faults\n", path.display()));
+        let mut text = format!("{}: {experiments} experiments in {layers} layers", path.display());
+        if !definition.interleavings.is_empty() {
+            text += &format!(", {} interleavings", definition.interleavings.len());
+        }
+        return print(&(text + ", no faults\n"));
     }
     let (hash, _) = in_force(remote).await?;
     let body = json!({"definition": definition, "reason": "plan"});

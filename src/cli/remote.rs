@@ -1,6 +1,7 @@
 //! Questions to a running server.
 
 use anyhow::Context as _;
+use plaudit_serving::results;
 use reqwest::Method;
 use serde_json::Value;
 
@@ -90,4 +91,10 @@ impl<'a> Ask<'a> {
         anyhow::ensure!(status.is_success(), "{url} answered {status}: {message}");
         Ok(answer)
     }
+}
+
+/// The range of `ask`, as parts of a query.
+pub(super) fn range(ask: &results::Ask) -> Vec<String> {
+    let ends = [("since", ask.since), ("until", ask.until)];
+    ends.into_iter().filter_map(|(name, end)| Some(format!("{name}={}", end?.as_millis()))).collect()
 }

@@ -72,8 +72,7 @@ async fn asked(remote: &Remote, id: &str, ask: &results::Ask) -> anyhow::Result<
         parts.push(format!("method={}", name.as_str().unwrap_or_default()));
     }
     parts.extend(ask.alpha.map(|alpha| format!("alpha={alpha}")));
-    parts.extend(ask.since.map(|since| format!("since={}", since.as_millis())));
-    parts.extend(ask.until.map(|until| format!("until={}", until.as_millis())));
+    parts.extend(remote::range(ask));
     let path = format!("/admin/v1/experiments/{id}/results?{}", parts.join("&"));
     Ok(serde_json::from_value(Ask::get(&path).send(remote).await?)?)
 }
@@ -86,7 +85,7 @@ async fn stored(config: &Config, id: &str, ask: &results::Ask) -> anyhow::Result
 }
 
 /// The experiments of `config`.
-fn definition(config: &Config) -> anyhow::Result<Definition> {
+pub(super) fn definition(config: &Config) -> anyhow::Result<Definition> {
     match config.serving.experiments.as_os_str().is_empty() {
         true => Ok(config.serving.assignment.clone()),
         false => Ok(parse(&read_texts(&config.serving.experiments)?)?),

@@ -142,6 +142,41 @@ pub struct Draw {
     pub propensity: f64,
 }
 
+/// How a list was made of several rankings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Mixture {
+    /// The rankings took turns; each place counts for the one that put its item there.
+    TeamDraft,
+    /// A list was drawn under which blind users are neutral; each place counts by how differently its item is ranked.
+    Optimised,
+    /// The first ranking alone: nothing was compared.
+    Control,
+}
+
+/// The rankings that a list was made of, and what each place counts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Interleaving {
+    /// The interleaving experiment.
+    pub experiment: ExperimentId,
+    /// How the list was made.
+    pub method: Mixture,
+    /// Who ranked; the first is the control.
+    pub policies: Vec<PolicyId>,
+    /// The items of each ranking, best first, cut to the length of a list.
+    pub rankings: Vec<Vec<String>>,
+    /// With the exposure's id the name of the random stream that drew the list.
+    pub seed: String,
+    /// The probability of this list, with its teams, in (0, 1].
+    pub propensity: f64,
+    /// For each place of a team draft the index of the ranking that put it there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub teams: Vec<u32>,
+    /// For each place of an optimised list what a click on it is worth to the first ranking, in \[−1, 1\].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub credits: Vec<f64>,
+}
+
 /// One decision shown to a unit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Exposure {
@@ -179,6 +214,9 @@ pub struct Exposure {
     /// The rewrite that replaced the query, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rewrite_applied: Option<String>,
+    /// How the slate was made of several rankings, if it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interleaving: Option<Box<Interleaving>>,
     /// Free attributes for segments.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub attributes: Map<String, Value>,

@@ -23,7 +23,9 @@ mod time;
 mod wire;
 
 pub use example::{Example, FAILED, LATENCY_MS, Label, Labels, Objective, Remarks};
-pub use exposure::{Assignment, Context, Draw, Exposure, Impression, Message, Role, Stage, Surface, TokenLogprob};
+pub use exposure::{
+    Assignment, Context, Draw, Exposure, Impression, Interleaving, Message, Mixture, Role, Stage, Surface, TokenLogprob,
+};
 pub use id::{CheckpointId, ExperimentId, ExposureId, IdError, LayerId, PolicyId, SignalId, UnitId, VariantId};
 pub use reward::{Propensity, RangeError, Reward};
 pub use seed::{Seed, Stream};

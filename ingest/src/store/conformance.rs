@@ -47,6 +47,7 @@ fn exposure(id: &str) -> Exposure {
         stage: None,
         assignments: Vec::new(),
         rewrite_applied: None,
+        interleaving: None,
         attributes: serde_json::Map::new(),
         ts: at(1_000),
         unknown: serde_json::Map::from_iter([("app".to_owned(), "ios".into())]),

@@ -59,6 +59,7 @@ pub(crate) fn exposure(id: &str, ts: i64) -> Exposure {
         stage: None,
         assignments: Vec::new(),
         rewrite_applied: None,
+        interleaving: None,
         attributes: Map::new(),
         ts: at(ts),
         unknown: Map::new(),

@@ -6,14 +6,27 @@
 //! [`team_draft`] works for any number of rankings and any clicks; [`Optimised`] is for two rankings and gives
 //! credit in proportion to how differently they rank what was clicked. What a unit's clicks say goes into
 //! [`Preference`], which may be looked at any time, or into [`sign_test`], once.
+//!
+//! ```text
+//! InterleavingConfig ─ draw ─▶ exposure with its Interleaving ─┐
+//!                                          clicks ─────────────┴▶ Fold ─▶ Folded: one number a unit ─▶ Report
+//! ```
 
+mod config;
+mod draw;
 mod evidence;
+mod fold;
 mod optimised;
+mod report;
 mod team_draft;
 
+pub use config::{InterleavingConfig, MAX_INTERLEAVINGS, MAX_POLICIES, Method};
+pub use draw::{Drawn, MAX_DRAFT_LENGTH};
 pub use evidence::{Preference, sign_test};
+pub use fold::{Fold, Folded, Ignored};
 pub use optimised::{Credit, MAX_LENGTH, Optimised};
-pub use team_draft::{Interleaved, credit, distribution, team_draft};
+pub use report::{Comparison, Report, Sensitivity, Verdict, Warning};
+pub use team_draft::{Interleaved, credit, distribution, probability, team_draft};
 
 /// Why rankings cannot be interleaved.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]

@@ -42,6 +42,7 @@ pub use group_sequential::{Spending, group_sequential};
 pub use moments::{Estimate, RatioMoments};
 pub use msprt::Msprt;
 pub use multiple::{Correction, adjust, e_bh};
+pub(crate) use power::anytime_errors;
 pub use power::{
     anytime_units_per_arm, cohen_h, design_effect, minimum_detectable_lift, units_of_t_test, units_per_arm,
     units_per_arm_arcsine, units_per_arm_pooled,

@@ -98,6 +98,8 @@ impl Fold {
         self.configured = Some(record.configured.clone());
         let active = record.definition.experiments.iter().filter(|experiment| experiment.active);
         self.started.extend(active.map(|experiment| experiment.id.clone()));
+        let mixing = record.definition.interleavings.iter().filter(|interleaving| interleaving.active);
+        self.started.extend(mixing.map(|interleaving| interleaving.id.clone()));
         self.in_force = Arc::new(InForce::new(record.definition.clone(), &self.in_force.allocations));
     }
 }

@@ -234,6 +234,7 @@ impl Turn {
             stage: Some(Stage::Generate),
             assignments: self.routed.assignments,
             rewrite_applied: None,
+            interleaving: None,
             attributes: self.attributes,
             ts: self.serving.parts().clock.now(),
             unknown: Map::new(),

@@ -88,6 +88,7 @@ pub(super) async fn handle(
         stage: None,
         assignments: Vec::new(),
         rewrite_applied: None,
+        interleaving: None,
         attributes,
         ts: serving.parts().clock.now(),
         unknown: Map::new(),

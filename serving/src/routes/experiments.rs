@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use super::extract;
 use super::guard::Who;
 use crate::Error;
-use crate::experiment::{Audit, Change, Definition, ExperimentConfig};
+use crate::experiment::{Audit, Change, Definition};
 use crate::state::Serving;
 
 /// Longest reason, in bytes.
@@ -101,20 +101,15 @@ pub(super) async fn verb(
     let in_force = serving.experiments();
     let mut definition = in_force.definition.clone();
     let made = serving.parts().clock.now();
-    let known = || in_force.definition.experiments.iter().map(|experiment| experiment.id.to_string()).collect();
-    let found = definition.experiments.iter_mut().find(|experiment| experiment.id.as_str() == id);
-    let experiment = found.ok_or_else(|| Error::NotFound { what: "experiment", name: id.clone(), known: known() })?;
-    match verb.as_str() {
-        "start" => start(experiment, request.share, made)?,
-        "pause" => experiment.active = false,
-        "stop" => experiment.killed = true,
-        other => {
-            let known = ["start", "pause", "stop"].map(str::to_owned).to_vec();
-            return Err(Error::NotFound { what: "verb", name: other.to_owned(), known });
-        }
+    let verb = Verb::of(&verb)?;
+    switch(&mut definition, &id, verb)?;
+    if verb == Verb::Start
+        && let Some(share) = request.share
+    {
+        ramp(&mut definition, &id, share, made)?;
     }
-    if request.share.is_some() && verb != "start" {
-        return Err(Error::invalid("share", format!("goes with `start`, not with `{verb}`")));
+    if request.share.is_some() && verb != Verb::Start {
+        return Err(Error::invalid("share", "goes with `start` only"));
     }
     let change = Change {
         definition,
@@ -126,17 +121,59 @@ pub(super) async fn verb(
     answer(&serving, change, query.dry_run).await
 }
 
-fn start(experiment: &mut ExperimentConfig, share: Option<f64>, now: Timestamp) -> Result<(), Error> {
-    if experiment.killed {
-        let reason = format!("experiment `{}` was stopped for good; make a new one", experiment.id);
-        return Err(Error::Transition { event: "start", reason });
+/// What is done with an experiment.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Verb {
+    Start,
+    Pause,
+    Stop,
+}
+
+impl Verb {
+    fn of(name: &str) -> Result<Self, Error> {
+        match name {
+            "start" => Ok(Self::Start),
+            "pause" => Ok(Self::Pause),
+            "stop" => Ok(Self::Stop),
+            other => {
+                let known = ["start", "pause", "stop"].map(str::to_owned).to_vec();
+                Err(Error::NotFound { what: "verb", name: other.to_owned(), known })
+            }
+        }
     }
-    experiment.active = true;
-    if let Some(share) = share {
-        // What was to come later is replaced by what is asked for now.
-        experiment.ramp.retain(|step| step.from < now);
-        experiment.ramp.push(StepConfig { from: now, share });
+}
+
+/// Switches the experiment, or the interleaving, called `id`.
+fn switch(definition: &mut Definition, id: &str, verb: Verb) -> Result<(), Error> {
+    let experiments = definition.experiments.iter_mut().map(|one| (&one.id, &mut one.active, &mut one.killed));
+    let interleavings = definition.interleavings.iter_mut().map(|one| (&one.id, &mut one.active, &mut one.killed));
+    let mut known = Vec::new();
+    for (name, active, killed) in experiments.chain(interleavings) {
+        if name.as_str() != id {
+            known.push(name.to_string());
+            continue;
+        }
+        match verb {
+            Verb::Start if *killed => {
+                let reason = format!("experiment `{id}` was stopped for good; make a new one");
+                return Err(Error::Transition { event: "start", reason });
+            }
+            Verb::Start => *active = true,
+            Verb::Pause => *active = false,
+            Verb::Stop => *killed = true,
+        }
+        return Ok(());
     }
+    Err(Error::NotFound { what: "experiment", name: id.to_owned(), known })
+}
+
+/// From now on `share` of the layer is enrolled.
+fn ramp(definition: &mut Definition, id: &str, share: f64, now: Timestamp) -> Result<(), Error> {
+    let found = definition.experiments.iter_mut().find(|experiment| experiment.id.as_str() == id);
+    let experiment = found.ok_or_else(|| Error::invalid("share", "goes with experiments, not with an interleaving"))?;
+    // What was to come later is replaced by what is asked for now.
+    experiment.ramp.retain(|step| step.from < now);
+    experiment.ramp.push(StepConfig { from: now, share });
     Ok(())
 }
 

@@ -39,11 +39,7 @@ pub(super) fn decision(
     candidates: &[Candidate],
 ) -> Result<(), Error> {
     for (index, candidate) in candidates.iter().enumerate() {
-        let length = candidate.item_id.len();
-        if !(1..=MAX_ITEM_ID_BYTES).contains(&length) {
-            let reason = format!("must have 1 to {MAX_ITEM_ID_BYTES} bytes, got {length}");
-            return Err(Error::invalid(format!("candidates[{index}].item_id"), reason));
-        }
+        item(&format!("candidates[{index}].item_id"), &candidate.item_id)?;
     }
     let limit = MAX_EVENT_BYTES - FRAME_BYTES;
     let mut used = at_most("context", limit, json_bytes(context))?;
@@ -52,6 +48,31 @@ pub(super) fn decision(
     let names: usize = candidates.iter().map(|candidate| json_bytes(&candidate.item_id)).sum();
     let bytes = json_bytes(&candidates) + names + IMPRESSION_BYTES * candidates.len();
     at_most("candidates", limit - used, bytes)?;
+    Ok(())
+}
+
+/// Checks that a list of up to `length` items of `rankings` can be logged.
+pub(super) fn interleaving(
+    context: &Context,
+    attributes: &Map<String, Value>,
+    rankings: &[Vec<String>],
+    length: usize,
+) -> Result<(), Error> {
+    let limit = MAX_EVENT_BYTES - FRAME_BYTES;
+    let mut used = at_most("context", limit, json_bytes(context))?;
+    used += at_most("attributes", limit - used, json_bytes(attributes))?;
+    // An item is logged in each ranking that has it, and in the slate.
+    let names: usize = rankings.iter().flat_map(|ranking| ranking.iter().take(length)).map(json_bytes).sum();
+    at_most("rankings", limit - used, 2 * names + IMPRESSION_BYTES * length)?;
+    Ok(())
+}
+
+/// Checks the name of an item at `field`.
+pub(super) fn item(field: &str, item_id: &str) -> Result<(), Error> {
+    let length = item_id.len();
+    if !(1..=MAX_ITEM_ID_BYTES).contains(&length) {
+        return Err(Error::invalid(field, format!("must have 1 to {MAX_ITEM_ID_BYTES} bytes, got {length}")));
+    }
     Ok(())
 }
 

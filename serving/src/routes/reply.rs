@@ -59,9 +59,10 @@ impl IntoResponse for Error {
 }
 
 /// Every path that exists, for who asked for another.
-const ROUTES: [&str; 16] = [
+const ROUTES: [&str; 19] = [
     "POST /v1/chat/completions",
     "POST /v1/decide",
+    "POST /v1/interleave",
     "POST /v1/score",
     "POST /v1/score/openrlhf",
     "POST /v1/signals",
@@ -71,6 +72,8 @@ const ROUTES: [&str; 16] = [
     "GET /metrics",
     "GET /admin/v1/experiments",
     "GET /admin/v1/experiments/{id}",
+    "GET /admin/v1/experiments/{id}/results",
+    "GET /admin/v1/experiments/{id}/interleaving",
     "GET /admin/v1/policies",
     "GET /admin/v1/policies/backtest",
     "GET /admin/v1/policies/{id}/why",

@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use plaudit_event::Timestamp;
+use plaudit_experiment::interleave;
 use plaudit_experiment::metrics::{Choice, Report};
 use serde::Deserialize;
 
@@ -40,4 +41,22 @@ pub(super) async fn allocation(
     Path(id): Path<String>,
 ) -> Result<Json<AllocationReport>, Error> {
     Ok(Json(serving.allocation(&id)?))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RangeQuery {
+    /// Milliseconds since 1970, as `until`.
+    since: Option<Timestamp>,
+    until: Option<Timestamp>,
+}
+
+/// Which ranking the clicks in the store prefer.
+pub(super) async fn interleaving(
+    State(serving): State<Arc<Serving>>,
+    Path(id): Path<String>,
+    query: Result<Query<RangeQuery>, QueryRejection>,
+) -> Result<Json<interleave::Report>, Error> {
+    let Query(RangeQuery { since, until }) = query.map_err(|error| Error::invalid("query", error.body_text()))?;
+    Ok(Json(serving.interleaving(&id, &Ask { since, until, ..Ask::default() }).await?))
 }

@@ -238,7 +238,12 @@ impl Serving {
             let has_units = experiment.active || self.definitions.has_started(&experiment.id);
             is_under_way && has_units && !experiment.killed && experiment.share(now) > 0.0
         };
-        definition.experiments.iter().filter(is_running).map(|experiment| experiment.id.clone()).collect()
+        let experiments = definition.experiments.iter().filter(is_running).map(|experiment| &experiment.id);
+        let interleavings = definition.interleavings.iter().filter(|interleaving| {
+            let has_lists = interleaving.active || self.definitions.has_started(&interleaving.id);
+            has_lists && !interleaving.killed
+        });
+        experiments.chain(interleavings.map(|interleaving| &interleaving.id)).cloned().collect()
     }
 
     pub(super) fn commit(&self, rollout: &Rollout, policies: BTreeMap<plaudit_event::PolicyId, Arc<super::Served>>) {

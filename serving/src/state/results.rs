@@ -1,11 +1,16 @@
 //! Results of experiments from the store.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use plaudit_experiment::interleave;
 use plaudit_experiment::metrics::Report;
+use plaudit_ingest::store::EventStore;
+use tokio::sync::SemaphorePermit;
 
 use super::Serving;
 use crate::Error;
+use crate::experiment;
 use crate::results::{self, Ask, Subject};
 
 impl Serving {
@@ -17,11 +22,28 @@ impl Serving {
     /// read.
     pub async fn results(&self, name: &str, ask: &Ask) -> Result<Report, Error> {
         let subject = Subject::of(&self.experiments().definition, name)?;
+        let (store, _turn) = self.reader()?;
+        results::report(&**store, &self.config.results, &subject, (ask, self.parts.clock.now())).await
+    }
+
+    /// Which ranking the clicks in the store prefer, in the interleaving called `name`; of `ask` only the range counts.
+    /// Shares the turn of [`Serving::results`].
+    ///
+    /// # Errors
+    /// As [`Serving::results`].
+    pub async fn interleaving(&self, name: &str, ask: &Ask) -> Result<interleave::Report, Error> {
+        let in_force = self.experiments();
+        let config = experiment::interleaving(&in_force.definition, name)?;
+        let (store, _turn) = self.reader()?;
+        results::interleaving(&**store, config, (ask, self.parts.clock.now())).await
+    }
+
+    /// The store, with the turn to read it.
+    fn reader(&self) -> Result<(&Arc<dyn EventStore>, SemaphorePermit<'_>), Error> {
         let Some(store) = &self.parts.store else {
             return Err(Error::unavailable("this process has no store to read results from"));
         };
         let overloaded = |_| Error::Overloaded { what: "the reader of results", retry_after: Duration::from_secs(5) };
-        let _turn = self.reading.try_acquire().map_err(overloaded)?;
-        results::report(&**store, &self.config.results, &subject, (ask, self.parts.clock.now())).await
+        Ok((store, self.reading.try_acquire().map_err(overloaded)?))
     }
 }

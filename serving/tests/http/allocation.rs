@@ -76,6 +76,7 @@ fn enrolled(serving: &Serving, now: Timestamp) -> BTreeMap<String, Exposure> {
             stage: None,
             assignments: vec![assignment],
             rewrite_applied: None,
+            interleaving: None,
             attributes: Map::new(),
             ts: now,
             unknown: Map::new(),

@@ -8,6 +8,7 @@ mod decide;
 mod delivery;
 mod events;
 mod experiments;
+mod interleave;
 mod limits;
 mod log;
 mod ofrep;

@@ -130,6 +130,7 @@ fn shown(example: &Example, now: Timestamp) -> Vec<Event> {
         stage: None,
         assignments: Vec::new(),
         rewrite_applied: None,
+        interleaving: None,
         attributes: Map::new(),
         ts: now,
         unknown: Map::new(),

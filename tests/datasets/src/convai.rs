@@ -220,6 +220,7 @@ impl Dialog {
             stage: None,
             assignments: Vec::new(),
             rewrite_applied: None,
+            interleaving: None,
             attributes: Map::from_iter([("turn".to_owned(), at.into())]),
             ts: self.ts(at),
             unknown: Map::new(),

@@ -202,6 +202,7 @@ prop_compose! {
         tokens in prop::option::of(prop::collection::vec((any::<u32>(), -1e30_f32..=0.0), 0..4)),
         texts in (any::<Option<String>>(), any::<Option<String>>()),
         maps in (any_unknown(), any_unknown()),
+        mixed in prop::option::of((1e-300..=1.0_f64, any::<String>(), prop::collection::vec(-1.0..=1.0_f64, 0..3))),
     ) -> Exposure {
         let assignment = |(layer, experiment, variant): (String, String, String)| Assignment {
             layer: LayerId::new(layer).expect("printable"),
@@ -222,6 +223,18 @@ prop_compose! {
             policy_id: PolicyId::new(ids.2).expect("a name of a directory"),
             session_id: texts.0,
             rewrite_applied: texts.1,
+            interleaving: mixed.map(|(propensity, seed, credits)| {
+                Box::new(crate::Interleaving {
+                    experiment: ExperimentId::new("ranker").expect("printable"),
+                    method: if credits.is_empty() { crate::Mixture::TeamDraft } else { crate::Mixture::Optimised },
+                    policies: vec![PolicyId::new("a").expect("a name"), PolicyId::new("b").expect("a name")],
+                    rankings: vec![vec![seed.clone()], Vec::new()],
+                    seed,
+                    propensity,
+                    teams: if credits.is_empty() { vec![1, 0] } else { Vec::new() },
+                    credits,
+                })
+            }),
             surface,
             context,
             slate,

@@ -36,7 +36,7 @@ pub struct BotRule {
 }
 
 /// Fields of events that have no rules.
-const FIELDS: [&str; 22] = [
+const FIELDS: [&str; 23] = [
     "exposure_id",
     "signal_id",
     "surface",
@@ -49,6 +49,7 @@ const FIELDS: [&str; 22] = [
     "stage",
     "assignments",
     "rewrite_applied",
+    "interleaving",
     "ts",
     "item_id",
     "kind",

@@ -19,6 +19,7 @@ pub use diff::{Edit, diff};
 pub use validate::Problem;
 
 use super::range::Range;
+use crate::interleave::InterleavingConfig;
 
 /// Most layers of a definition.
 pub const MAX_LAYERS: usize = 64;
@@ -53,6 +54,9 @@ pub struct Definition<P> {
     /// In any order.
     #[serde(default = "Vec::new")]
     pub experiments: Vec<ExperimentConfig<P>>,
+    /// Comparisons of rankings within one list, beside the layers.
+    #[serde(default = "Vec::new", skip_serializing_if = "Vec::is_empty")]
+    pub interleavings: Vec<InterleavingConfig>,
 }
 
 /// Units outside every experiment.
@@ -180,6 +184,7 @@ impl<P> Default for Definition<P> {
             groups: BTreeMap::new(),
             layers: Vec::new(),
             experiments: Vec::new(),
+            interleavings: Vec::new(),
         }
     }
 }
@@ -195,6 +200,12 @@ impl<P> Definition<P> {
     #[must_use]
     pub fn experiment(&self, id: &ExperimentId) -> Option<&ExperimentConfig<P>> {
         self.experiments.iter().find(|experiment| experiment.id == *id)
+    }
+
+    /// The interleaving experiment called `id`.
+    #[must_use]
+    pub fn interleaving(&self, id: &str) -> Option<&InterleavingConfig> {
+        self.interleavings.iter().find(|interleaving| interleaving.id.as_str() == id)
     }
 }
 

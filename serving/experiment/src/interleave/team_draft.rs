@@ -95,6 +95,42 @@ pub fn distribution<T: Clone + PartialEq>(
     Ok(lists)
 }
 
+/// The probability that [`team_draft`] makes `list`, teams included, of `rankings`; zero when it cannot.
+#[must_use]
+pub fn probability<T: Clone + PartialEq>(rankings: &[Vec<T>], list: &Interleaved<T>) -> f64 {
+    let all: Vec<usize> = (0..rankings.len()).collect();
+    // Who waits, with what probability: more than one set only where rankings without anything left have passed.
+    let mut states = vec![(all, 1.0)];
+    for (place, (item, team)) in list.items.iter().zip(&list.teams).enumerate() {
+        let is_shown = |item: &T| list.items[..place].contains(item);
+        if rankings.iter().flatten().all(is_shown) {
+            return 0.0;
+        }
+        let mut next: Vec<(Vec<usize>, f64)> = Vec::new();
+        while let Some((waiting, probability)) = states.pop() {
+            for turn in 0..waiting.len() {
+                let mut draft = Draft {
+                    list: Interleaved { items: list.items[..place].to_vec(), teams: Vec::new() },
+                    waiting: waiting.clone(),
+                };
+                let turns = waiting.len() as f64;
+                draft.pick(rankings, turn);
+                let into = match draft.list.items.get(place) {
+                    None => &mut states,
+                    Some(picked) if picked == item && draft.list.teams == [*team] => &mut next,
+                    Some(_) => continue,
+                };
+                match into.iter_mut().find(|(known, _)| *known == draft.waiting) {
+                    Some((_, sum)) => *sum += probability / turns,
+                    None => into.push((draft.waiting, probability / turns)),
+                }
+            }
+        }
+        states = next;
+    }
+    states.iter().map(|(_, probability)| probability).sum()
+}
+
 /// Clicks on each ranking's team; `clicked` are indices into the list, and those beyond it count for nobody.
 #[must_use]
 pub fn credit(teams: &[usize], rankings: usize, clicked: &[usize]) -> Vec<u32> {

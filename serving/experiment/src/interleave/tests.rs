@@ -3,6 +3,8 @@ use rand::Rng;
 
 use super::*;
 
+mod product;
+
 #[test]
 fn draws_follow_the_exact_distribution() {
     let rankings = [vec![1, 2, 3, 4, 5], vec![5, 1, 6, 2], vec![7, 1, 2]];
@@ -19,6 +21,28 @@ fn draws_follow_the_exact_distribution() {
         let error = (p * (1.0 - p) / f64::from(draws)).sqrt();
         assert!((f64::from(count) / f64::from(draws) - p).abs() < 5.0 * error);
     }
+}
+
+#[test]
+fn the_probability_of_a_list_is_that_of_the_exact_distribution() {
+    let sets: [(&[&[u32]], usize); 4] = [
+        (&[&[1, 2, 3, 4, 5], &[5, 1, 6, 2], &[7, 1, 2]], 5),
+        (&[&[1], &[1, 2, 3, 4, 5, 6]], 6),
+        (&[&[1, 2], &[2, 1], &[3], &[2, 4, 5, 6]], 6),
+        (&[&[1, 2], &[1, 2]], 9),
+    ];
+    for (rankings, length) in sets {
+        let rankings: Vec<Vec<u32>> = rankings.iter().map(|ranking| ranking.to_vec()).collect();
+        for (list, exact) in distribution(&rankings, length).unwrap() {
+            assert!((probability(&rankings, &list) - exact).abs() < 1e-12, "{list:?}");
+        }
+    }
+    let never =
+        |items: Vec<u32>, teams: Vec<usize>| probability(&[vec![1, 2], vec![2, 1]], &Interleaved { items, teams });
+    assert_eq!(
+        (never(vec![1, 2], vec![0, 0]), never(vec![1, 2, 3], vec![0, 1, 0]), never(vec![3], vec![0])),
+        (0.0, 0.0, 0.0)
+    );
 }
 
 #[test]

@@ -23,10 +23,15 @@ pub fn units_per_arm(base: f64, lift: f64, alpha: f64, power: f64) -> f64 {
 pub fn anytime_units_per_arm(base: f64, lift: f64, alpha: f64, power: f64) -> f64 {
     let raised = base * (1.0 + lift);
     let variance = (1.0 - base) / base + (1.0 - raised) / raised;
+    anytime_errors(alpha, power).powi(2) * variance / lift.ln_1p().powi(2)
+}
+
+/// How many standard errors from zero an effect must be to be found with probability `power` while watched.
+pub(crate) fn anytime_errors(alpha: f64, power: f64) -> f64 {
     let twice_log = -2.0 * alpha.ln();
     let c = twice_log + (twice_log + 1.0).ln();
     let k = (2.0 * (c + 1.0) / c * ((c + 1.0).sqrt() / alpha).ln()).sqrt();
-    (k + quantile(power)).powi(2) * variance / lift.ln_1p().powi(2)
+    k + quantile(power)
 }
 
 /// Units per arm when the test pools the rates under "no effect":

@@ -175,6 +175,7 @@ fn exposure(test: &Test, arm: usize, id: String, ts: Timestamp) -> Exposure {
             draw: None,
         }],
         rewrite_applied: None,
+        interleaving: None,
         attributes: Map::new(),
         ts,
         unknown: Map::new(),

@@ -6,6 +6,7 @@ use plaudit_event::{ExperimentId, Timestamp};
 use serde::Serialize;
 
 use super::{Definition, ExperimentConfig, LayerConfig};
+use crate::interleave::InterleavingConfig;
 
 /// A change that must not be made while an experiment runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
@@ -31,6 +32,9 @@ pub fn check_change<P: PartialEq>(
     now: Timestamp,
 ) -> Vec<Refusal> {
     let mut check = Check { now, refusals: Vec::new() };
+    for before in old.interleavings.iter().filter(|before| running.contains(&before.id)) {
+        check.interleaving(before, new.interleaving(before.id.as_str()));
+    }
     let experiments = running.iter().filter_map(|id| old.experiment(id));
     let experiments: Vec<&ExperimentConfig<P>> = experiments.collect();
     if experiments.is_empty() {
@@ -104,6 +108,19 @@ impl Check {
             if let Some(condition) = before.and_then(|group| group.get("condition")) {
                 open.extend(super::super::Condition::read(condition).group_ids());
             }
+        }
+    }
+
+    fn interleaving(&mut self, before: &InterleavingConfig, after: Option<&InterleavingConfig>) {
+        let path = format!("interleavings.{}", before.id);
+        let Some(after) = after else {
+            return self.refuse(path, "is running; kill it before removing it");
+        };
+        for key in before.fixed_differences(after) {
+            self.refuse(
+                format!("{path}.{key}"),
+                "would change what the evidence is about; make a new interleaving under another name",
+            );
         }
     }
 

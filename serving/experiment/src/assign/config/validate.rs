@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::super::range::is_whole;
 use super::super::{BUCKETS, Condition, Group, Groups};
 use super::{Definition, ExperimentConfig, MAX_EXPERIMENTS, MAX_FORCED, MAX_LAYERS, MAX_VARIANTS};
+use crate::interleave::{InterleavingConfig, MAX_INTERLEAVINGS};
 
 /// Slack of a sum of fractions.
 pub(super) const ROUNDING: f64 = 1e-9;
@@ -44,6 +45,7 @@ impl<P> Definition<P> {
         for (index, experiment) in self.experiments.iter().enumerate() {
             checker.experiment(&format!("experiments[{index}]"), experiment, self);
         }
+        checker.interleavings(&self.interleavings);
         checker.overlaps(self);
         checker.salts(self);
         checker.problems
@@ -85,6 +87,19 @@ impl Checker {
     fn not_empty(&mut self, path: &str, text: &str) {
         if text.is_empty() {
             self.add(path, "must not be empty, got \"\"");
+        }
+    }
+
+    fn interleavings(&mut self, interleavings: &[InterleavingConfig]) {
+        self.count("interleavings", interleavings.len(), MAX_INTERLEAVINGS);
+        for (index, interleaving) in interleavings.iter().enumerate() {
+            let path = format!("interleavings[{index}]");
+            if !self.experiments.insert(interleaving.id.to_string()) {
+                self.add(&format!("{path}.id"), format!("duplicate experiment `{}`", interleaving.id));
+            }
+            for problem in interleaving.validate(&path) {
+                self.add(&problem.path, problem.message);
+            }
         }
     }
 
