@@ -151,7 +151,7 @@ fn in_parallel(runs: u64, one: impl Fn(u64) -> Run + Sync) -> Vec<Run> {
 fn quantiles(values: &[f64]) -> String {
     let mut sorted = values.to_vec();
     let Some(middle) = median(&mut sorted) else { return "–".to_owned() };
-    let late = sorted[(sorted.len() - 1) * 99 / 100];
+    let late = sorted[sorted.len() * 99 / 100];
     if middle < 100.0 { format!("{middle:.1} / {late:.1}") } else { format!("{middle:.0} / {late:.0}") }
 }
 
