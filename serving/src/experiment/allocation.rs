@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use plaudit_event::{ExperimentId, Timestamp, VariantId};
 use plaudit_experiment::adaptive::{self, Cohorts, Goal, Split};
-use plaudit_experiment::assign::Cohort;
+use plaudit_experiment::assign::{AllocationConfig, Cohort};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -38,12 +38,12 @@ pub struct CohortRecord {
 }
 
 impl CohortRecord {
-    /// Closes the newest cohort of `experiment` after `before`, with what was `seen` of it, at `at`.
+    /// Closes the newest cohort of `experiment`, which `allocation` is of, after `before`, with what was `seen` of it.
     ///
     /// # Errors
     /// Fails on numbers that cannot be.
     pub fn close(
-        experiment: &ExperimentConfig,
+        (experiment, allocation): (&ExperimentConfig, &AllocationConfig),
         before: &[Self],
         (seen, goal): (Vec<Split>, Goal),
         at: Timestamp,
@@ -63,13 +63,12 @@ impl CohortRecord {
         let weights = if number == 0 {
             Some(first())
         } else {
-            let mut fold = folded(experiment, before, goal)?;
+            let mut fold = folded(allocation, experiment.variants.len(), before, goal)?;
             let weights = fold.close(&record.seen)?.map(<[f64]>::to_vec);
             record.winner = fold.winner().map(|winner| experiment.variants[winner].id.clone());
             weights
         };
-        let cohorts = experiment.allocation.as_ref().map_or(1, |allocation| allocation.cohorts);
-        let share = experiment.capacity() * f64::from(number + 1) / f64::from(cohorts);
+        let share = experiment.capacity() * f64::from(number + 1) / f64::from(allocation.cohorts);
         record.next = weights.map(|weights| Cohort { from: at, share, weights });
         Ok(record)
     }
@@ -92,10 +91,13 @@ impl CohortRecord {
 ///
 /// # Errors
 /// Fails on numbers that cannot be.
-pub fn folded(experiment: &ExperimentConfig, records: &[CohortRecord], goal: Goal) -> Result<Cohorts, adaptive::Error> {
-    let missing = adaptive::Error::Value { field: "allocation", value: f64::NAN, range: "there" };
-    let config = experiment.allocation.as_ref().ok_or(missing)?;
-    let mut fold = Cohorts::new(experiment.variants.len(), config, goal)?;
+pub fn folded(
+    allocation: &AllocationConfig,
+    num_variants: usize,
+    records: &[CohortRecord],
+    goal: Goal,
+) -> Result<Cohorts, adaptive::Error> {
+    let mut fold = Cohorts::new(num_variants, allocation, goal)?;
     for record in records.iter().skip(1) {
         fold.close(&record.seen)?;
     }

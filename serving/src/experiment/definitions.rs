@@ -83,7 +83,8 @@ impl Fold {
             Taken::Cohort(record) => {
                 let mut allocations = self.in_force.allocations.clone();
                 // What was removed in between has no cohorts any more.
-                let is_known = self.in_force.definition.experiment(&record.experiment).is_some();
+                let found = self.in_force.definition.experiment(&record.experiment);
+                let is_known = found.is_some_and(|experiment| experiment.allocation.is_some());
                 if is_known && allocations.take(record) {
                     self.in_force = Arc::new(InForce { allocations, ..InForce::clone(&self.in_force) });
                 }

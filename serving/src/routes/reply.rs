@@ -59,7 +59,7 @@ impl IntoResponse for Error {
 }
 
 /// Every path that exists, for who asked for another.
-const ROUTES: [&str; 19] = [
+const ROUTES: [&str; 20] = [
     "POST /v1/chat/completions",
     "POST /v1/decide",
     "POST /v1/interleave",
@@ -73,6 +73,7 @@ const ROUTES: [&str; 19] = [
     "GET /admin/v1/experiments",
     "GET /admin/v1/experiments/{id}",
     "GET /admin/v1/experiments/{id}/results",
+    "GET /admin/v1/experiments/{id}/allocation",
     "GET /admin/v1/experiments/{id}/interleaving",
     "GET /admin/v1/policies",
     "GET /admin/v1/policies/backtest",

@@ -112,7 +112,8 @@ impl Serving {
         let (experiment, allocation) =
             found.and_then(|experiment| Some((experiment, experiment.allocation.clone()?))).ok_or_else(not_found)?;
         let records = in_force.allocations.of(&experiment.id);
-        let fold = folded(experiment, records, goal(self.metric(&allocation)?)).map_err(internal)?;
+        let fold = folded(&allocation, experiment.variants.len(), records, goal(self.metric(&allocation)?))
+            .map_err(internal)?;
         let begun = records.iter().filter_map(|record| record.next.clone()).enumerate();
         let cohorts = begun.map(|(number, cohort)| {
             let closing = records.get(number + 1);
@@ -147,8 +148,8 @@ impl Serving {
         if !experiment.active {
             return Some("the experiment is paused".to_owned());
         }
-        if self.parts.store.is_none() {
-            return Some("this process has no store to read what was seen from".to_owned());
+        if let Err(error) = self.store() {
+            return Some(error.to_string());
         }
         let snapshot = self.snapshot();
         let missing = experiment.variants.iter().find(|variant| !snapshot.serves(&variant.policy))?;
@@ -182,7 +183,8 @@ impl Serving {
         if newest.is_some() && seen.iter().all(|split| split.arms.iter().all(|arm| arm.units == 0)) {
             return Ok(false);
         }
-        let record = CohortRecord::close(experiment, records, (seen, goal(metric)), now).map_err(internal)?;
+        let record =
+            CohortRecord::close((experiment, allocation), records, (seen, goal(metric)), now).map_err(internal)?;
         let _turn = self.turn.lock().await;
         self.definitions.look_again().await?;
         // Another process may have been faster, or somebody has changed everything.
@@ -208,9 +210,7 @@ impl Serving {
         metric: &MetricConfig,
         shown: std::ops::Range<Timestamp>,
     ) -> Result<Vec<Split>, Error> {
-        let Some(store) = &self.parts.store else {
-            return Err(Error::unavailable("this process has no store to read what was seen from"));
-        };
+        let store = self.store()?;
         let subject = Subject::of(&in_force.definition, experiment.id.as_str())?;
         // Counts are all that is asked for.
         let metric = MetricConfig { method: Choice::ExactArms, ..metric.clone() };

@@ -38,11 +38,15 @@ impl Serving {
         results::interleaving(&**store, config, (ask, self.parts.clock.now())).await
     }
 
+    /// The store.
+    pub(super) fn store(&self) -> Result<&Arc<dyn EventStore>, Error> {
+        let missing = || Error::unavailable("this process has no store to read results from");
+        self.parts.store.as_ref().ok_or_else(missing)
+    }
+
     /// The store, with the turn to read it.
     fn reader(&self) -> Result<(&Arc<dyn EventStore>, SemaphorePermit<'_>), Error> {
-        let Some(store) = &self.parts.store else {
-            return Err(Error::unavailable("this process has no store to read results from"));
-        };
+        let store = self.store()?;
         let overloaded = |_| Error::Overloaded { what: "the reader of results", retry_after: Duration::from_secs(5) };
         Ok((store, self.reading.try_acquire().map_err(overloaded)?))
     }
