@@ -98,7 +98,6 @@ impl Server {
     async fn fill(&self, (from, to): (u64, u64), total: u64) {
         let (units, rows) = (total / EACH, format!("numbers({from}, {})", to - from));
         let at = format!("fromUnixTimestamp64Milli(toInt64({START} + number * 20))");
-        let id = format!("concat(lower(hex({START} + number * 20)), '-7', lower(hex(sipHash64(number))))");
         let unit = format!("number % {units}");
         let assigned = format!(
             "concat('l\\tx\\t', if(sipHash64('arm', {unit}) % 2 = 0, 'control', 'new'), '\\t',
@@ -107,12 +106,12 @@ impl Server {
         let labels = "concat('helpfulness=', if(sipHash64('h', number) % 3 = 0, '1', '0'), '\\tlove=',
                  if(sipHash64('l', number) % 20 = 0, '1', '0'))";
         self.run(&format!(
-            "INSERT INTO shown SELECT {id}, sipHash64({id}), sipHash64('u', {unit}), number, 1, 0, {at}, {at}, 'chat',
-                 {assigned}, 5 + number % 60, '', {labels} FROM {rows}"
+            "INSERT INTO unit_exposures SELECT sipHash64('u', {unit}), sipHash64('e', number), number, 1, 0, {at}, {at},
+                 'chat', {assigned}, 5 + number % 60, '', {labels} FROM {rows}"
         ))
         .await;
         self.run(&format!(
-            "INSERT INTO reacted SELECT concat('s', {id}) AS s, sipHash64(s), sipHash64({id}), number,
+            "INSERT INTO unit_reactions SELECT sipHash64('e', number), sipHash64('s', number), number,
                  transform(number % 20, [0, 1], ['copy', 'thumbs_up'], ''), NULL, 0, {at}
              FROM {rows} WHERE number % 20 < 2"
         ))

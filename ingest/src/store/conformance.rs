@@ -2,6 +2,7 @@
 
 mod answers;
 mod kinds;
+mod units;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,6 +11,9 @@ use plaudit_event::{
     Actor, Context, Example, Exposure, ExposureId, Impression, Label, Objective, PolicyId, Seed, Signal, SignalId,
     SignalKind, Surface, Timestamp, UnitId,
 };
+
+#[cfg(test)]
+pub(super) use units::units;
 
 use super::{Batch, Counts, Erased, EventStore, Mark, Place, Rows};
 use crate::Error;
@@ -135,6 +139,7 @@ pub async fn all<S: EventStore>(mut make: impl FnMut() -> Arc<S>) {
     answers::minutes_are_told_apart_by_variant(&*make()).await;
     answers::lineage_names_the_policies_of_a_stretch(&*make()).await;
     answers::a_conflict_stays_visible(&*make()).await;
+    units::what_says_two_things_counts_for_the_first(&*make()).await;
     a_cleared_store_is_as_new(&*make()).await;
 }
 

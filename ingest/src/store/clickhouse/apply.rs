@@ -198,7 +198,7 @@ where
 fn sift<T: Keyed>(rows: Vec<T>, mut known: KnownIds, erased: &HashSet<String>) -> (Vec<T>, u64) {
     let mut kept = Vec::with_capacity(rows.len());
     let mut num_new = 0;
-    for row in rows {
+    for mut row in rows {
         if erased.contains(row.exposure_id()) {
             continue;
         }
@@ -209,7 +209,11 @@ fn sift<T: Keyed>(rows: Vec<T>, mut known: KnownIds, erased: &HashSet<String>) -
         let is_new =
             if T::IS_REVISED { others.clone().all(|other| other.0 < version) } else { others.peek().is_none() };
         num_new += u64::from(is_new);
-        if !others.any(|other| other.0 > version && other.1 == content) {
+        let before: Vec<[u8; 16]> = others.filter(|other| other.0 > version).map(|other| other.1).collect();
+        if !before.contains(&content) {
+            if !before.is_empty() {
+                row.set_conflict();
+            }
             versions.push((version, content));
             kept.push(row);
         }

@@ -64,7 +64,7 @@ pub(super) async fn erase(client: &Client, schema: &Schema, unit: &UnitId) -> Re
         erased.signals += number(client, "SELECT uniqExact(signal_id) AS number FROM signals", ids).await?;
         erased.examples += number(client, "SELECT uniqExact(exposure_id) AS number FROM examples", ids).await?;
         // What tells whose the others are goes last.
-        for table in ["reacted", "shown", "signals", "examples", "exposures"] {
+        for table in ["unit_reactions", "unit_exposures", "signals", "examples", "exposures"] {
             delete(client, schema, table, ids).await?;
         }
         erased.exposures.extend(ids.iter().filter_map(|id| ExposureId::new(id.as_str()).ok()));
@@ -78,7 +78,7 @@ pub(super) async fn erase(client: &Client, schema: &Schema, unit: &UnitId) -> Re
 pub(super) async fn clear(client: &Client, schema: &Schema) -> Result<(), Error> {
     let on_cluster = schema.on_cluster();
     let copied =
-        ["exposures", "signals", "examples", "dead_letters", "shown", "reacted"].map(|table| schema.local(table));
+        ["exposures", "signals", "examples", "dead_letters", "unit_exposures", "unit_reactions"].map(|table| schema.local(table));
     for table in ["positions".to_owned(), "erased".to_owned()].into_iter().chain(copied) {
         let sql = format!("TRUNCATE TABLE IF EXISTS {table} {on_cluster}");
         client.execute("clear", client.query(&sql)).await?;
@@ -89,7 +89,7 @@ pub(super) async fn clear(client: &Client, schema: &Schema) -> Result<(), Error>
 /// Takes the rows about the exposures called `ids` out of `table`, also from the disk.
 pub(super) async fn delete(client: &Client, schema: &Schema, table: &str, ids: &[String]) -> Result<(), Error> {
     let (local, on_cluster) = (schema.local(table), schema.on_cluster());
-    if table == "reacted" {
+    if table.starts_with("unit_") {
         let hashes = client.query("SELECT sipHash64(arrayJoin(?)) AS number").bind(ids);
         let hashes: Vec<u64> = client.fetch::<Number>("erase", hashes).await?.iter().map(|row| row.number).collect();
         let sql = format!("ALTER TABLE {local} {on_cluster} DELETE WHERE exposure IN ?");

@@ -116,12 +116,12 @@ fn ttls(retention: &Retention) -> Vec<(&'static str, Option<String>)> {
         };
         ttls.push((table, of(column, kept)));
     }
-    ttls.push(("reacted", of("ts", retention.signals)));
+    ttls.push(("unit_reactions", of("ts", retention.signals)));
     let shown: Vec<String> = [(retention.exposures, 0), (retention.examples, 1)]
         .into_iter()
         .filter_map(|(kept, is_example)| Some(format!("{} WHERE is_example = {is_example}", of("ts", kept)?)))
         .collect();
-    ttls.push(("shown", (!shown.is_empty()).then(|| shown.join(", "))));
+    ttls.push(("unit_exposures", (!shown.is_empty()).then(|| shown.join(", "))));
     ttls
 }
 

@@ -33,6 +33,8 @@ pub(super) trait Keyed: RowOwned + RowWrite + Send + Sync {
     fn content(&self) -> [u8; 16] {
         [0; 16]
     }
+    /// Says that its id has said something else before.
+    fn set_conflict(&mut self) {}
     /// About how many bytes it has.
     fn size(&self) -> usize;
 }
@@ -76,12 +78,16 @@ pub(super) struct ExposureRow {
     variants: Vec<String>,
     ts: i64,
     body: String,
+    is_conflict: u8,
 }
 
-keyed!(ExposureRow, "exposures" to "shown", exposure_id, about exposure_id, size body,
+keyed!(ExposureRow, "exposures" to "unit_exposures", exposure_id, about exposure_id, size body,
     const CONTENT: &'static str = "content";
     fn content(&self) -> [u8; 16] {
         self.content
+    }
+    fn set_conflict(&mut self) {
+        self.is_conflict = 1;
     }
 );
 
@@ -103,6 +109,7 @@ impl ExposureRow {
             variants,
             ts: exposure.ts.as_millis(),
             body: json(&exposure),
+            is_conflict: 0,
         };
         row.content = content(Event::Exposure(exposure));
         row
@@ -122,12 +129,16 @@ pub(super) struct SignalRow {
     retracts: String,
     ts: i64,
     body: String,
+    is_conflict: u8,
 }
 
-keyed!(SignalRow, "signals" to "reacted", signal_id, about exposure_id, size body,
+keyed!(SignalRow, "signals" to "unit_reactions", signal_id, about exposure_id, size body,
     const CONTENT: &'static str = "content";
     fn content(&self) -> [u8; 16] {
         self.content
+    }
+    fn set_conflict(&mut self) {
+        self.is_conflict = 1;
     }
 );
 
@@ -145,6 +156,7 @@ impl SignalRow {
             retracts: signal.retracts.as_ref().map(ToString::to_string).unwrap_or_default(),
             ts: signal.ts.as_millis(),
             body: json(&signal),
+            is_conflict: 0,
         };
         row.content = content(Event::Signal(signal));
         row
@@ -171,7 +183,7 @@ pub(super) struct ExampleRow {
     body: String,
 }
 
-keyed!(ExampleRow, "examples" to "shown", exposure_id, about exposure_id, size body,
+keyed!(ExampleRow, "examples" to "unit_exposures", exposure_id, about exposure_id, size body,
     const IS_REVISED: bool = true;
 );
 

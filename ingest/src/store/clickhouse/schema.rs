@@ -12,10 +12,11 @@ pub(super) struct Migration {
 /// What is needed to migrate.
 const BOOTSTRAP: &str = include_str!("../../../schema/clickhouse/0000_migrations.sql");
 /// Every step, in order. What was released is never changed.
-pub(super) const MIGRATIONS: [Migration; 3] = [
+pub(super) const MIGRATIONS: [Migration; 4] = [
     Migration { version: 1, name: "rows", sql: include_str!("../../../schema/clickhouse/0001_rows.sql") },
     Migration { version: 2, name: "positions", sql: include_str!("../../../schema/clickhouse/0002_positions.sql") },
     Migration { version: 3, name: "units", sql: include_str!("../../../schema/clickhouse/0003_units.sql") },
+    Migration { version: 4, name: "unit tables", sql: include_str!("../../../schema/clickhouse/0004_unit_tables.sql") },
 ];
 /// The version that this build makes and reads.
 pub(super) const VERSION: u32 = MIGRATIONS[MIGRATIONS.len() - 1].version;
@@ -135,10 +136,11 @@ mod tests {
             let macros = all.replace("{shard}", "").replace("{replica}", "").replace("{table}", "");
             assert!(!macros.contains(['{', '}', ';']), "{all}");
             assert_eq!(all.contains("Distributed('blue', 'd', 'signals_local'"), !cluster.is_empty());
-            let made = statements.iter().filter(|statement| statement.starts_with("CREATE")).count();
-            assert_eq!(all.matches("ON CLUSTER `blue`").count(), if cluster.is_empty() { 0 } else { made });
-            assert_eq!(all.matches("INSERT INTO d.shown\n").count(), 2);
-            assert!(made + 3 == statements.len() && !all.contains(FOR_ALL));
+            let of = |word: &str| statements.iter().filter(|statement| statement.starts_with(word)).count();
+            let everywhere = of("CREATE") + of("ALTER") + of("DROP");
+            assert_eq!(all.matches("ON CLUSTER `blue`").count(), if cluster.is_empty() { 0 } else { everywhere });
+            assert_eq!(all.matches("INSERT INTO d.unit_exposures\n").count(), 2);
+            assert!(everywhere + of("INSERT") == statements.len() && !all.contains(FOR_ALL));
             assert_eq!(all.contains("ENGINE = ReplacingMergeTree(version)"), cluster.is_empty());
         }
     }

@@ -1,3 +1,5 @@
+mod migrations;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -175,46 +177,6 @@ async fn a_batch_is_cut_into_inserts_of_few_bytes() {
 }
 
 #[tokio::test]
-async fn migrating_twice_and_from_many_processes_at_once_is_harmless() {
-    let Some(server) = Server::of_tests("migrate") else { return };
-    let first = server.fresh();
-    let others: Vec<_> = (0..4).map(|_| server.open(0, &ClickHouseConfig::default())).collect();
-    let results = futures_of(&first, &others).await;
-    assert!(results.iter().all(Result::is_ok), "{results:?}");
-    first.apply(exposures(0, &["a"])).await.expect("apply");
-    let again = server.open(0, &ClickHouseConfig::default());
-    assert_eq!(again.counts().await.expect("counts").exposures, 1);
-    assert_eq!(again.positions().await.expect("positions").len(), 1);
-    server.clean().await;
-}
-
-async fn futures_of(first: &Arc<ClickHouseStore>, others: &[Arc<ClickHouseStore>]) -> Vec<Result<(), Error>> {
-    let mut tasks = Vec::new();
-    for store in others.iter().chain([first]) {
-        let store = store.clone();
-        tasks.push(tokio::spawn(async move { store.ready().await.map(drop) }));
-    }
-    let mut results = Vec::new();
-    for task in tasks {
-        results.push(task.await.expect("a task"));
-    }
-    results
-}
-
-#[tokio::test]
-async fn a_schema_of_a_newer_build_is_refused() {
-    let Some(server) = Server::of_tests("newer") else { return };
-    let store = server.fresh();
-    store.ready().await.expect("a server");
-    run(&store, "INSERT INTO schema_versions SELECT 999, 'later', now64(3)").await;
-    let again = server.open(0, &ClickHouseConfig::default());
-    let error = again.counts().await.expect_err("a newer schema");
-    assert!(matches!(error, Error::Format { found: 999, .. }), "{error}");
-    assert_eq!(error.kind(), ErrorKind::Data);
-    server.clean().await;
-}
-
-#[tokio::test]
 async fn rows_are_kept_as_long_as_the_configuration_says() {
     let Some(server) = Server::of_tests("kept") else { return };
     let store = server.fresh();
@@ -245,21 +207,6 @@ async fn a_database_that_was_dropped_is_made_again() {
     assert_eq!(store.positions().await.expect("positions"), BTreeMap::new(), "to be copied from the beginning");
     assert_eq!(store.apply(exposures(0, &["a"])).await.expect("apply"), 1);
     server.clean().await;
-}
-
-#[tokio::test]
-async fn the_statements_for_a_cluster_are_what_the_server_can_read() {
-    let Some(server) = Server::of_tests("cluster") else { return };
-    let store = server.fresh();
-    let schema = Schema { database: "d".into(), cluster: "blue".into() };
-    let mut statements = schema.bootstrap();
-    for migration in &schema::MIGRATIONS {
-        statements.extend(schema.migration(migration));
-    }
-    for statement in statements {
-        let explain = format!("EXPLAIN AST {statement}");
-        store.client.execute("test", store.client.server_query(&explain)).await.expect(&statement);
-    }
 }
 
 fn mocked(mock: &Mock) -> ClickHouseStore {

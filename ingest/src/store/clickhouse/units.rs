@@ -117,14 +117,14 @@ fn key(drawn: &Drawn) -> (u32, Vec<u64>) {
 
 async fn codes(client: &Client, question: &Question) -> Result<Codes, Error> {
     let range = sql::in_range(question);
-    let sql = format!("SELECT assigned, count() AS number FROM shown WHERE {range} GROUP BY assigned");
+    let sql = format!("SELECT assigned, count() AS number FROM unit_exposures WHERE {range} GROUP BY assigned");
     let found = client.fetch_long::<Assigned>(ACTION, query(client, &sql)).await?;
     Codes::new(found, question)
 }
 
-/// A query without values to bind.
+/// A query without values to bind. All rows of one exposure have its time, and are in one partition.
 fn query(client: &Client, sql: &str) -> clickhouse::query::Query {
-    client.query(&sql.replace('?', "??"))
+    client.query(&sql.replace('?', "??")).with_setting("do_not_merge_across_partitions_select_final", "1")
 }
 
 /// See [`EventStore::unit_sums`](crate::store::EventStore::unit_sums).
@@ -135,8 +135,10 @@ pub(super) async fn sums(client: &Client, question: &Question) -> Result<UnitSum
         return Ok(sums);
     }
     let passes = codes.rows.div_ceil(PASS_ROWS).max(1);
+    let share = u64::MAX / passes;
     for pass in 0..passes {
-        let (sql, terms) = sql::sums(question, &codes, (pass, passes));
+        let last = if pass + 1 == passes { u64::MAX } else { (pass + 1) * share - 1 };
+        let (sql, terms) = sql::sums(question, &codes, pass * share..=last);
         for group in client.fetch_long::<Group>(ACTION, query(client, &sql)).await? {
             sums.backwards += group.backwards;
             match group.arm.checked_sub(FIRST_ARM).map(usize::from).and_then(|place| codes.arms.get(place)) {
@@ -159,7 +161,7 @@ async fn unknown(client: &Client, question: &Question, codes: &Codes) -> Result<
     }
     let texts: Vec<String> = codes.unknown.iter().map(|text| sql::quoted(text)).collect();
     let (range, texts) = (sql::in_range(question), texts.join(", "));
-    let sql = format!("SELECT count() AS number FROM shown FINAL WHERE {range} AND assigned IN ({texts})");
+    let sql = format!("SELECT count() AS number FROM unit_exposures FINAL WHERE {range} AND assigned IN ({texts})");
     let rows = client.fetch_long::<Number>(ACTION, query(client, &sql)).await?;
     Ok(rows.first().map_or(0, |row| row.number))
 }

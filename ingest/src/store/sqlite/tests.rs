@@ -75,37 +75,6 @@ async fn a_store_of_format_1_is_upgraded() {
     }
 }
 
-/// What `store` says of all units.
-async fn units(store: &SqliteStore) -> Vec<crate::store::UnitEvents> {
-    use crate::store::{Before, Measure, Of, Shape, Standing, What};
-    let measure = Measure {
-        shape: Shape::Total,
-        of: What::Signal(plaudit_event::SignalKind::Custom("saved".into()), Of::Value),
-        over: None,
-        surface: None,
-        attributes: BTreeMap::new(),
-        final_after_days: None,
-        before: Before::Attribute("app".into()),
-        most: None,
-    };
-    let question = Question {
-        variants: Vec::new(),
-        shown: Timestamp::from_millis(0)..Timestamp::from_millis(1_000_000),
-        now: Timestamp::from_millis(1_000_000),
-        standings: Arc::new(|_| Standing::default()),
-        measures: vec![measure],
-        splits: Vec::new(),
-    };
-    let found = Arc::new(Mutex::new(Vec::new()));
-    let visit = {
-        let found = Arc::clone(&found);
-        Box::new(move |events| found.lock().unwrap().push(events))
-    };
-    store.unit_events(&question, 0..=u64::MAX, visit).await.unwrap();
-    let found = found.lock().unwrap();
-    found.clone()
-}
-
 #[tokio::test]
 async fn rows_of_format_4_say_the_same_of_units() {
     let store = SqliteStore::in_memory().unwrap();
@@ -113,11 +82,11 @@ async fn rows_of_format_4_say_the_same_of_units() {
     store.apply(conformance::examples(0, vec![conformance::example("a", 2, 1_000)])).await.unwrap();
     let signals = crate::store::Rows::Signals(vec![(0, conformance::signal("s"))]);
     store.apply(Batch { shard: 0, from: 0, next: 1, mark: None, rows: signals }).await.unwrap();
-    let new = units(&store).await;
+    let new = conformance::units(&store).await;
     assert_eq!((new.len(), new[0].shown.len(), new[0].reactions.len()), (1, 3, 1));
     let old = "UPDATE exposures SET assigned = NULL, words = NULL, attributes = NULL;
         UPDATE examples SET surface = NULL, assigned = NULL, words = NULL, attributes = NULL, labels = NULL, told = NULL;
         UPDATE signals SET value = NULL, retracts = NULL, is_shadow = NULL;";
     store.inner.writer().execute_batch(old).unwrap();
-    assert_eq!(units(&store).await, new);
+    assert_eq!(conformance::units(&store).await, new);
 }

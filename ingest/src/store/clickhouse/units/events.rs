@@ -17,7 +17,7 @@ use crate::store::{Question, ReactionRow, ShownRow, UnitEvents, Visit, Worth};
 #[derive(Debug, Row, Deserialize)]
 struct Shown {
     unit: u64,
-    exposure_id: String,
+    exposure: String,
     is_example: u8,
     revision: u32,
     at: i64,
@@ -32,7 +32,7 @@ struct Shown {
 #[derive(Debug, Row, Deserialize)]
 struct Reacted {
     unit: u64,
-    exposure_id: String,
+    exposure: String,
     kind: String,
     value: Option<f64>,
     /// The hash of the id.
@@ -41,7 +41,7 @@ struct Reacted {
     at: i64,
 }
 
-/// See [`EventStore::unit_events`](crate::store::EventStore::unit_events). Ids of reactions are their hashes.
+/// See [`EventStore::unit_events`](crate::store::EventStore::unit_events). Ids are their hashes.
 pub(in super::super) async fn events(
     client: &Client,
     question: &Question,
@@ -56,24 +56,24 @@ pub(in super::super) async fn events(
     let (low, high, range) = (hashes.start(), hashes.end(), sql::in_range(question));
     let between = format!("unit BETWEEN {low} AND {high} AND {range}");
     let of_units = format!(
-        "{between} AND unit IN (SELECT unit FROM shown WHERE {between} AND assigned IN ({}))",
+        "{between} AND unit IN (SELECT unit FROM unit_exposures WHERE {between} AND assigned IN ({}))",
         drawn.join(", ")
     );
     let attributes = if question.needs_attributes() { "attributes" } else { "''" };
     let rows = format!(
-        "SELECT unit, exposure_id, is_example, revision, toUnixTimestamp64Milli(ts) AS at,
+        "SELECT unit, toString(exposure) AS exposure, is_example, revision, toUnixTimestamp64Milli(ts) AS at,
              toUnixTimestamp64Milli(told) AS told_at, toString(surface) AS surface, toString(assigned) AS assigned,
              words, {attributes} AS attributes, toString(labels) AS labels
-         FROM shown FINAL WHERE {of_units} ORDER BY unit"
+         FROM unit_exposures FINAL WHERE {of_units} ORDER BY unit"
     );
     let kinds: Vec<String> = question.kinds().iter().map(|kind| sql::quoted(kind.as_str())).collect();
     let kinds = if kinds.is_empty() { "0".to_owned() } else { format!("kind IN ({})", kinds.join(", ")) };
     let reactions = format!(
-        "SELECT e.unit AS unit, e.exposure_id AS exposure_id, toString(r.kind) AS kind,
+        "SELECT e.unit AS unit, toString(e.exposure) AS exposure, toString(r.kind) AS kind,
              r.value AS value, r.retracts AS retracts, r.signal AS signal, toUnixTimestamp64Milli(r.ts) AS at
-         FROM (SELECT * FROM reacted FINAL WHERE ({kinds} OR retracts != 0)
-                   AND exposure IN (SELECT exposure FROM shown WHERE {of_units})) AS r
-         INNER JOIN (SELECT exposure, exposure_id, unit FROM shown FINAL WHERE {of_units}) AS e
+         FROM (SELECT * FROM unit_reactions FINAL WHERE ({kinds} OR retracts != 0)
+                   AND exposure IN (SELECT exposure FROM unit_exposures WHERE {of_units})) AS r
+         INNER JOIN (SELECT exposure, unit FROM unit_exposures FINAL WHERE {of_units}) AS e
          ON r.exposure = e.exposure"
     );
     let (rows, reactions) = tokio::try_join!(
@@ -114,7 +114,7 @@ fn give(rows: Vec<Shown>, reactions: Vec<Reacted>, visit: &mut Visit) {
 fn shown(row: Shown, assignments: Arc<Vec<Assignment>>) -> ShownRow {
     let told = Timestamp::from_millis(row.told_at);
     ShownRow {
-        exposure_id: row.exposure_id,
+        exposure_id: row.exposure,
         ts: Timestamp::from_millis(row.at),
         surface: surface(&row.surface),
         words: row.words,
@@ -127,7 +127,7 @@ fn shown(row: Shown, assignments: Arc<Vec<Assignment>>) -> ShownRow {
 fn reaction(row: Reacted) -> ReactionRow {
     ReactionRow {
         signal_id: row.signal.to_string(),
-        exposure_id: row.exposure_id,
+        exposure_id: row.exposure,
         kind: SignalKind::from(row.kind),
         value: row.value,
         ts: Timestamp::from_millis(row.at),

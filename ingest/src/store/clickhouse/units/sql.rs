@@ -8,9 +8,12 @@
 //! ```
 //!
 //! What comes at or after an exposure with an arm is after the first of them, so that the first time of a unit is looked
-//! up only for exposures without an arm, unless a window or a time before depends on it.
+//! up only for exposures without an arm, unless a window or a time before depends on it. The server leaves out columns
+//! that nothing asks for, so that only what a question needs is asked of them.
 
 mod sums;
+
+use std::ops::RangeInclusive;
 
 use crate::store::{Before, Measure, Of, Question, Shape, What};
 
@@ -77,12 +80,13 @@ struct Plan<'q> {
     channels: Vec<Channel>,
     /// For each measure, the columns of numerator and denominator.
     columns: Vec<[usize; 2]>,
-    pass: (u64, u64),
+    /// The hashes of the units that are added up.
+    hashes: RangeInclusive<u64>,
 }
 
-/// The query for the units of `pass`, which is its number and that of all passes; and the sums of each measure.
-pub(super) fn sums(question: &Question, codes: &Codes, pass: (u64, u64)) -> (String, Vec<Terms>) {
-    let mut plan = Plan { question, codes, channels: Vec::new(), columns: Vec::new(), pass };
+/// The query for the units with hashes in a range, and the sums of each measure.
+pub(super) fn sums(question: &Question, codes: &Codes, hashes: RangeInclusive<u64>) -> (String, Vec<Terms>) {
+    let mut plan = Plan { question, codes, channels: Vec::new(), columns: Vec::new(), hashes };
     for measure in &question.measures {
         let of = plan.column(&measure.of, measure);
         let over = measure.over.as_ref().map_or(of, |over| plan.column(over, measure));
@@ -117,11 +121,20 @@ impl Plan<'_> {
         self.question.measures.iter().any(needs)
     }
 
+    /// Whether any row may be before the first time of its unit.
+    fn has_before(&self) -> bool {
+        self.needs_first() || self.codes.has_outside
+    }
+
     fn signals(&self) -> impl Iterator<Item = (usize, &str, Of)> {
         self.channels.iter().enumerate().filter_map(|(index, channel)| match &channel.what {
             What::Signal(kind, of) => Some((index, kind.as_str(), *of)),
             _ => None,
         })
+    }
+
+    fn has_signals(&self) -> bool {
+        self.signals().next().is_some()
     }
 
     /// The code of each assignment that occurs.
@@ -172,9 +185,9 @@ impl Plan<'_> {
                 columns.push(format!("ifNull({}, 0) AS z{index}", json::number(name)));
             }
         }
-        let (pass, passes) = self.pass;
-        let of_pass = if passes > 1 { format!(" AND unit % {passes} = {pass}") } else { String::new() };
-        format!("SELECT {} FROM shown FINAL WHERE {}{of_pass}", columns.join(", "), in_range(self.question))
+        let (low, high, range) = (self.hashes.start(), self.hashes.end(), in_range(self.question));
+        let columns = columns.join(", ");
+        format!("SELECT {columns} FROM unit_exposures FINAL WHERE unit BETWEEN {low} AND {high} AND {range}")
     }
 
     fn events(&self) -> String {
@@ -214,7 +227,7 @@ impl Plan<'_> {
             "SELECT {} FROM (SELECT *, at AS done, toUInt8(0) AS backwards FROM ({events}))",
             [vec![fixed.to_owned()], own, names].concat().join(", ")
         );
-        if self.signals().next().is_none() {
+        if !self.has_signals() {
             return shown;
         }
         let values: Vec<String> = (0..self.channels.len()).map(|index| self.reaction_value(index)).collect();
@@ -263,7 +276,7 @@ impl Plan<'_> {
     /// Reactions with what is known of their exposures.
     fn joined(&self, events: &str) -> String {
         let kinds: Vec<String> = self.question.kinds().iter().map(|kind| quoted(kind.as_str())).collect();
-        let reacted = format!("FROM reacted FINAL WHERE (kind IN ({}) OR retracts != 0)", kinds.join(", "));
+        let reacted = format!("FROM unit_reactions FINAL WHERE (kind IN ({}) OR retracts != 0)", kinds.join(", "));
         let mut passing: Vec<String> = self.signals().map(|(index, ..)| format!("p{index}")).collect();
         passing.sort();
         let passing: String = passing.iter().map(|name| format!(", {name}")).collect();
@@ -271,7 +284,7 @@ impl Plan<'_> {
             "SELECT e.*, r.signal AS signal, r.kind AS kind, r.value AS value, r.done AS done, r.is_kept AS is_kept
              FROM (SELECT signal, exposure AS about, kind, value, toUnixTimestamp64Milli(ts) AS done,
                      toUInt8(retracts = 0 AND (exposure, signal) NOT IN
-                         (SELECT exposure, retracts FROM reacted FINAL WHERE retracts != 0)) AS is_kept
+                         (SELECT exposure, retracts FROM unit_reactions FINAL WHERE retracts != 0)) AS is_kept
                    {reacted}) AS r
              INNER JOIN (SELECT unit, exposure, at, first, is_after{passing} FROM ({events})
                          WHERE exposure IN (SELECT exposure {reacted})) AS e

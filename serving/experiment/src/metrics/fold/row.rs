@@ -17,7 +17,7 @@ pub struct UnitValue {
     pub after: [f64; 2],
     /// The same before, or the covariate and 1.
     pub before: [f64; 2],
-    /// The single values, for quantiles.
+    /// The single values, ascending, for quantiles.
     pub events: Vec<f64>,
 }
 
@@ -151,7 +151,10 @@ impl UnitFold<'_> {
                 value.after = [after.iter().sum(), sum(&is_after)];
                 value.before = [before.iter().sum(), sum(&is_before)];
             }
-            Kind::Quantile => value.events = after,
+            Kind::Quantile => {
+                value.events = after;
+                value.events.sort_unstable_by(f64::total_cmp);
+            }
         }
         if let Some(Winsorise::Bound(bound)) = metric.winsorise {
             value.after[0] = value.after[0].min(bound);

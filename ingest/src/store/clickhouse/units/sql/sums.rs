@@ -16,10 +16,14 @@ impl Plan<'_> {
             format!("minIf({order}, {inside}) AS packed"),
             format!("minIf((arm - {FIRST_ARM}) % {variants}, {inside}) AS low"),
             format!("maxIf((arm - {FIRST_ARM}) % {variants}, {inside}) AS high"),
-            "minIf(undrawn, undrawn > 0) AS undrawn_low, max(undrawn) AS undrawn_high".to_owned(),
-            format!("max(elsewhere = 1 AND arm < {FIRST_ARM} AND is_after = 0) AS carried"),
-            "sum(backwards) AS went_back".to_owned(),
         ];
+        if self.codes.has_outside {
+            columns.push("minIf(undrawn, undrawn > 0) AS undrawn_low, max(undrawn) AS undrawn_high".to_owned());
+            columns.push(format!("max(elsewhere = 1 AND arm < {FIRST_ARM} AND is_after = 0) AS carried"));
+        }
+        if self.has_signals() {
+            columns.push("sum(backwards) AS went_back".to_owned());
+        }
         for (name, _) in self.extra() {
             columns.push(format!("argMinIf({name}, {order}, {inside}) AS first_{name}"));
         }
@@ -32,7 +36,7 @@ impl Plan<'_> {
     /// What a unit adds up to: x, y after, v, w before, and n, how many values there are after.
     fn of_unit(&self, index: usize, measure: &Measure) -> Vec<String> {
         let [of, over] = self.columns[index];
-        let mut after = "is_after = 1".to_owned();
+        let mut after = if self.has_before() { "is_after = 1".to_owned() } else { String::new() };
         if let (Some(days), false) = (measure.final_after_days, matches!(measure.shape, Shape::Return(..))) {
             after += &format!(" AND done - first < {}", i64::from(days) * DAY_MS);
         }
@@ -43,9 +47,18 @@ impl Plan<'_> {
             let span = i64::from(days) * DAY_MS;
             format!("is_after = 0 AND done < first AND first - at <= {span}{told}")
         };
-        let total = |column: usize, condition: &str| format!("ifNull(sumIf(c{column}, {condition}), 0)");
-        let any = |column: usize, condition: &str| format!("toFloat64(countIf(c{column} > 0 AND {condition}) > 0)");
-        let count = |column: usize, condition: &str| format!("countIf(isNotNull(c{column}) AND {condition})");
+        let total = |column: usize, condition: &str| match condition {
+            "" => format!("ifNull(sum(c{column}), 0)"),
+            _ => format!("ifNull(sumIf(c{column}, {condition}), 0)"),
+        };
+        let number = |wanted: String, condition: &str| match condition {
+            "" => format!("countIf({wanted})"),
+            _ => format!("countIf({wanted} AND {condition})"),
+        };
+        let any = |column: usize, condition: &str| {
+            format!("toFloat64({} > 0)", number(format!("c{column} > 0"), condition))
+        };
+        let count = |column: usize, condition: &str| number(format!("isNotNull(c{column})"), condition);
         let one = |condition: &str| match measure.shape {
             Shape::Any => any(of, condition),
             Shape::Average => {
@@ -77,7 +90,14 @@ impl Plan<'_> {
 
     /// The units of each arm that are alike, added up.
     pub(super) fn groups(&self, terms: &[Terms]) -> String {
-        let is_multiple = "(low != high OR (undrawn_high > 0 AND (undrawn_low != low + 1 OR undrawn_high != low + 1)))";
+        let (is_multiple, carried) = match self.codes.has_outside {
+            true => (
+                "(low != high OR (undrawn_high > 0 AND (undrawn_low != low + 1 OR undrawn_high != low + 1)))",
+                "carried",
+            ),
+            false => ("low != high", "0"),
+        };
+        let backwards = if self.has_signals() { "sum(went_back)" } else { "toUInt64(0)" };
         let splits = self.question.splits.len();
         let split: Vec<String> = (0..splits).map(|index| format!("if({is_multiple}, 0, first_s{index})")).collect();
         let splits =
@@ -93,8 +113,8 @@ impl Plan<'_> {
         };
         format!(
             "SELECT toUInt16(if({is_multiple}, 0, bitAnd(packed, 65535))) AS arm,
-                 toUInt8(if({is_multiple}, 0, carried)) AS is_carried,
-                 CAST({splits}, 'Array(UInt16)') AS splits, count() AS units, sum(went_back) AS backwards,
+                 toUInt8(if({is_multiple}, 0, {carried})) AS is_carried,
+                 CAST({splits}, 'Array(UInt16)') AS splits, count() AS units, {backwards} AS backwards,
                  min(bitShiftRight(packed, 16)) AS first, {values} AS values
              FROM ({})
              GROUP BY arm, is_carried, splits",
