@@ -32,8 +32,8 @@ pub use place::Place;
 pub use rebuild::Rebuild;
 pub use sqlite::SqliteStore;
 pub use units::{
-    Before, CellSums, Drawn, Measure, Moments, Of, Question, ReactionRow, Shape, ShownRow, Split, Standing, Standings,
-    UnitEvents, UnitSums, Visit, What, Worth,
+    Before, CellSums, Drawn, Measure, Moments, Of, PARTS, Question, ReactionRow, Shape, ShownRow, Split, Standing,
+    Standings, UnitEvents, UnitSums, Visit, What, Worth,
 };
 pub use verify::{Comparison, PartReport, verify};
 
@@ -230,8 +230,8 @@ pub trait EventStore: Send + Sync {
         Box::pin(async { Ok(None) })
     }
 
-    /// Gives what happened to each unit with an exposure in `question.shown` whose hash is in `hashes` to `visit`, one
-    /// unit after the other in any order, each at most once. Units that `question.standings` finds in no arm may be left
+    /// Gives what happened to each unit with an exposure in `question.shown` whose hash is in `hashes` to `visit`, in any
+    /// order, each at most once. Units that `question.standings` finds in no arm may be left
     /// out. Reactions are those of [`Question::kinds`], and those that take another one back.
     fn unit_events(
         &self,

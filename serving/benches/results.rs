@@ -1,5 +1,6 @@
 //! How long results take, and how that grows: `cargo bench -p plaudit-serving --bench results -- sqlite 0.5 1 5`, in
-//! millions of exposures, or `… -- clickhouse 1 10 100` with the server that `PLAUDIT_TEST_CLICKHOUSE` names.
+//! millions of exposures, or `… -- clickhouse 1 10 100` with the server that `PLAUDIT_TEST_CLICKHOUSE` names. `… -- keep
+//! DATABASE 100` leaves the database there, for `… -- filled DATABASE 100` to measure again.
 //!
 //! Five exposures a unit, two variants, three phases of a ramp; 5 % are loved, a third was helpful, and one in ten is
 //! copied or has a thumb. On ClickHouse the rows that results are read from are made by the server, as they are when
@@ -119,28 +120,47 @@ impl Server {
     }
 }
 
-async fn clickhouse(sizes: &[u64]) {
+/// The server and the database of `PLAUDIT_TEST_CLICKHOUSE`.
+fn location() -> Option<(String, String)> {
     let Some(location) = std::env::var_os("PLAUDIT_TEST_CLICKHOUSE").and_then(|name| name.into_string().ok()) else {
         say("SKIPPED ClickHouse: PLAUDIT_TEST_CLICKHOUSE is not set (deploy/dev/servers runs a server)");
-        return;
+        return None;
     };
     let (server, database) = location.trim_start_matches("clickhouse://").split_once('/').expect("a database");
+    Some((server.to_owned(), database.to_owned()))
+}
+
+fn opened(server: &str, database: &str) -> ClickHouseStore {
+    let config = plaudit_ingest::Config::default().clickhouse;
+    ClickHouseStore::new(&format!("clickhouse://{server}/{database}"), &config).expect("a location")
+}
+
+async fn clickhouse(sizes: &[u64], kept: Option<&str>) {
+    let Some((server, database)) = location() else { return };
     for size in sizes {
-        let database = format!("{database}_bench_{}", std::process::id());
-        let config = plaudit_ingest::Config::default().clickhouse;
-        let store = ClickHouseStore::new(&format!("clickhouse://{server}/{database}"), &config).expect("a location");
+        let of_run = format!("{database}_bench_{}", std::process::id());
+        let database = kept.map_or(of_run, str::to_owned);
+        let store = opened(&server, &database);
         store.positions().await.expect("the store answers");
-        let server = Server { url: format!("http://{server}"), database, client: reqwest::Client::new() };
+        let of_server = Server { url: format!("http://{server}"), database, client: reqwest::Client::new() };
         let mut from = 0;
         while from < *size {
             let to = (from + STEP).min(*size);
-            server.fill((from, to), *size).await;
+            of_server.fill((from, to), *size).await;
             progress(to, *size);
             from = to;
         }
         measure("ClickHouse", &store, *size).await;
-        server.run(&format!("DROP DATABASE {} SYNC", server.database)).await;
+        if kept.is_none() {
+            of_server.run(&format!("DROP DATABASE {} SYNC", of_server.database)).await;
+        }
     }
+}
+
+/// Measures a database that was kept.
+async fn filled(database: &str, size: u64) {
+    let Some((server, _)) = location() else { return };
+    measure("ClickHouse", &opened(&server, database), size).await;
 }
 
 fn exposure(number: u64, total: u64) -> Exposure {
@@ -254,14 +274,19 @@ async fn sqlite(sizes: &[u64]) {
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
-    let sizes = arguments.iter().skip(1).filter_map(|word| word.parse::<f64>().ok());
-    let sizes: Vec<u64> = sizes.map(|millions| (millions * 1e6) as u64).collect();
+    let sizes = |from: usize| -> Vec<u64> {
+        let sizes = arguments.iter().skip(from).filter_map(|word| word.parse::<f64>().ok());
+        sizes.map(|millions| (millions * 1e6) as u64).collect()
+    };
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     say("store       exposures       units    median      rate    peak of this process");
-    match arguments.first().map(String::as_str) {
-        Some("sqlite") => runtime.block_on(sqlite(&sizes)),
-        Some("clickhouse") => runtime.block_on(clickhouse(&sizes)),
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["sqlite", ..] => runtime.block_on(sqlite(&sizes(1))),
+        ["clickhouse", ..] => runtime.block_on(clickhouse(&sizes(1), None)),
+        ["keep", database, _] => runtime.block_on(clickhouse(&sizes(2), Some(database))),
+        ["filled", database, _] => runtime.block_on(filled(database, sizes(2).first().copied().unwrap_or(0))),
         _ => say("say `sqlite` or `clickhouse`, and sizes in millions of exposures"),
     }
 }

@@ -151,10 +151,10 @@ impl EventStore for ClickHouseStore {
         &self,
         question: &Question,
         hashes: RangeInclusive<u64>,
-        mut visit: Visit,
+        visit: Visit,
     ) -> BoxFuture<'_, Result<(), Error>> {
         let question = question.clone();
-        Box::pin(async move { units::events(self.ready().await?, &question, &hashes, &mut visit).await })
+        Box::pin(async move { units::events(self.ready().await?, &question, &hashes, &visit).await })
     }
 
     fn lineage(&self, part: Part, offsets: Range<u64>) -> BoxFuture<'_, Result<Vec<Lineage>, Error>> {

@@ -251,10 +251,10 @@ impl EventStore for SqliteStore {
         &self,
         question: &Question,
         hashes: RangeInclusive<u64>,
-        mut visit: Visit,
+        visit: Visit,
     ) -> BoxFuture<'_, Result<(), Error>> {
         let question = question.clone();
-        self.blocking(move |inner| inner.read(|connection| units::visit(connection, &question, &hashes, &mut visit)))
+        self.blocking(move |inner| units::visit(inner, (&question, &hashes), &visit))
     }
 
     fn lineage(&self, part: Part, offsets: Range<u64>) -> BoxFuture<'_, Result<Vec<Lineage>, Error>> {

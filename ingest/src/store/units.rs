@@ -10,10 +10,10 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use plaudit_event::{Assignment, SignalKind, Surface, Timestamp};
+use plaudit_event::{Assignment, Labels, SignalKind, Surface, Timestamp};
 use serde_json::{Map, Value};
 
-pub(super) use packed::{labels, pack_assignments, pack_labels, surface, unpack_assignments, words};
+pub(super) use packed::{Known, labels, pack_assignments, pack_labels, surface, unpack_assignments, words};
 
 /// A day in milliseconds.
 pub(super) const DAY_MS: i64 = 86_400_000;
@@ -242,8 +242,8 @@ pub struct Worth {
     pub revision: u32,
     /// When that was told.
     pub told: Timestamp,
-    /// By objective.
-    pub labels: Vec<(String, f32)>,
+    /// By objective; alike for many.
+    pub labels: Arc<Labels>,
 }
 
 /// A reaction, as far as measures need it.
@@ -274,5 +274,10 @@ pub struct UnitEvents {
     pub reactions: Vec<ReactionRow>,
 }
 
-/// Takes the units one after the other.
-pub type Visit = Box<dyn FnMut(UnitEvents) + Send>;
+/// Most parts that the units of a store are visited in.
+pub const PARTS: usize = 16;
+
+/// Takes a unit, given the part (below [`PARTS`]) that it is of. The units of a part come one after the other, parts may
+/// come at once. Which units a part has, and in which order, is a function of what the store holds: sums that are made
+/// by part and put together in the order of the parts are the same every time.
+pub type Visit = Arc<dyn Fn(usize, UnitEvents) + Send + Sync>;

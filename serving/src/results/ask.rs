@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use plaudit_event::{Actor, Assignment, Label, Labels, Objective, Timestamp};
+use plaudit_event::{Actor, Assignment, Timestamp};
 use plaudit_experiment::metrics::{
     Cuped, ExampleView, ExposureView, FoldPlan, Kind, MetricConfig, PerUnit, SignalView, Source, Take, UnitFold,
     Winsorise,
@@ -91,12 +91,8 @@ impl Asked {
             match &row.worth {
                 None => fold.exposure(&view),
                 Some(worth) => {
-                    let label = |(objective, value): &(String, f32)| {
-                        (Objective::new(objective.as_str()), Label { value: *value, weight: 1.0 })
-                    };
-                    let labels: Labels = worth.labels.iter().map(label).collect();
                     let (revision, ts) = (worth.revision, worth.told);
-                    fold.example(&ExampleView { exposure: view, revision, labels: &labels, ts });
+                    fold.example(&ExampleView { exposure: view, revision, labels: &worth.labels, ts });
                 }
             }
         }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use plaudit_event::Timestamp;
 use plaudit_experiment::metrics::{Aggregates, Alike, FoldPlan, Folded, Ignored, MergeError, MetricSet};
 use plaudit_experiment::stats::RatioCovariateMoments;
-use plaudit_ingest::store::{EventStore, Moments, Question, UnitSums};
+use plaudit_ingest::store::{EventStore, Moments, PARTS, Question, UnitEvents, UnitSums};
 
 use super::Subject;
 use super::ask::Asked;
@@ -100,24 +100,29 @@ async fn visited(
     question: &Question,
     ranges: Vec<RangeInclusive<u64>>,
 ) -> Result<Aggregates, Error> {
-    let folded = Arc::new(Mutex::new((Aggregates::new(&asked.plan.variants, &asked.plan.set), Ok(()))));
+    let empty = || Mutex::new((Aggregates::new(&asked.plan.variants, &asked.plan.set), Ok(())));
+    let folded: Arc<[_]> = (0..PARTS).map(|_| empty()).collect();
     for range in ranges {
         let (asked, folded) = (Arc::clone(asked), Arc::clone(&folded));
-        let visit = move |events| {
+        let visit = move |part: usize, events: UnitEvents| {
             let (folded_unit, mut ignored) = asked.fold(&events).finish_hashed(events.hash);
             if folded_unit == Folded::Outside {
                 // Nothing of it is of the experiment, but a draw that cannot be used.
                 ignored = Ignored { unknown_variants: ignored.unknown_variants, ..Ignored::default() };
             }
-            let mut sums = folded.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut sums = folded[part].lock().unwrap_or_else(PoisonError::into_inner);
             let added = sums.0.add((folded_unit, ignored));
             sums.1 = sums.1.and(added);
         };
-        store.unit_events(question, range, Box::new(visit)).await?;
+        store.unit_events(question, range, Arc::new(visit)).await?;
     }
-    let sums = folded.lock().unwrap_or_else(PoisonError::into_inner);
-    sums.1.map_err(internal)?;
-    Ok(sums.0.clone())
+    let mut all = Aggregates::new(&asked.plan.variants, &asked.plan.set);
+    for sums in folded.iter() {
+        let sums = sums.lock().unwrap_or_else(PoisonError::into_inner);
+        sums.1.map_err(internal)?;
+        all.merge(&sums.0).map_err(internal)?;
+    }
+    Ok(all)
 }
 
 /// Sums of this module fit the plan that they are made for.

@@ -77,8 +77,8 @@ pub(super) async fn erase(client: &Client, schema: &Schema, unit: &UnitId) -> Re
 /// The positions go first: rows that are left without them are written again and recognised.
 pub(super) async fn clear(client: &Client, schema: &Schema) -> Result<(), Error> {
     let on_cluster = schema.on_cluster();
-    let copied =
-        ["exposures", "signals", "examples", "dead_letters", "unit_exposures", "unit_reactions"].map(|table| schema.local(table));
+    let copied = ["exposures", "signals", "examples", "dead_letters", "unit_exposures", "unit_reactions"]
+        .map(|table| schema.local(table));
     for table in ["positions".to_owned(), "erased".to_owned()].into_iter().chain(copied) {
         let sql = format!("TRUNCATE TABLE IF EXISTS {table} {on_cluster}");
         client.execute("clear", client.query(&sql)).await?;

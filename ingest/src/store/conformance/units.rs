@@ -6,9 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use plaudit_event::{Exposure, ExposureId, Signal, SignalKind, UnitId};
 
 use super::{at, exposure, exposures, signal};
-use crate::store::{
-    Batch, Before, Drawn, EventStore, Measure, Of, Question, Rows, Shape, Standing, UnitEvents, What,
-};
+use crate::store::{Batch, Before, Drawn, EventStore, Measure, Of, Question, Rows, Shape, Standing, UnitEvents, What};
 
 /// Longer than a week, in milliseconds.
 const FORTNIGHT_MS: i64 = 14 * 86_400_000;
@@ -36,7 +34,7 @@ pub(in crate::store) async fn units(store: &dyn EventStore) -> Vec<UnitEvents> {
     };
     let found = Arc::new(Mutex::new(Vec::new()));
     let taken = Arc::clone(&found);
-    let visit = Box::new(move |events| taken.lock().unwrap_or_else(PoisonError::into_inner).push(events));
+    let visit = Arc::new(move |_, events| taken.lock().unwrap_or_else(PoisonError::into_inner).push(events));
     store.unit_events(&question, 0..=u64::MAX, visit).await.expect("units");
     let mut found = found.lock().unwrap_or_else(PoisonError::into_inner).clone();
     found.sort_by_key(|events: &UnitEvents| events.hash);

@@ -1,7 +1,13 @@
 //! What a row says as a short text: few different ones, so that a column of them is small and is read once for all
 //! rows that are alike.
 
-use plaudit_event::{Assignment, Draw, ExperimentId, Labels, LayerId, Surface, VariantId};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use plaudit_event::{Assignment, Draw, ExperimentId, Label, Labels, LayerId, Objective, Surface, VariantId};
+
+/// Most texts whose meaning is kept.
+const MOST_KNOWN: usize = 100_000;
 
 /// A line for each assignment: layer, experiment, variant, phase and weights, with tabs between. No id has a tab.
 pub(in crate::store) fn pack_assignments(assignments: &[Assignment]) -> String {
@@ -59,13 +65,39 @@ pub(in crate::store) fn pack_labels(labels: &Labels) -> String {
     labels.iter().map(one).collect::<Vec<_>>().join("\t")
 }
 
-/// The reverse of [`pack_labels`].
-pub(in crate::store) fn labels(text: &str) -> Vec<(String, f32)> {
+/// The reverse of [`pack_labels`], with weights of 1: they are not packed.
+pub(in crate::store) fn labels(text: &str) -> Labels {
     let one = |part: &str| {
         let (objective, value) = part.rsplit_once('=')?;
-        Some((objective.to_owned(), value.parse().ok()?))
+        Some((Objective::new(objective), Label { value: value.parse().ok()?, weight: 1.0 }))
     };
     text.split('\t').filter_map(one).collect()
+}
+
+/// What texts mean, each worked out once: few of them are different.
+pub(in crate::store) struct Known<T> {
+    unpack: fn(&str) -> T,
+    known: HashMap<String, Arc<T>>,
+}
+
+impl<T> Known<T> {
+    /// Nothing known yet.
+    pub(in crate::store) fn new(unpack: fn(&str) -> T) -> Self {
+        Self { unpack, known: HashMap::new() }
+    }
+
+    /// What `text` means.
+    pub(in crate::store) fn of(&mut self, text: &str) -> Arc<T> {
+        if let Some(known) = self.known.get(text) {
+            return Arc::clone(known);
+        }
+        let unpacked = Arc::new((self.unpack)(text));
+        // Of labels that are any number there may be many.
+        if self.known.len() < MOST_KNOWN {
+            self.known.insert(text.to_owned(), Arc::clone(&unpacked));
+        }
+        unpacked
+    }
 }
 
 /// Words of a response.
@@ -85,8 +117,6 @@ pub(in crate::store) fn surface(name: &str) -> Surface {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
-
-    use plaudit_event::{Label, Objective};
 
     use super::*;
 
@@ -111,8 +141,8 @@ mod tests {
         assert_eq!(unpack_assignments(&pack_assignments(&all)), all);
         assert_eq!(unpack_assignments(&pack_assignments(&[])), []);
         let label = Label { value: 0.1, weight: 1.0 };
-        let packed = pack_labels(&BTreeMap::from([(Objective::new("a=b"), label), (Objective::new("love"), label)]));
-        assert_eq!(labels(&packed), [("a=b".to_owned(), 0.1), ("love".to_owned(), 0.1)]);
-        assert_eq!(labels(""), []);
+        let all = BTreeMap::from([(Objective::new("a=b"), label), (Objective::new("love"), label)]);
+        assert_eq!(labels(&pack_labels(&all)), all);
+        assert_eq!(labels(""), BTreeMap::new());
     }
 }

@@ -101,7 +101,8 @@ struct Reaction {
 struct Worth {
     revision: u32,
     ts: Timestamp,
-    values: BTreeMap<String, f64>,
+    /// For each metric: the labels of numerator and denominator.
+    parts: Vec<[Option<f64>; 2]>,
 }
 
 /// The events of one unit.
@@ -191,8 +192,13 @@ impl<'p> UnitFold<'p> {
         if is_old {
             self.ignored.duplicates += 1;
         } else if self.worths.contains_key(id) || self.has_room() {
-            let values = view.labels.iter().map(|(objective, label)| (objective.0.clone(), f64::from(label.value)));
-            let worth = Worth { revision: view.revision, ts: view.ts, values: values.collect() };
+            let value = |source: Option<&Source>| match source? {
+                Source::Label(objective) => view.labels.get(objective.as_str()).map(|label| f64::from(label.value)),
+                _ => None,
+            };
+            let metrics = self.plan.set.metrics.iter();
+            let parts = metrics.map(|metric| [Some(&metric.source), metric.denominator.as_ref()].map(value)).collect();
+            let worth = Worth { revision: view.revision, ts: view.ts, parts };
             self.worths.insert(id.to_owned(), worth);
         }
     }

@@ -5,13 +5,13 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use clickhouse::Row;
-use plaudit_event::{Assignment, SignalKind, Timestamp};
+use plaudit_event::{Assignment, Labels, SignalKind, Timestamp};
 use serde::Deserialize;
 
 use super::super::client::Client;
 use super::{ACTION, codes, query, sql};
 use crate::Error;
-use crate::store::units::{labels, surface, unpack_assignments};
+use crate::store::units::{Known, labels, surface, unpack_assignments};
 use crate::store::{Question, ReactionRow, ShownRow, UnitEvents, Visit, Worth};
 
 #[derive(Debug, Row, Deserialize)]
@@ -46,7 +46,7 @@ pub(in super::super) async fn events(
     client: &Client,
     question: &Question,
     hashes: &RangeInclusive<u64>,
-    visit: &mut Visit,
+    visit: &Visit,
 ) -> Result<(), Error> {
     let codes = codes(client, question).await?;
     let drawn: Vec<String> = codes.texts.iter().filter(|row| row.1 > 0).map(|row| sql::quoted(&row.0)).collect();
@@ -84,34 +84,31 @@ pub(in super::super) async fn events(
     Ok(())
 }
 
-fn give(rows: Vec<Shown>, reactions: Vec<Reacted>, visit: &mut Visit) {
+fn give(rows: Vec<Shown>, reactions: Vec<Reacted>, visit: &Visit) {
     let mut reactions_of: BTreeMap<u64, Vec<ReactionRow>> = BTreeMap::new();
     for row in reactions {
         reactions_of.entry(row.unit).or_default().push(reaction(row));
     }
-    let mut known: BTreeMap<String, Arc<Vec<Assignment>>> = BTreeMap::new();
+    let (mut assignments, mut labels) = (Known::new(unpack_assignments), Known::new(labels));
     let mut unit: Option<UnitEvents> = None;
     for row in rows {
         if let Some(done) = unit.take_if(|unit| unit.hash != row.unit) {
-            visit(done);
+            visit(0, done);
         }
         let events = unit.get_or_insert_with(|| UnitEvents {
             hash: row.unit,
             shown: Vec::new(),
             reactions: reactions_of.remove(&row.unit).unwrap_or_default(),
         });
-        if !known.contains_key(&row.assigned) {
-            known.insert(row.assigned.clone(), Arc::new(unpack_assignments(&row.assigned)));
-        }
-        let assignments = Arc::clone(&known[&row.assigned]);
-        events.shown.push(shown(row, assignments));
+        let known = (assignments.of(&row.assigned), labels.of(&row.labels));
+        events.shown.push(shown(row, known));
     }
     if let Some(done) = unit {
-        visit(done);
+        visit(0, done);
     }
 }
 
-fn shown(row: Shown, assignments: Arc<Vec<Assignment>>) -> ShownRow {
+fn shown(row: Shown, (assignments, labels): (Arc<Vec<Assignment>>, Arc<Labels>)) -> ShownRow {
     let told = Timestamp::from_millis(row.told_at);
     ShownRow {
         exposure_id: row.exposure,
@@ -120,7 +117,7 @@ fn shown(row: Shown, assignments: Arc<Vec<Assignment>>) -> ShownRow {
         words: row.words,
         assignments,
         attributes: serde_json::from_str(&row.attributes).unwrap_or_default(),
-        worth: (row.is_example == 1).then(|| Worth { revision: row.revision, told, labels: labels(&row.labels) }),
+        worth: (row.is_example == 1).then(|| Worth { revision: row.revision, told, labels }),
     }
 }
 

@@ -1,10 +1,10 @@
 //! The query for sums.
 //!
 //! ```text
-//! base    one row an exposure: unit, time, arm, values
-//! events  those of units in the experiment, with the unit's first time where that is needed
-//! all     events and the reactions to them, as rows of the same columns
-//! units   one row a unit: its arm and what it adds up to
+//! base     one row an exposure: unit, time, arm, values
+//! events   those of units in the experiment, with the unit's first time where that is needed
+//! joined   one row a reaction, with what is known of its exposure
+//! units    one row a unit: its arm and what its events and its reactions add up to
 //! ```
 //!
 //! What comes at or after an exposure with an arm is after the first of them, so that the first time of a unit is looked
@@ -67,7 +67,7 @@ impl Terms {
     }
 }
 
-/// A source with its filters: one column of [`Plan::all`].
+/// A source with its filters: a column of events or of reactions.
 #[derive(PartialEq)]
 struct Channel {
     what: What,
@@ -151,31 +151,14 @@ impl Plan<'_> {
 
     fn base(&self) -> String {
         let mut columns = vec![
-            "unit, exposure, toUnixTimestamp64Milli(ts) AS at".to_owned(),
+            "unit, exposure, toUnixTimestamp64Milli(ts) AS at, at AS done".to_owned(),
             "if(is_example = 1, toUnixTimestamp64Milli(told), 0) AS told_at".to_owned(),
             format!("{} AS arm", self.transform(|row| row.1)),
             format!("{} AS undrawn", self.transform(|row| row.2)),
             format!("{} AS elsewhere", self.transform(|row| u16::from(row.3))),
         ];
-        for (index, Channel { what, filter }) in self.channels.iter().enumerate() {
-            let value = match what {
-                What::Exposures => "toNullable(toFloat64(1))".to_owned(),
-                What::ResponseWords => "toNullable(toFloat64(words))".to_owned(),
-                What::Attribute(name) => json::number(name),
-                What::Label(objective) => {
-                    let pattern = quoted(&format!("(?:^|\t){}=([^\t]*)", regex::escape(objective)));
-                    format!("toFloat64(toFloat32OrNull(extract(labels, {pattern})))")
-                }
-                // Whether reactions to it count.
-                What::Signal(..) => {
-                    columns.push(format!("toUInt8({filter}) AS p{index}"));
-                    continue;
-                }
-            };
-            columns.push(match filter.as_str() {
-                "1" => format!("{value} AS c{index}"),
-                filter => format!("if({filter}, {value}, NULL) AS c{index}"),
-            });
+        for (index, channel) in self.channels.iter().enumerate() {
+            columns.push(own_value(index, channel));
         }
         for (index, split) in self.question.splits.iter().enumerate() {
             columns.push(format!("{} AS s{index}", json::place(&split.attribute, &split.values)));
@@ -211,76 +194,13 @@ impl Plan<'_> {
         }
     }
 
-    /// Events and reactions as rows of the same columns.
-    fn all(&self) -> String {
-        let events = self.events();
-        let fixed = "unit, at, done, told_at, arm, undrawn, elsewhere, first, is_after, backwards";
-        let own = |index: usize, channel: &Channel| match channel.what {
-            What::Signal(..) => format!("CAST(NULL, 'Nullable(Float64)') AS c{index}"),
-            _ => format!("c{index}"),
-        };
-        let own: Vec<String> = self.channels.iter().enumerate().map(|(index, channel)| own(index, channel)).collect();
-        let extra = self.extra();
-        let zeros: Vec<String> = extra.iter().map(|(name, zero)| format!("{zero} AS {name}")).collect();
-        let names: Vec<String> = extra.into_iter().map(|(name, _)| name).collect();
-        let shown = format!(
-            "SELECT {} FROM (SELECT *, at AS done, toUInt8(0) AS backwards FROM ({events}))",
-            [vec![fixed.to_owned()], own, names].concat().join(", ")
-        );
-        if !self.has_signals() {
-            return shown;
-        }
-        let values: Vec<String> = (0..self.channels.len()).map(|index| self.reaction_value(index)).collect();
-        let reactions = format!(
-            "SELECT {} FROM ({})",
-            [
-                vec![
-                    "unit, at, done, toInt64(0) AS told_at, toUInt16(0) AS arm, toUInt16(0) AS undrawn".to_owned(),
-                    "toUInt16(0) AS elsewhere, first, is_after, toUInt8(done < at) AS backwards".to_owned(),
-                ],
-                values,
-                zeros
-            ]
-            .concat()
-            .join(", "),
-            self.joined(&events)
-        );
-        format!("{shown} UNION ALL {reactions}")
-    }
-
-    /// Columns of splits and covariates, with their type's zero.
-    fn extra(&self) -> Vec<(String, &'static str)> {
-        let splits = (0..self.question.splits.len()).map(|index| (format!("s{index}"), "toUInt16(0)"));
-        let covariates = self.question.measures.iter().enumerate();
-        let covariates = covariates.filter(|(_, measure)| matches!(measure.before, Before::Attribute(_)));
-        splits.chain(covariates.map(|(index, _)| (format!("z{index}"), "toFloat64(0)"))).collect()
-    }
-
-    /// What a reaction gives to a column.
-    fn reaction_value(&self, index: usize) -> String {
-        let What::Signal(kind, of) = &self.channels[index].what else {
-            return format!("CAST(NULL, 'Nullable(Float64)') AS c{index}");
-        };
-        let counts = format!("is_kept = 1 AND kind = {} AND p{index} = 1 AND done >= at", quoted(kind.as_str()));
-        match of {
-            Of::Each => format!("if({counts}, toNullable(toFloat64(1)), NULL) AS c{index}"),
-            Of::Value => format!("if({counts}, value, NULL) AS c{index}"),
-            // The earliest of each exposure.
-            Of::Exposure => format!(
-                "if({counts} AND row_number() OVER (PARTITION BY exposure, {counts} ORDER BY done, signal) = 1,
-                    toNullable(toFloat64(1)), NULL) AS c{index}"
-            ),
-        }
-    }
-
     /// Reactions with what is known of their exposures.
-    fn joined(&self, events: &str) -> String {
+    fn joined(&self) -> String {
         let kinds: Vec<String> = self.question.kinds().iter().map(|kind| quoted(kind.as_str())).collect();
         let reacted = format!("FROM unit_reactions FINAL WHERE (kind IN ({}) OR retracts != 0)", kinds.join(", "));
-        let mut passing: Vec<String> = self.signals().map(|(index, ..)| format!("p{index}")).collect();
-        passing.sort();
-        let passing: String = passing.iter().map(|name| format!(", {name}")).collect();
-        format!(
+        let passing: String = self.signals().map(|(index, ..)| format!(", p{index}")).collect();
+        let events = self.events();
+        let rows = format!(
             "SELECT e.*, r.signal AS signal, r.kind AS kind, r.value AS value, r.done AS done, r.is_kept AS is_kept
              FROM (SELECT signal, exposure AS about, kind, value, toUnixTimestamp64Milli(ts) AS done,
                      toUInt8(retracts = 0 AND (exposure, signal) NOT IN
@@ -289,6 +209,42 @@ impl Plan<'_> {
              INNER JOIN (SELECT unit, exposure, at, first, is_after{passing} FROM ({events})
                          WHERE exposure IN (SELECT exposure {reacted})) AS e
              ON r.about = e.exposure"
-        )
+        );
+        let values: String = self.signals().map(|(index, kind, of)| reaction_value(index, kind, of)).collect();
+        format!("SELECT unit, at, first, is_after, done, toUInt8(done < at) AS backwards{values} FROM ({rows})")
+    }
+}
+
+/// What an exposure itself gives to column `index`: a number, 0 without, and whether there is one. Of reactions, whether
+/// those to it count.
+fn own_value(index: usize, Channel { what, filter }: &Channel) -> String {
+    let filtered = |value: String| match filter.as_str() {
+        "1" => value,
+        filter => format!("if({filter}, {value}, NULL)"),
+    };
+    let value = match what {
+        What::Exposures => return format!("toUInt8({filter}) AS h{index}"),
+        What::Signal(..) => return format!("toUInt8({filter}) AS p{index}"),
+        What::ResponseWords if filter == "1" => return format!("words AS c{index}, toUInt8(1) AS h{index}"),
+        What::ResponseWords => filtered("words".to_owned()),
+        What::Attribute(name) => filtered(json::number(name)),
+        What::Label(objective) => {
+            let pattern = quoted(&format!("(?:^|\t){}=([^\t]*)", regex::escape(objective)));
+            filtered(format!("toFloat64(toFloat32OrNull(extract(labels, {pattern})))"))
+        }
+    };
+    format!("ifNull({value}, 0) AS c{index}, isNotNull({value}) AS h{index}")
+}
+
+/// What a reaction gives to column `index`, in the same way.
+fn reaction_value(index: usize, kind: &str, of: Of) -> String {
+    let counts = format!("(is_kept = 1 AND kind = {} AND p{index} = 1 AND done >= at)", quoted(kind));
+    match of {
+        Of::Each => format!(", {counts} AS h{index}"),
+        Of::Value => format!(", ifNull(value, 0) AS c{index}, ({counts} AND isNotNull(value)) AS h{index}"),
+        // The earliest of each exposure.
+        Of::Exposure => format!(
+            ", ({counts} AND row_number() OVER (PARTITION BY exposure, {counts} ORDER BY done, signal) = 1) AS h{index}"
+        ),
     }
 }

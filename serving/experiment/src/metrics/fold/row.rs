@@ -132,7 +132,7 @@ impl UnitFold<'_> {
         let is_before = |event: &Event<'_>| {
             event.shown < first.ts && event.done < first.ts && first.ts.millis_since(event.shown) <= days_before
         };
-        let numerators = self.events((index, 0), &metric.source);
+        let numerators = self.events((index, 0), &metric.source, first.ts);
         let after: Vec<f64> = numerators.iter().filter(|event| is_after(event)).map(|event| event.value).collect();
         let before: Vec<f64> = numerators.iter().filter(|event| is_before(event)).map(|event| event.value).collect();
         let has = |values: &[f64]| f64::from(u8::from(values.iter().any(|value| *value > 0.0)));
@@ -146,7 +146,7 @@ impl UnitFold<'_> {
             }
             Kind::Mean => (value.after[0], value.before[0]) = (after.iter().sum(), before.iter().sum()),
             Kind::Ratio => {
-                let below = self.events((index, 1), metric.denominator.as_ref()?);
+                let below = self.events((index, 1), metric.denominator.as_ref()?, first.ts);
                 let sum = |of: &dyn Fn(&Event<'_>) -> bool| below.iter().filter(|e| of(e)).map(|e| e.value).sum();
                 value.after = [after.iter().sum(), sum(&is_after)];
                 value.before = [before.iter().sum(), sum(&is_before)];
@@ -166,8 +166,9 @@ impl UnitFold<'_> {
         (metric.kind != Kind::Quantile || !value.events.is_empty()).then_some(value)
     }
 
-    /// All events of a source that pass the filters of metric `index`; `part` 0 is the numerator.
-    fn events(&self, (index, part): (usize, usize), source: &Source) -> Vec<Event<'_>> {
+    /// All events of a source that pass the filters of metric `index`; `part` 0 is the numerator. The experiment begins
+    /// at `start`.
+    fn events(&self, (index, part): (usize, usize), source: &Source, start: Timestamp) -> Vec<Event<'_>> {
         let passing = self.exposures.iter().filter_map(|(id, seen)| Some((id, seen, seen.parts[index].as_ref()?)));
         match source {
             Source::Exposures | Source::ResponseWords | Source::Attribute(_) => passing
@@ -177,11 +178,11 @@ impl UnitFold<'_> {
                 .collect(),
             // A label stands for the time of its exposure, once it was told; before the experiment it must
             // have been told by then.
-            Source::Label(objective) => passing
+            Source::Label(_) => passing
                 .filter_map(|(id, seen, _)| {
                     let worth = self.worths.get(id)?;
-                    let is_told_late = self.start().is_some_and(|start| seen.ts < start && worth.ts >= start);
-                    let value = *worth.values.get(objective)?;
+                    let value = worth.parts[index][part]?;
+                    let is_told_late = seen.ts < start && worth.ts >= start;
                     (!is_told_late).then_some(Event { shown: seen.ts, done: seen.ts, exposure_id: id, value })
                 })
                 .collect(),
@@ -197,10 +198,6 @@ impl UnitFold<'_> {
                 if signal.take == Take::Presence { first_of_each(events) } else { events.collect() }
             }
         }
-    }
-
-    fn start(&self) -> Option<Timestamp> {
-        self.exposures.values().filter(|seen| seen.assigned.is_some()).map(|seen| seen.ts).min()
     }
 }
 

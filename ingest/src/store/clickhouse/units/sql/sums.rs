@@ -1,9 +1,9 @@
 //! From rows of events to one row a unit, and from units to the sums of an arm.
 
 use super::super::FIRST_ARM;
-use super::{Plan, Terms};
+use super::{Channel, Plan, Terms};
 use crate::store::units::DAY_MS;
-use crate::store::{Before, Measure, Shape, What};
+use crate::store::{Before, Measure, Of, Shape, What};
 
 impl Plan<'_> {
     /// One row a unit.
@@ -21,20 +21,69 @@ impl Plan<'_> {
             columns.push("minIf(undrawn, undrawn > 0) AS undrawn_low, max(undrawn) AS undrawn_high".to_owned());
             columns.push(format!("max(elsewhere = 1 AND arm < {FIRST_ARM} AND is_after = 0) AS carried"));
         }
-        if self.has_signals() {
-            columns.push("sum(backwards) AS went_back".to_owned());
-        }
-        for (name, _) in self.extra() {
-            columns.push(format!("argMinIf({name}, {order}, {inside}) AS first_{name}"));
+        for index in 0..self.question.splits.len() {
+            columns.push(format!("argMinIf(s{index}, {order}, {inside}) AS first_s{index}"));
         }
         for (index, measure) in self.question.measures.iter().enumerate() {
-            columns.extend(self.of_unit(index, measure));
+            if matches!(measure.before, Before::Attribute(_)) {
+                columns.push(format!("argMinIf(z{index}, {order}, {inside}) AS first_z{index}"));
+            }
         }
-        format!("SELECT {} FROM ({}) GROUP BY unit", columns.join(", "), self.all())
+        let of_unit =
+            self.question.measures.iter().enumerate().flat_map(|(index, measure)| self.of_unit(index, measure));
+        let (of_reactions, of_events): (Vec<_>, Vec<_>) = of_unit.partition(|(column, _)| self.is_signal(*column));
+        columns.extend(of_events.into_iter().map(|(_, column)| column));
+        let events = format!("(SELECT {} FROM ({}) GROUP BY unit)", columns.join(", "), self.events());
+        if !self.has_signals() {
+            return events;
+        }
+        let mut columns = vec!["unit, sum(backwards) AS went_back".to_owned()];
+        columns.extend(of_reactions.into_iter().map(|(_, column)| column));
+        let reactions = format!("(SELECT {} FROM ({}) GROUP BY unit)", columns.join(", "), self.joined());
+        format!("{events} AS e ANY LEFT JOIN {reactions} AS r ON e.unit = r.unit")
     }
 
-    /// What a unit adds up to: x, y after, v, w before, and n, how many values there are after.
-    fn of_unit(&self, index: usize, measure: &Measure) -> Vec<String> {
+    fn is_signal(&self, column: usize) -> bool {
+        matches!(self.channels[column].what, What::Signal(..))
+    }
+
+    /// How many values of `column` there are.
+    fn count(&self, column: usize, condition: &str) -> String {
+        let Channel { what, filter } = &self.channels[column];
+        let is_always = filter == "1" && matches!(what, What::Exposures | What::ResponseWords);
+        match (is_always, condition) {
+            (true, "") => "count()".to_owned(),
+            (true, condition) => format!("countIf({condition})"),
+            (false, "") => format!("countIf(h{column})"),
+            (false, condition) => format!("countIf(h{column} AND {condition})"),
+        }
+    }
+
+    /// The sum of the values of `column`.
+    fn total(&self, column: usize, condition: &str) -> String {
+        match (&self.channels[column].what, condition) {
+            // Each is 1.
+            (What::Exposures | What::Signal(_, Of::Each | Of::Exposure), _) => {
+                format!("toFloat64({})", self.count(column, condition))
+            }
+            // Absent ones are 0.
+            (What::Label(_) | What::Attribute(_) | What::ResponseWords, "") => format!("toFloat64(sum(c{column}))"),
+            (What::Signal(..), "") => format!("sumIf(c{column}, h{column})"),
+            (_, condition) => format!("toFloat64(sumIf(c{column}, h{column} AND {condition}))"),
+        }
+    }
+
+    /// Whether any value of `column` is above 0.
+    fn any(&self, column: usize, condition: &str) -> String {
+        let is_one = matches!(self.channels[column].what, What::Exposures | What::Signal(_, Of::Each | Of::Exposure));
+        let is_above = if is_one { String::new() } else { format!(" AND c{column} > 0") };
+        let condition = if condition.is_empty() { String::new() } else { format!(" AND {condition}") };
+        format!("toFloat64(max(h{column}{is_above}{condition}))")
+    }
+
+    /// What a unit adds up to, with the column that it is of: x, y after, v, w before, and n, how many values there are
+    /// after.
+    fn of_unit(&self, index: usize, measure: &Measure) -> Vec<(usize, String)> {
         let [of, over] = self.columns[index];
         let mut after = if self.has_before() { "is_after = 1".to_owned() } else { String::new() };
         if let (Some(days), false) = (measure.final_after_days, matches!(measure.shape, Shape::Return(..))) {
@@ -47,43 +96,31 @@ impl Plan<'_> {
             let span = i64::from(days) * DAY_MS;
             format!("is_after = 0 AND done < first AND first - at <= {span}{told}")
         };
-        let total = |column: usize, condition: &str| match condition {
-            "" => format!("ifNull(sum(c{column}), 0)"),
-            _ => format!("ifNull(sumIf(c{column}, {condition}), 0)"),
-        };
-        let number = |wanted: String, condition: &str| match condition {
-            "" => format!("countIf({wanted})"),
-            _ => format!("countIf({wanted} AND {condition})"),
-        };
-        let any = |column: usize, condition: &str| {
-            format!("toFloat64({} > 0)", number(format!("c{column} > 0"), condition))
-        };
-        let count = |column: usize, condition: &str| number(format!("isNotNull(c{column})"), condition);
         let one = |condition: &str| match measure.shape {
-            Shape::Any => any(of, condition),
+            Shape::Any => self.any(of, condition),
             Shape::Average => {
-                let (sum, count) = (total(of, condition), count(of, condition));
+                let (sum, count) = (self.total(of, condition), self.count(of, condition));
                 format!("if({count} > 0, {sum} / {count}, 0)")
             }
             Shape::Return(first, last) => {
                 let (from, to) = (i64::from(first) * DAY_MS, i64::from(last + 1) * DAY_MS);
-                any(of, &format!("done - first >= {from} AND done - first < {to}"))
+                self.any(of, &format!("done - first >= {from} AND done - first < {to}"))
             }
             Shape::Values => "toFloat64(0)".to_owned(),
-            Shape::Total | Shape::Ratio => total(of, condition),
+            Shape::Total | Shape::Ratio => self.total(of, condition),
         };
-        let mut columns = vec![format!("{} AS x{index}", one(&after))];
+        let mut columns = vec![(of, format!("{} AS x{index}", one(&after)))];
         if measure.shape == Shape::Ratio {
-            columns.push(format!("{} AS y{index}", total(over, &after)));
+            columns.push((over, format!("{} AS y{index}", self.total(over, &after))));
         }
         if let Before::Days(days) = measure.before {
-            columns.push(format!("{} AS v{index}", one(&before(days, of))));
+            columns.push((of, format!("{} AS v{index}", one(&before(days, of)))));
             if measure.shape == Shape::Ratio {
-                columns.push(format!("{} AS w{index}", total(over, &before(days, over))));
+                columns.push((over, format!("{} AS w{index}", self.total(over, &before(days, over)))));
             }
         }
         if matches!(measure.shape, Shape::Average | Shape::Values) {
-            columns.push(format!("{} AS n{index}", count(of, &after)));
+            columns.push((of, format!("{} AS n{index}", self.count(of, &after))));
         }
         columns
     }
@@ -116,7 +153,7 @@ impl Plan<'_> {
                  toUInt8(if({is_multiple}, 0, {carried})) AS is_carried,
                  CAST({splits}, 'Array(UInt16)') AS splits, count() AS units, {backwards} AS backwards,
                  min(bitShiftRight(packed, 16)) AS first, {values} AS values
-             FROM ({})
+             FROM {}
              GROUP BY arm, is_carried, splits",
             self.units()
         )
@@ -132,7 +169,7 @@ impl Plan<'_> {
             _ => least(format!("v{index}")),
         };
         let numbers = [least(format!("x{index}")), format!("y{index}"), covariate, format!("w{index}")];
-        let mut conditions = vec!["1".to_owned()];
+        let mut conditions = Vec::new();
         if let Some(days) = measure.final_after_days {
             let (now, span) = (self.question.now.as_millis(), i64::from(days) * DAY_MS);
             conditions.push(format!("{now} - bitShiftRight(packed, 16) >= {span}"));
@@ -141,8 +178,12 @@ impl Plan<'_> {
             conditions.push(format!("n{index} > 0"));
         }
         let has = conditions.join(" AND ");
-        let sum = |number: String| format!("toFloat64(sumIf({number}, {has}))");
-        let mut values = vec![format!("toFloat64(countIf({has}))")];
+        let sum = |number: String| match has.as_str() {
+            "" => format!("toFloat64(sum({number}))"),
+            has => format!("toFloat64(sumIf({number}, {has}))"),
+        };
+        let count = if has.is_empty() { "toFloat64(count())".to_owned() } else { format!("toFloat64(countIf({has}))") };
+        let mut values = vec![count];
         values.extend(terms.sums().into_iter().map(|row| sum(numbers[row].clone())));
         let product = |(row, column): (usize, usize)| sum(format!("{} * {}", numbers[row], numbers[column]));
         values.extend(terms.products().into_iter().map(product));
