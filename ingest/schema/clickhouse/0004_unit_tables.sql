@@ -3,7 +3,8 @@
 --
 -- An id that says two things at once counts for what it said first: later ones are marked where they are written, and
 -- are not copied. Partitions are weeks, since the order does not tell times apart; all rows of one exposure have its
--- time, so that no partition must be merged with another.
+-- time, so that no partition must be merged with another. A partition that had no insert for a day becomes one part, of
+-- which no row must be compared with another when it is read.
 ALTER TABLE {database}.exposures{local} {on_cluster} ADD COLUMN IF NOT EXISTS is_conflict UInt8;
 
 ALTER TABLE {database}.signals{local} {on_cluster} ADD COLUMN IF NOT EXISTS is_conflict UInt8;
@@ -35,7 +36,7 @@ CREATE TABLE IF NOT EXISTS {database}.unit_exposures{local} {on_cluster}
 ENGINE = {replacing}
 PARTITION BY toMonday(ts)
 ORDER BY (unit, exposure)
-SETTINGS {settings};
+SETTINGS {settings}, min_age_to_force_merge_seconds = 86400, min_age_to_force_merge_on_partition_only = 1;
 
 CREATE TABLE IF NOT EXISTS {database}.unit_reactions{local} {on_cluster}
 (
@@ -50,7 +51,7 @@ CREATE TABLE IF NOT EXISTS {database}.unit_reactions{local} {on_cluster}
 ENGINE = {replacing}
 PARTITION BY toMonday(ts)
 ORDER BY (exposure, signal)
-SETTINGS {settings};
+SETTINGS {settings}, min_age_to_force_merge_seconds = 86400, min_age_to_force_merge_on_partition_only = 1;
 
 -- cluster only
 CREATE TABLE IF NOT EXISTS {database}.unit_exposures {on_cluster} AS {database}.unit_exposures_local

@@ -197,7 +197,7 @@ impl Plan<'_> {
     /// Reactions with what is known of their exposures.
     fn joined(&self) -> String {
         let kinds: Vec<String> = self.question.kinds().iter().map(|kind| quoted(kind.as_str())).collect();
-        let reacted = format!("FROM unit_reactions FINAL WHERE (kind IN ({}) OR retracts != 0)", kinds.join(", "));
+        let kinds = kinds.join(", ");
         let passing: String = self.signals().map(|(index, ..)| format!(", p{index}")).collect();
         let events = self.events();
         let rows = format!(
@@ -205,9 +205,8 @@ impl Plan<'_> {
              FROM (SELECT signal, exposure AS about, kind, value, toUnixTimestamp64Milli(ts) AS done,
                      toUInt8(retracts = 0 AND (exposure, signal) NOT IN
                          (SELECT exposure, retracts FROM unit_reactions FINAL WHERE retracts != 0)) AS is_kept
-                   {reacted}) AS r
-             INNER JOIN (SELECT unit, exposure, at, first, is_after{passing} FROM ({events})
-                         WHERE exposure IN (SELECT exposure {reacted})) AS e
+                   FROM unit_reactions FINAL WHERE (kind IN ({kinds}) OR retracts != 0)) AS r
+             INNER JOIN (SELECT unit, exposure, at, first, is_after{passing} FROM ({events})) AS e
              ON r.about = e.exposure"
         );
         let values: String = self.signals().map(|(index, kind, of)| reaction_value(index, kind, of)).collect();
