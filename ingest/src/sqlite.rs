@@ -19,11 +19,6 @@ const IDLE_READERS: usize = 4;
 /// How long to wait for a database that another program holds.
 const BUSY: Duration = Duration::from_secs(1);
 
-/// Memory for pages of the writing connection, used as it is needed.
-const CACHE_KIB: i32 = 65_536;
-/// Pages of 4 KiB after which what was written ahead goes into the database.
-const CHECKPOINT_PAGES: i32 = 8_192;
-
 /// What a database file must be.
 pub(crate) struct Format {
     /// What it is, in words.
@@ -126,9 +121,6 @@ pub(crate) fn open(path: &Path, format: &Format) -> Result<(Lock, Connection), E
     connection.busy_timeout(BUSY).map_err(&fail)?;
     use_write_ahead_log(&connection, path)?;
     connection.pragma_update(None, "synchronous", format.synchronous).map_err(&fail)?;
-    // Indexes by unit are written all over: pages that stay in memory are not written once for each row.
-    connection.pragma_update(None, "cache_size", -CACHE_KIB).map_err(&fail)?;
-    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES).map_err(&fail)?;
     // What is erased is overwritten, not only unlinked.
     connection.pragma_update(None, "secure_delete", "ON").map_err(&fail)?;
     upgrade(&connection, format).map_err(sqlite_error("upgrade", path))?;
