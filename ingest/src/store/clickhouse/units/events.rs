@@ -117,7 +117,7 @@ fn shown(row: Shown, (assignments, labels): (Arc<Vec<Assignment>>, Arc<Labels>))
         words: row.words,
         assignments,
         attributes: serde_json::from_str(&row.attributes).unwrap_or_default(),
-        worth: (row.is_example == 1).then(|| Worth { revision: row.revision, told, labels }),
+        worth: (row.is_example == 1).then_some(Worth { revision: row.revision, told, labels }),
     }
 }
 
