@@ -7,7 +7,7 @@ use plaudit_event::{Actor, Assignment, Example, Exposure, Labels, Signal, Signal
 use rusqlite::{Connection, Row};
 use serde::de::DeserializeOwned;
 
-use crate::store::units::{Known, labels, surface, unpack_assignments, words};
+use crate::store::units::{Known, labels, pack_labels, surface, unpack_assignments, words};
 use crate::store::{Question, ReactionRow, ShownRow, Worth};
 
 /// Makes events of rows.
@@ -59,7 +59,11 @@ impl<'c> Reader<'c> {
             words: words(&old.response),
             assignments: Arc::new(old.assignments),
             attributes: old.attributes,
-            worth: Some(Worth { revision: old.revision, told: old.ts, labels: Arc::new(old.labels) }),
+            worth: Some(Worth {
+                revision: old.revision,
+                told: old.ts,
+                labels: Arc::new(labels(&pack_labels(&old.labels))),
+            }),
         }))
     }
 
