@@ -231,8 +231,7 @@ pub trait EventStore: Send + Sync {
     }
 
     /// Gives what happened to each unit with an exposure in `question.shown` whose hash is in `hashes` to `visit`, in any
-    /// order, each at most once. Units that `question.standings` finds in no arm may be left
-    /// out. Reactions are those of [`Question::kinds`], and those that take another one back.
+    /// order, each at most once. Units that `question.standings` finds in no arm may be left out. Reactions are those of [`Question::kinds`], and those that take another one back.
     fn unit_events(
         &self,
         question: &Question,

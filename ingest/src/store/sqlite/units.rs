@@ -102,7 +102,7 @@ fn visit_part(
     (part, reacted): (&Part, &Reacted),
     visit: &Visit,
 ) -> rusqlite::Result<()> {
-    // All statements see the store as of one moment.
+    // All statements see the store as of one moment, which is another for each part.
     let moment = connection.unchecked_transaction()?;
     let range = params![question.shown.start.as_millis(), question.shown.end.as_millis()];
     let reader = Reader::new(&moment, question);
@@ -130,3 +130,6 @@ fn hash(unit: &str) -> u64 {
     let digest = Sha256::digest(unit.as_bytes());
     u64::from_be_bytes(std::array::from_fn(|index| digest[index]))
 }
+
+#[cfg(test)]
+mod tests;

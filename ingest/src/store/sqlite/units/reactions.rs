@@ -80,7 +80,7 @@ impl<'c> Reactions<'c> {
     pub(super) fn take(&mut self, reader: &Reader<'_>, events: &mut UnitEvents) -> rusqlite::Result<()> {
         let exposures = events.shown.iter().map(|row| row.exposure_id.as_str());
         let mut exposures: Vec<&str> = exposures.filter(|exposure| self.reacted.may_have(exposure)).collect();
-        // An example is of an exposure that is there, too.
+        // An exposure and its example have one id.
         exposures.sort_unstable();
         exposures.dedup();
         for exposure in exposures {
