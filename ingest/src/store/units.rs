@@ -277,7 +277,8 @@ pub struct UnitEvents {
 /// Most parts that the units of a store are visited in.
 pub const PARTS: usize = 16;
 
-/// Takes a unit, given the part (below [`PARTS`]) that it is of. The units of a part come one after the other, as of
-/// one moment; parts may come at once, each as of a moment of its own. Which units a part has, and in which order, is a function of what the store holds: sums that are made
-/// by part and put together in the order of the parts are the same every time.
+/// Takes a unit, given the part (below [`PARTS`]) that it is of. The units of a part come one after the other, as of one
+/// moment; parts may come at once, each as of a moment of its own. Which units a part has, and in which order, is a
+/// function of what the store holds: sums that are made by part and put together in the order of the parts are the same
+/// every time.
 pub type Visit = Arc<dyn Fn(usize, UnitEvents) + Send + Sync>;
