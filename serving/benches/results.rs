@@ -112,9 +112,9 @@ impl Server {
         ))
         .await;
         self.run(&format!(
-            "INSERT INTO unit_reactions SELECT sipHash64('e', number), sipHash64('s', number), number,
-                 transform(number % 20, [0, 1], ['copy', 'thumbs_up'], ''), NULL, 0, {at}
-             FROM {rows} WHERE number % 20 < 2"
+            "INSERT INTO unit_signals SELECT sipHash64('u', {unit}), sipHash64('e', number), sipHash64('s', number),
+                 number, transform(number % 20, [0, 1], ['copy', 'thumbs_up'], ''), NULL, 0, {at}, {at}, 'chat',
+                 {assigned}, '' FROM {rows} WHERE number % 20 < 2"
         ))
         .await;
     }
@@ -151,7 +151,7 @@ async fn clickhouse(sizes: &[u64], kept: Option<&str>) {
             from = to;
         }
         measure("ClickHouse", &store, *size).await;
-        for table in ["unit_exposures", "unit_reactions"] {
+        for table in ["unit_exposures", "unit_signals"] {
             of_server.run(&format!("OPTIMIZE TABLE {table} FINAL")).await;
         }
         measure("merged", &store, *size).await;

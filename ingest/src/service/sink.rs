@@ -99,20 +99,23 @@ impl StoreSink {
         state.screen.check()?;
         state.screen.follow(&self.log).await?;
         let mut done = Sinked::default();
+        // Before the end of the exposures, so that those of all signals up to here are copied before the signals.
+        let end_of_signals = self.log.tail(Topic::Signals).await?;
         for topic in TOPICS {
             if self.shard > 0 && !topic.is_sharded() {
                 continue;
             }
             let part = Part { topic, shard: self.shard };
             let position = positions.get(&part).copied().unwrap_or(0);
-            self.copy(&mut state, part, position, &mut done).await?;
+            let end = if topic == Topic::Signals { end_of_signals } else { self.log.tail(topic).await? };
+            self.copy(&mut state, part, position..end, &mut done).await?;
         }
         Ok(done)
     }
 
-    /// Copies what is in `part` now and not in the store, which has come to `position`.
-    async fn copy(&self, state: &mut State, part: Part, mut position: u64, done: &mut Sinked) -> Result<(), Error> {
-        let tail = self.log.tail(part.topic).await?;
+    /// Copies `offsets` of `part` into the store, which has come to their start.
+    async fn copy(&self, state: &mut State, part: Part, offsets: Range<u64>, done: &mut Sinked) -> Result<(), Error> {
+        let (mut position, tail) = (offsets.start, offsets.end);
         let ticks = state.ticks.get(&part.topic).copied().filter(|ticks| ticks.position == position);
         let may_wait = ticks.is_some_and(|ticks| ticks.since.elapsed() < TICKS);
         let mut since = ticks.map_or_else(Instant::now, |ticks| ticks.since);

@@ -11,6 +11,7 @@ mod migrate;
 mod read;
 mod rows;
 mod schema;
+mod shown;
 mod units;
 
 use std::collections::BTreeMap;

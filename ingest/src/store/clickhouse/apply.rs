@@ -1,7 +1,7 @@
 //! Writing a batch: what is new is found, the rows go in, then the position.
 //!
 //! ```text
-//! position, known ids, erased ids ─► rows ─► erased ids again ─► position
+//! position, exposures of signals, known ids, erased ids ─► rows ─► erased ids again ─► position
 //! ```
 //!
 //! A writer that is killed anywhere leaves at most rows at or beyond the position. They come again from the log
@@ -16,6 +16,7 @@ use super::client::Client;
 use super::erase;
 use super::rows::{DeadLetterRow, ExampleRow, ExposureRow, Keyed, SignalRow};
 use super::schema::Schema;
+use super::shown;
 use crate::Error;
 use crate::fingerprint::Fingerprint;
 use crate::log::{Part, Topic};
@@ -87,7 +88,11 @@ impl Target<'_> {
         let start = Place { shard: batch.shard, offset: from };
         match batch.rows {
             Rows::Exposures(rows) => self.rows(each(rows, start, ExposureRow::new).await?).await,
-            Rows::Signals(rows) => self.rows(each(rows, start, SignalRow::new).await?).await,
+            Rows::Signals(rows) => {
+                let mut rows = each(rows, start, SignalRow::new).await?;
+                shown::place(self.client, &mut rows).await?;
+                self.rows(rows).await
+            }
             Rows::Examples(rows) => self.rows(each(rows, start, ExampleRow::new).await?).await,
             Rows::DeadLetters(rows) => self.rows(each(rows, start, DeadLetterRow::new).await?).await,
         }

@@ -64,7 +64,7 @@ pub(super) async fn erase(client: &Client, schema: &Schema, unit: &UnitId) -> Re
         erased.signals += number(client, "SELECT uniqExact(signal_id) AS number FROM signals", ids).await?;
         erased.examples += number(client, "SELECT uniqExact(exposure_id) AS number FROM examples", ids).await?;
         // What tells whose the others are goes last.
-        for table in ["unit_reactions", "unit_exposures", "signals", "examples", "exposures"] {
+        for table in ["unit_signals", "unit_exposures", "signals", "examples", "exposures"] {
             delete(client, schema, table, ids).await?;
         }
         erased.exposures.extend(ids.iter().filter_map(|id| ExposureId::new(id.as_str()).ok()));
@@ -77,7 +77,7 @@ pub(super) async fn erase(client: &Client, schema: &Schema, unit: &UnitId) -> Re
 /// The positions go first: rows that are left without them are written again and recognised.
 pub(super) async fn clear(client: &Client, schema: &Schema) -> Result<(), Error> {
     let on_cluster = schema.on_cluster();
-    let copied = ["exposures", "signals", "examples", "dead_letters", "unit_exposures", "unit_reactions"]
+    let copied = ["exposures", "signals", "examples", "dead_letters", "unit_exposures", "unit_signals"]
         .map(|table| schema.local(table));
     for table in ["positions".to_owned(), "erased".to_owned()].into_iter().chain(copied) {
         let sql = format!("TRUNCATE TABLE IF EXISTS {table} {on_cluster}");

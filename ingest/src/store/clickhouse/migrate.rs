@@ -116,7 +116,13 @@ fn ttls(retention: &Retention) -> Vec<(&'static str, Option<String>)> {
         };
         ttls.push((table, of(column, kept)));
     }
-    ttls.push(("unit_reactions", of("ts", retention.signals)));
+    // An exposure that has an example is kept as long as that.
+    let longest = retention.exposures.zip(retention.examples).map(|(exposures, examples)| exposures.max(examples));
+    let signals: Vec<String> = [of("ts", retention.signals), of("shown", longest).map(|ttl| ttl + " WHERE unit > 0")]
+        .into_iter()
+        .flatten()
+        .collect();
+    ttls.push(("unit_signals", (!signals.is_empty()).then(|| signals.join(", "))));
     let shown: Vec<String> = [(retention.exposures, 0), (retention.examples, 1)]
         .into_iter()
         .filter_map(|(kept, is_example)| Some(format!("{} WHERE is_example = {is_example}", of("ts", kept)?)))

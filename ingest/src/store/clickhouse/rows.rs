@@ -6,7 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::fingerprint::Fingerprint;
 use crate::outcome::DeadLetter;
+use crate::store::units::pack_assignments;
 use crate::store::{Place, name};
+
+use super::shown::Shown;
 
 /// Most revisions of an example that are told apart.
 const REVISIONS: u64 = 1 << 24;
@@ -79,6 +82,8 @@ pub(super) struct ExposureRow {
     ts: i64,
     body: String,
     is_conflict: u8,
+    assigned: String,
+    attributes: String,
 }
 
 keyed!(ExposureRow, "exposures" to "unit_exposures", exposure_id, about exposure_id, size body,
@@ -110,6 +115,8 @@ impl ExposureRow {
             ts: exposure.ts.as_millis(),
             body: json(&exposure),
             is_conflict: 0,
+            assigned: pack_assignments(&exposure.assignments),
+            attributes: json(&exposure.attributes),
         };
         row.content = content(Event::Exposure(exposure));
         row
@@ -130,9 +137,15 @@ pub(super) struct SignalRow {
     ts: i64,
     body: String,
     is_conflict: u8,
+    /// What its exposure says, or nothing.
+    unit: u64,
+    shown: i64,
+    surface: String,
+    assigned: String,
+    attributes: String,
 }
 
-keyed!(SignalRow, "signals" to "unit_reactions", signal_id, about exposure_id, size body,
+keyed!(SignalRow, "signals" to "unit_signals", signal_id, about exposure_id, size body,
     const CONTENT: &'static str = "content";
     fn content(&self) -> [u8; 16] {
         self.content
@@ -157,9 +170,23 @@ impl SignalRow {
             ts: signal.ts.as_millis(),
             body: json(&signal),
             is_conflict: 0,
+            unit: 0,
+            shown: 0,
+            surface: String::new(),
+            assigned: String::new(),
+            attributes: String::new(),
         };
         row.content = content(Event::Signal(signal));
         row
+    }
+
+    /// Takes what `exposure`, to which it is a reaction, says.
+    pub(super) fn place(&mut self, exposure: &Shown) {
+        self.unit = exposure.unit;
+        self.shown = exposure.shown;
+        self.surface.clone_from(&exposure.surface);
+        self.assigned.clone_from(&exposure.assigned);
+        self.attributes.clone_from(&exposure.attributes);
     }
 }
 

@@ -12,11 +12,16 @@ pub(super) struct Migration {
 /// What is needed to migrate.
 const BOOTSTRAP: &str = include_str!("../../../schema/clickhouse/0000_migrations.sql");
 /// Every step, in order. What was released is never changed.
-pub(super) const MIGRATIONS: [Migration; 4] = [
+pub(super) const MIGRATIONS: [Migration; 5] = [
     Migration { version: 1, name: "rows", sql: include_str!("../../../schema/clickhouse/0001_rows.sql") },
     Migration { version: 2, name: "positions", sql: include_str!("../../../schema/clickhouse/0002_positions.sql") },
     Migration { version: 3, name: "units", sql: include_str!("../../../schema/clickhouse/0003_units.sql") },
     Migration { version: 4, name: "unit tables", sql: include_str!("../../../schema/clickhouse/0004_unit_tables.sql") },
+    Migration {
+        version: 5,
+        name: "placed signals",
+        sql: include_str!("../../../schema/clickhouse/0005_placed_signals.sql"),
+    },
 ];
 /// The version that this build makes and reads.
 pub(super) const VERSION: u32 = MIGRATIONS[MIGRATIONS.len() - 1].version;

@@ -68,6 +68,31 @@ async fn the_conformance_suite_passes() {
 }
 
 #[tokio::test]
+async fn a_reaction_that_was_written_before_and_after_its_exposure_counts_once() {
+    let Some(server) = Server::of_tests("placed") else { return };
+    let store = server.fresh();
+    let signals = |from: u64, names: &[&str]| {
+        let rows: Vec<_> = (from..).zip(names.iter().map(|name| conformance::signal(name))).collect();
+        Batch { shard: 0, from, next: from + rows.len() as u64, mark: None, rows: Rows::Signals(rows) }
+    };
+    let target = store.target().await.expect("a server");
+    target.write(signals(0, &["s", "t"]), 0).await.expect("write");
+    store.apply(exposures(0, &["a", "b"])).await.expect("apply");
+    let of = |units: Vec<crate::store::UnitEvents>| (units.len(), units[0].shown.len(), units[0].reactions.len());
+    assert_eq!(of(conformance::units(&*store).await), (1, 2, 2), "looked up by who asks");
+    // The next writer cuts the log into other batches.
+    store.apply(signals(0, &["s"])).await.expect("apply");
+    store.apply(signals(1, &["t", "u"])).await.expect("apply");
+    assert_eq!(of(conformance::units(&*store).await), (1, 2, 3));
+    for (condition, expected) in [("unit = 0", 2), ("unit != 0", 3)] {
+        let sql = format!("SELECT count() FROM unit_signals FINAL WHERE {condition}");
+        let number = store.client.query(&sql).fetch_one::<u64>().await.expect("a number");
+        assert_eq!(number, expected, "{condition}");
+    }
+    server.clean().await;
+}
+
+#[tokio::test]
 async fn rows_of_a_writer_that_was_killed_before_it_moved_the_position_count_once() {
     let Some(server) = Server::of_tests("killed") else { return };
     let store = server.fresh();

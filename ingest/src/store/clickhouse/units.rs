@@ -59,6 +59,8 @@ struct Codes {
     has_outside: bool,
     unknown: Vec<String>,
     rows: u64,
+    /// Whether there are reactions that were written before their exposures.
+    has_unplaced: bool,
 }
 
 /// The code of the first arm; those below mean none.
@@ -67,7 +69,7 @@ const FIRST_ARM: u16 = 2;
 const OTHER_VARIANT: u16 = u16::MAX;
 
 impl Codes {
-    fn new(found: Vec<Assigned>, question: &Question) -> Result<Self, Error> {
+    fn new(found: Vec<Assigned>, has_unplaced: bool, question: &Question) -> Result<Self, Error> {
         let rows = found.iter().map(|row| row.number).sum();
         let standing = |row: Assigned| {
             let standing = (question.standings)(&unpack_assignments(&row.assigned));
@@ -92,7 +94,8 @@ impl Codes {
         let undrawn_of = |name: &String| {
             question.variants.iter().position(|known| known == name).map_or(OTHER_VARIANT, |place| code(place + 1))
         };
-        let mut codes = Self { texts: Vec::new(), arms: Vec::new(), has_outside: false, unknown: Vec::new(), rows };
+        let mut codes =
+            Self { texts: Vec::new(), arms: Vec::new(), has_outside: false, unknown: Vec::new(), rows, has_unplaced };
         for (text, standing) in found {
             let arm = standing.drawn.as_ref().map_or(0, code_of);
             let undrawn = standing.undrawn.as_ref().map_or(0, undrawn_of);
@@ -116,10 +119,13 @@ fn key(drawn: &Drawn) -> (u32, Vec<u64>) {
 }
 
 async fn codes(client: &Client, question: &Question) -> Result<Codes, Error> {
-    let range = sql::in_range(question);
+    let range = sql::in_range("ts", question);
     let sql = format!("SELECT assigned, count() AS number FROM unit_exposures WHERE {range} GROUP BY assigned");
-    let found = client.fetch_long::<Assigned>(ACTION, query(client, &sql)).await?;
-    Codes::new(found, question)
+    let (found, unplaced) = tokio::try_join!(
+        client.fetch_long::<Assigned>(ACTION, query(client, &sql)),
+        client.fetch::<Number>(ACTION, query(client, &sql::any_unplaced()))
+    )?;
+    Codes::new(found, unplaced.iter().any(|row| row.number > 0), question)
 }
 
 /// A query without values to bind. All rows of one exposure have its time, and are in one partition.
@@ -160,7 +166,7 @@ async fn unknown(client: &Client, question: &Question, codes: &Codes) -> Result<
         return Ok(0);
     }
     let texts: Vec<String> = codes.unknown.iter().map(|text| sql::quoted(text)).collect();
-    let (range, texts) = (sql::in_range(question), texts.join(", "));
+    let (range, texts) = (sql::in_range("ts", question), texts.join(", "));
     let sql = format!("SELECT count() AS number FROM unit_exposures FINAL WHERE {range} AND assigned IN ({texts})");
     let rows = client.fetch_long::<Number>(ACTION, query(client, &sql)).await?;
     Ok(rows.first().map_or(0, |row| row.number))

@@ -53,28 +53,21 @@ pub(in super::super) async fn events(
     if drawn.is_empty() {
         return Ok(());
     }
-    let (low, high, range) = (hashes.start(), hashes.end(), sql::in_range(question));
-    let between = format!("unit BETWEEN {low} AND {high} AND {range}");
-    let of_units = format!(
-        "{between} AND unit IN (SELECT unit FROM unit_exposures WHERE {between} AND assigned IN ({}))",
-        drawn.join(", ")
-    );
+    let between = format!("{} AND {}", sql::within(hashes), sql::in_range("ts", question));
+    let drawn = drawn.join(", ");
+    let units = format!("SELECT unit FROM unit_exposures WHERE {between} AND assigned IN ({drawn})");
     let attributes = if question.needs_attributes() { "attributes" } else { "''" };
     let rows = format!(
         "SELECT unit, toString(exposure) AS exposure, is_example, revision, toUnixTimestamp64Milli(ts) AS at,
              toUnixTimestamp64Milli(told) AS told_at, toString(surface) AS surface, toString(assigned) AS assigned,
              words, {attributes} AS attributes, toString(labels) AS labels
-         FROM unit_exposures FINAL WHERE {of_units} ORDER BY unit"
+         FROM unit_exposures FINAL WHERE {between} AND unit IN ({units}) ORDER BY unit"
     );
-    let kinds: Vec<String> = question.kinds().iter().map(|kind| sql::quoted(kind.as_str())).collect();
-    let kinds = if kinds.is_empty() { "0".to_owned() } else { format!("kind IN ({})", kinds.join(", ")) };
     let reactions = format!(
-        "SELECT e.unit AS unit, toString(e.exposure) AS exposure, toString(r.kind) AS kind,
-             r.value AS value, r.retracts AS retracts, r.signal AS signal, toUnixTimestamp64Milli(r.ts) AS at
-         FROM (SELECT * FROM unit_reactions FINAL WHERE ({kinds} OR retracts != 0)
-                   AND exposure IN (SELECT exposure FROM unit_exposures WHERE {of_units})) AS r
-         INNER JOIN (SELECT exposure, unit FROM unit_exposures FINAL WHERE {of_units}) AS e
-         ON r.exposure = e.exposure"
+        "SELECT unit, toString(exposure) AS exposure, toString(kind) AS kind, value, retracts, signal,
+             toUnixTimestamp64Milli(ts) AS at
+         FROM ({}) WHERE unit IN ({units})",
+        sql::reactions(question, &codes, hashes)
     );
     let (rows, reactions) = tokio::try_join!(
         client.fetch_long::<Shown>(ACTION, query(client, &rows)),

@@ -1,16 +1,17 @@
 //! The query for sums.
 //!
 //! ```text
-//! base     one row an exposure: unit, time, arm, values
-//! events   those of units in the experiment, with the unit's first time where that is needed
-//! joined   one row a reaction, with what is known of its exposure
-//! units    one row a unit: its arm and what its events and its reactions add up to
+//! base       one row an exposure: unit, time, arm, values
+//! events     those of units in the experiment, with the unit's first time where that is needed
+//! reactions  one row a reaction, with the same of its exposure
+//! units      one row a unit: its arm and what its events and its reactions add up to
 //! ```
 //!
 //! What comes at or after an exposure with an arm is after the first of them, so that the first time of a unit is looked
 //! up only for exposures without an arm, unless a window or a time before depends on it. The server leaves out columns
 //! that nothing asks for, so that only what a question needs is asked of them.
 
+mod reactions;
 mod sums;
 
 use std::ops::RangeInclusive;
@@ -19,17 +20,24 @@ use crate::store::{Before, Measure, Of, Question, Shape, What};
 
 use super::{Codes, FIRST_ARM, json};
 
+pub(super) use reactions::{any_unplaced, reactions};
+
 /// A text as SQL.
 pub(super) fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
 }
 
-/// The exposures of a question, by their time.
-pub(super) fn in_range(question: &Question) -> String {
+/// The units with `hashes`.
+pub(super) fn within(hashes: &RangeInclusive<u64>) -> String {
+    format!("unit BETWEEN {} AND {}", hashes.start(), hashes.end())
+}
+
+/// The exposures of a question, by the column of their time.
+pub(super) fn in_range(column: &str, question: &Question) -> String {
     let (start, end) = (question.shown.start.as_millis(), question.shown.end.as_millis());
     // What is beyond what a column can hold is beyond every row.
     let [start, end] = [start, end].map(|millis| millis.clamp(-2_000_000_000_000, 9_000_000_000_000));
-    format!("ts >= fromUnixTimestamp64Milli({start}) AND ts < fromUnixTimestamp64Milli({end})")
+    format!("{column} >= fromUnixTimestamp64Milli({start}) AND {column} < fromUnixTimestamp64Milli({end})")
 }
 
 /// Which of the sums of a measure are asked for.
@@ -151,15 +159,13 @@ impl Plan<'_> {
 
     fn base(&self) -> String {
         let mut columns = vec![
-            "unit, exposure, toUnixTimestamp64Milli(ts) AS at, at AS done".to_owned(),
+            "unit, toUnixTimestamp64Milli(ts) AS at, at AS done".to_owned(),
             "if(is_example = 1, toUnixTimestamp64Milli(told), 0) AS told_at".to_owned(),
             format!("{} AS arm", self.transform(|row| row.1)),
             format!("{} AS undrawn", self.transform(|row| row.2)),
             format!("{} AS elsewhere", self.transform(|row| u16::from(row.3))),
         ];
-        for (index, channel) in self.channels.iter().enumerate() {
-            columns.push(own_value(index, channel));
-        }
+        columns.extend(self.channels.iter().enumerate().filter_map(|(index, channel)| own_value(index, channel)));
         for (index, split) in self.question.splits.iter().enumerate() {
             columns.push(format!("{} AS s{index}", json::place(&split.attribute, &split.values)));
         }
@@ -168,63 +174,70 @@ impl Plan<'_> {
                 columns.push(format!("ifNull({}, 0) AS z{index}", json::number(name)));
             }
         }
-        let (low, high, range) = (self.hashes.start(), self.hashes.end(), in_range(self.question));
-        let columns = columns.join(", ");
-        format!("SELECT {columns} FROM unit_exposures FINAL WHERE unit BETWEEN {low} AND {high} AND {range}")
+        let (columns, range) = (columns.join(", "), in_range("ts", self.question));
+        format!("SELECT {columns} FROM unit_exposures FINAL WHERE {} AND {range}", within(&self.hashes))
     }
 
-    fn events(&self) -> String {
-        let base = self.base();
-        let firsts =
-            format!("SELECT unit AS of_unit, min(at) AS first FROM ({base}) WHERE arm >= {FIRST_ARM} GROUP BY unit");
+    /// Those of `rows` that are of units in the experiment, with the unit's first time where that is needed.
+    fn inside(&self, rows: &str) -> String {
+        let firsts = format!(
+            "SELECT unit AS of_unit, min(at) AS first FROM ({}) WHERE arm >= {FIRST_ARM} GROUP BY unit",
+            self.base()
+        );
         let looked_up = |condition: &str| {
             format!(
                 "SELECT b.*, f.first AS first, toUInt8(b.at >= f.first) AS is_after
-                 FROM ({base}) AS b INNER JOIN ({firsts}) AS f ON b.unit = f.of_unit{condition}"
+                 FROM ({rows}) AS b INNER JOIN ({firsts}) AS f ON b.unit = f.of_unit{condition}"
             )
         };
         if self.needs_first() {
             return looked_up("");
         }
         let inside =
-            format!("SELECT *, toInt64(0) AS first, toUInt8(1) AS is_after FROM ({base}) WHERE arm >= {FIRST_ARM}");
+            format!("SELECT *, toInt64(0) AS first, toUInt8(1) AS is_after FROM ({rows}) WHERE arm >= {FIRST_ARM}");
         match self.codes.has_outside {
             true => format!("{inside} UNION ALL {}", looked_up(&format!(" WHERE b.arm < {FIRST_ARM}"))),
             false => inside,
         }
     }
 
-    /// Reactions with what is known of their exposures.
-    fn joined(&self) -> String {
-        let kinds: Vec<String> = self.question.kinds().iter().map(|kind| quoted(kind.as_str())).collect();
-        let kinds = kinds.join(", ");
-        let passing: String = self.signals().map(|(index, ..)| format!(", p{index}")).collect();
-        let events = self.events();
+    fn events(&self) -> String {
+        self.inside(&self.base())
+    }
+
+    fn reactions(&self) -> String {
+        let arm = self.transform(|row| row.1);
+        let counts: String = self
+            .channels
+            .iter()
+            .enumerate()
+            .filter(|(_, channel)| matches!(channel.what, What::Signal(..)))
+            .map(|(index, channel)| format!(", toUInt8({}) AS p{index}", channel.filter))
+            .collect();
         let rows = format!(
-            "SELECT e.*, r.signal AS signal, r.kind AS kind, r.value AS value, r.done AS done, r.is_kept AS is_kept
-             FROM (SELECT signal, exposure AS about, kind, value, toUnixTimestamp64Milli(ts) AS done,
-                     toUInt8(retracts = 0 AND (exposure, signal) NOT IN
-                         (SELECT exposure, retracts FROM unit_reactions FINAL WHERE retracts != 0)) AS is_kept
-                   FROM unit_reactions FINAL WHERE (kind IN ({kinds}) OR retracts != 0)) AS r
-             INNER JOIN (SELECT unit, exposure, at, first, is_after{passing} FROM ({events})) AS e
-             ON r.about = e.exposure"
+            "SELECT unit, exposure, signal, kind, value, toUnixTimestamp64Milli(shown) AS at,
+                 toUnixTimestamp64Milli(ts) AS done, {arm} AS arm{counts},
+                 toUInt8(retracts = 0 AND (exposure, signal) NOT IN ({})) AS is_kept
+             FROM ({})",
+            reactions::retractions(&self.hashes),
+            reactions(self.question, self.codes, &self.hashes)
         );
         let values: String = self.signals().map(|(index, kind, of)| reaction_value(index, kind, of)).collect();
+        let rows = self.inside(&rows);
         format!("SELECT unit, at, first, is_after, done, toUInt8(done < at) AS backwards{values} FROM ({rows})")
     }
 }
 
-/// What an exposure itself gives to column `index`: a number, 0 without, and whether there is one. Of reactions, whether
-/// those to it count.
-fn own_value(index: usize, Channel { what, filter }: &Channel) -> String {
+/// What an exposure itself gives to column `index`: a number, 0 without, and whether there is one.
+fn own_value(index: usize, Channel { what, filter }: &Channel) -> Option<String> {
     let filtered = |value: String| match filter.as_str() {
         "1" => value,
         filter => format!("if({filter}, {value}, NULL)"),
     };
     let value = match what {
-        What::Exposures => return format!("toUInt8({filter}) AS h{index}"),
-        What::Signal(..) => return format!("toUInt8({filter}) AS p{index}"),
-        What::ResponseWords if filter == "1" => return format!("words AS c{index}, toUInt8(1) AS h{index}"),
+        What::Signal(..) => return None,
+        What::Exposures => return Some(format!("toUInt8({filter}) AS h{index}")),
+        What::ResponseWords if filter == "1" => return Some(format!("words AS c{index}, toUInt8(1) AS h{index}")),
         What::ResponseWords => filtered("words".to_owned()),
         What::Attribute(name) => filtered(json::number(name)),
         What::Label(objective) => {
@@ -232,7 +245,7 @@ fn own_value(index: usize, Channel { what, filter }: &Channel) -> String {
             filtered(format!("toFloat64(toFloat32OrNull(extract(labels, {pattern})))"))
         }
     };
-    format!("ifNull({value}, 0) AS c{index}, isNotNull({value}) AS h{index}")
+    Some(format!("ifNull({value}, 0) AS c{index}, isNotNull({value}) AS h{index}"))
 }
 
 /// What a reaction gives to column `index`, in the same way.

@@ -39,7 +39,7 @@ impl Plan<'_> {
         }
         let mut columns = vec!["unit, sum(backwards) AS went_back".to_owned()];
         columns.extend(of_reactions.into_iter().map(|(_, column)| column));
-        let reactions = format!("(SELECT {} FROM ({}) GROUP BY unit)", columns.join(", "), self.joined());
+        let reactions = format!("(SELECT {} FROM ({}) GROUP BY unit)", columns.join(", "), self.reactions());
         format!("{events} AS e ANY LEFT JOIN {reactions} AS r ON e.unit = r.unit")
     }
 
