@@ -28,6 +28,9 @@ pub(crate) struct Stored {
     variants: Vec<String>,
     ts: i64,
     body: String,
+    is_conflict: u8,
+    assigned: String,
+    attributes: String,
 }
 
 pub(crate) async fn run(client: &Client, sql: &str) {
@@ -84,6 +87,9 @@ fn made(known: &Stored, message: &[u8]) -> Stored {
         variants: of_assignments(|assignment| assignment.variant.to_string()),
         ts: exposure.ts.as_millis(),
         body: serde_json::to_string(&exposure).expect("JSON"),
+        // The exposures of the bench have no draws, whose text only the store knows to write.
+        assigned: known.assigned.clone(),
+        attributes: serde_json::to_string(&exposure.attributes).expect("JSON"),
         ..*known
     }
 }

@@ -147,13 +147,14 @@ impl StoreSink {
         Ok(())
     }
 
-    /// The next records of `part` from the start of `offsets` on, unless that is empty, and what they say.
+    /// The next records of `part` in `offsets`, and what they say.
     async fn read(&self, screen: &Screen, part: Part, offsets: Range<u64>) -> Result<Option<Read>, Error> {
-        let from = offsets.start;
         if offsets.is_empty() {
             return Ok(None);
         }
-        let records = self.log.read(part.topic, from, self.store.batch_records()).await?;
+        let from = offsets.start;
+        let mut records = self.log.read(part.topic, from, self.store.batch_records()).await?;
+        records.retain(|record| offsets.contains(&record.offset));
         let Some(last) = records.last() else { return Ok(None) };
         let (num_records, next, mark) = (records.len() as u64, last.offset + 1, Some(Mark::of(last)));
         let is_ticks = records.iter().all(|record| record.origin == Origin::Tick);

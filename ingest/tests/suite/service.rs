@@ -144,6 +144,22 @@ async fn an_unreadable_record_is_passed_over() {
 }
 
 #[tokio::test]
+async fn the_exposures_of_all_signals_are_copied_before_them() {
+    let log = Arc::new(FaultyLog::new(clock(1_000)));
+    let reaction = |id: &str| Wire::Signal(signal(&format!("s-{id}"), id, SignalKind::Love, 1_000));
+    append(&*log, Wire::Exposure(exposure("e", 1_000))).await;
+    append(&*log, reaction("e")).await;
+    log.meanwhile([Wire::Exposure(exposure("late", 1_000)), reaction("late")]);
+    let store: Arc<dyn EventStore> = Arc::new(SqliteStore::in_memory().unwrap());
+    let sink = StoreSink::new(log, store.clone(), &short());
+    for expected in [(1, 1), (2, 2)] {
+        sink.catch_up().await.unwrap();
+        let counts = store.counts().await.unwrap();
+        assert_eq!((counts.exposures, counts.signals), expected);
+    }
+}
+
+#[tokio::test]
 async fn log_attribution_and_store_survive_reopening_together() {
     let dir = tempfile::tempdir().unwrap();
     let clock = clock(1_000);

@@ -1,6 +1,7 @@
 //! Events, clocks, and a log that fails on command.
 
 use std::collections::VecDeque;
+use std::mem::take;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -130,6 +131,7 @@ pub(crate) struct FaultyLog {
     inner: MemoryLog,
     gate: Semaphore,
     faults: Mutex<VecDeque<Fault>>,
+    meanwhile: Mutex<Vec<Event>>,
 }
 
 impl FaultyLog {
@@ -139,6 +141,7 @@ impl FaultyLog {
             inner: MemoryLog::new(clock),
             gate: Semaphore::new(Semaphore::MAX_PERMITS),
             faults: Mutex::new(VecDeque::new()),
+            meanwhile: Mutex::new(Vec::new()),
         }
     }
 
@@ -154,6 +157,11 @@ impl FaultyLog {
     /// The fate of the next appends.
     pub(crate) fn plan(&self, faults: impl IntoIterator<Item = Fault>) {
         self.faults.lock().unwrap().extend(faults);
+    }
+
+    /// What is appended as soon as somebody has read where the exposures end.
+    pub(crate) fn meanwhile(&self, events: impl IntoIterator<Item = Event>) {
+        self.meanwhile.lock().unwrap().extend(events);
     }
 
     /// Forgets the planned faults that have not happened.
@@ -193,7 +201,15 @@ impl EventLog for FaultyLog {
     }
 
     fn tail(&self, topic: Topic) -> BoxFuture<'_, Result<u64, Error>> {
-        self.inner.tail(topic)
+        Box::pin(async move {
+            let tail = self.inner.tail(topic).await?;
+            let events =
+                if topic == Topic::Exposures { take(&mut *self.meanwhile.lock().unwrap()) } else { Vec::new() };
+            for event in events {
+                append(&self.inner, event).await;
+            }
+            Ok(tail)
+        })
     }
 
     fn seek(&self, topic: Topic, from: Timestamp) -> BoxFuture<'_, Result<u64, Error>> {

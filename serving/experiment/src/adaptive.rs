@@ -18,7 +18,6 @@ mod arms;
 mod beta;
 mod cohorts;
 mod contextual;
-mod error;
 mod fading;
 mod features;
 mod gap;
@@ -27,19 +26,33 @@ mod ridge;
 mod track;
 mod winner;
 
+use crate::Error;
+use crate::error::require;
+
 pub use aipw::{WeightedAipw, Weighting};
 pub use allocator::{Allocator, Belief, Choice, Rule, Settings};
 pub use arms::{ArmSums, Memory};
 pub use beta::{Beta, beta_best};
 pub use cohorts::{Cohorts, Split};
 pub use contextual::{Contextual, ContextualSettings, Learned};
-pub use error::Error;
 pub use fading::{Fading, HalfLife};
 pub use features::{Features, key, pair};
 pub use gap::inverse_gap;
 pub use posterior::{Goal, Posterior, expected_loss, probability_best, top_two, with_floor};
 pub use track::{Allocation, Glr, glr_stop, track_and_stop};
 pub use winner::{ArmCount, WinnerTest};
+
+/// Fails unless `weights` has an entry per arm, each in (0, 1], that sum to one.
+fn check_propensities(weights: &[f64], arms: usize) -> Result<(), Error> {
+    if weights.len() != arms {
+        return Err(Error::Length { field: "propensities", found: weights.len(), expected: arms });
+    }
+    for weight in weights {
+        require("propensity", *weight, "in (0, 1]", *weight > 0.0 && *weight <= 1.0)?;
+    }
+    let sum: f64 = weights.iter().sum();
+    require("sum of propensities", sum, "1", (sum - 1.0).abs() < 1e-6)
+}
 
 #[cfg(test)]
 mod tests;

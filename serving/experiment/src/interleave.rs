@@ -20,6 +20,9 @@ mod optimised;
 mod report;
 mod team_draft;
 
+use crate::Error;
+use crate::error::require;
+
 pub use config::{InterleavingConfig, MAX_INTERLEAVINGS, MAX_POLICIES, Method};
 pub use draw::{Drawn, MAX_DRAFT_LENGTH};
 pub use evidence::{Preference, sign_test};
@@ -28,46 +31,11 @@ pub use optimised::{Credit, MAX_LENGTH, Optimised};
 pub use report::{Comparison, Report, Sensitivity, Verdict, Warning};
 pub use team_draft::{Interleaved, credit, distribution, probability, team_draft};
 
-/// Why rankings cannot be interleaved.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum Error {
-    /// A number is out of range.
-    #[error("{field} is {value}, must be {range}")]
-    Value {
-        /// Its name.
-        field: &'static str,
-        /// What it is.
-        value: f64,
-        /// What it may be.
-        range: &'static str,
-    },
-    /// A ranking has an item twice.
-    #[error("ranking {ranking} has the same item at places {first} and {second}")]
-    Repeated {
-        /// Index of the ranking.
-        ranking: usize,
-        /// Index of the first.
-        first: usize,
-        /// Index of the second.
-        second: usize,
-    },
-    /// No mixture of the allowed lists is fair to both rankings.
-    #[error("no mixture of the allowed lists is unbiased: an off-balance of {residual} is left")]
-    Biased {
-        /// Credit that a blind user would give to one side.
-        residual: f64,
-    },
-}
-
-fn check(field: &'static str, value: f64, range: &'static str, ok: bool) -> Result<(), Error> {
-    if ok { Ok(()) } else { Err(Error::Value { field, value, range }) }
-}
-
 fn check_rankings<T: PartialEq>(rankings: &[Vec<T>], length: usize) -> Result<(), Error> {
-    check("rankings", rankings.len() as f64, "at least 2", rankings.len() >= 2)?;
-    check("length", length as f64, "at least 1", length >= 1)?;
+    require("rankings", rankings.len() as f64, "at least 2", rankings.len() >= 2)?;
+    require("length", length as f64, "at least 1", length >= 1)?;
     for (ranking, items) in rankings.iter().enumerate() {
-        check("items", items.len() as f64, "at least 1 per ranking", !items.is_empty())?;
+        require("items", items.len() as f64, "at least 1 per ranking", !items.is_empty())?;
         for (second, item) in items.iter().enumerate() {
             if let Some(first) = items[..second].iter().position(|other| other == item) {
                 return Err(Error::Repeated { ranking, first, second });

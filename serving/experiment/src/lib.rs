@@ -5,7 +5,10 @@
 pub mod adaptive;
 pub mod assign;
 pub mod delivery;
+mod error;
 pub mod interleave;
 pub mod metrics;
 pub mod off_policy;
 pub mod stats;
+
+pub use error::Error;

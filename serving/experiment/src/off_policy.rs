@@ -15,7 +15,6 @@
 
 mod bound;
 mod diagnostics;
-mod error;
 mod estimator;
 mod interval;
 mod online;
@@ -26,7 +25,6 @@ mod verdict;
 
 pub use bound::{LowerBound, betting, empirical_bernstein, hoeffding, student_t};
 pub use diagnostics::{Diagnostics, Limits, Refusal};
-pub use error::Error;
 pub use estimator::Estimator;
 pub use interval::{Evaluation, Resampling};
 pub use online::{Logged, OnlineGate, OnlineRule};

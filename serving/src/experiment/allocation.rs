@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use plaudit_event::{ExperimentId, Timestamp, VariantId};
-use plaudit_experiment::adaptive::{self, Cohorts, Goal, Split};
+use plaudit_experiment::adaptive::{Cohorts, Goal, Split};
 use plaudit_experiment::assign::{AllocationConfig, Cohort};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -47,7 +47,7 @@ impl CohortRecord {
         before: &[Self],
         (seen, goal): (Vec<Split>, Goal),
         at: Timestamp,
-    ) -> Result<Self, adaptive::Error> {
+    ) -> Result<Self, plaudit_experiment::Error> {
         let number = before.len() as u32;
         let mut record = Self {
             v: VERSION,
@@ -96,7 +96,7 @@ pub fn folded(
     num_variants: usize,
     records: &[CohortRecord],
     goal: Goal,
-) -> Result<Cohorts, adaptive::Error> {
+) -> Result<Cohorts, plaudit_experiment::Error> {
     let mut fold = Cohorts::new(num_variants, allocation, goal)?;
     for record in records.iter().skip(1) {
         fold.close(&record.seen)?;

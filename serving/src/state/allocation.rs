@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use plaudit_event::{ExperimentId, Timestamp};
-use plaudit_experiment::adaptive::{self, ArmCount, Goal, Split};
+use plaudit_experiment::adaptive::{ArmCount, Goal, Split};
 use plaudit_experiment::assign::{AllocationConfig, Cohort};
 use plaudit_experiment::metrics::{Aggregates, Choice, MetricConfig, MetricSet};
 use plaudit_experiment::stats::Direction;
@@ -266,6 +266,6 @@ const fn goal(metric: &MetricConfig) -> Goal {
 }
 
 /// What is recorded was checked before.
-fn internal(error: adaptive::Error) -> Error {
+fn internal(error: plaudit_experiment::Error) -> Error {
     Error::Task { what: "allocation", detail: error.to_string() }
 }

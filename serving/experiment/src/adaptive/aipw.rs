@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Error;
-use super::error::{check, check_propensities};
+use super::check_propensities;
+use crate::Error;
+use crate::error::require;
 
 /// How scores are weighted over time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -51,8 +52,8 @@ impl WeightedAipw {
     /// # Errors
     /// When there is no such arm, the reward is not finite, or the probabilities are none.
     pub fn observe(&mut self, arm: usize, reward: f64, propensities: &[f64]) -> Result<(), Error> {
-        check("arm", arm as f64, "the index of an arm", arm < self.arms.len())?;
-        check("reward", reward, "finite", reward.is_finite())?;
+        require("arm", arm as f64, "the index of an arm", arm < self.arms.len())?;
+        require("reward", reward, "finite", reward.is_finite())?;
         check_propensities(propensities, self.arms.len())?;
         for (index, (sums, propensity)) in self.arms.iter_mut().zip(propensities).enumerate() {
             let mean = if sums.units > 0.0 { sums.reward / sums.units } else { 0.0 };

@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::arms::History;
-use super::error::check;
-use super::{ArmSums, Error, Goal, Memory, Posterior, probability_best, top_two, track_and_stop, with_floor};
+use super::{ArmSums, Goal, Memory, Posterior, probability_best, top_two, track_and_stop, with_floor};
+use crate::Error;
+use crate::error::require;
 
 /// How observations become weights.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -87,12 +88,12 @@ impl Allocator {
     /// # Errors
     /// When a setting is out of range.
     pub fn new(arms: usize, settings: Settings) -> Result<Self, Error> {
-        check("arms", arms as f64, "at least 2", arms >= 2)?;
+        require("arms", arms as f64, "at least 2", arms >= 2)?;
         let ok = settings.floor > 0.0 && settings.floor * arms as f64 <= 1.0 + 1e-12;
-        check("floor", settings.floor, "> 0 and at most 1 / arms", ok)?;
-        check("min_units", f64::from(settings.min_units), "at least 2", settings.min_units >= 2)?;
+        require("floor", settings.floor, "> 0 and at most 1 / arms", ok)?;
+        require("min_units", f64::from(settings.min_units), "at least 2", settings.min_units >= 2)?;
         if let Rule::TopTwo(beta) = settings.rule {
-            check("beta", beta, "in (0, 1)", beta > 0.0 && beta < 1.0)?;
+            require("beta", beta, "in (0, 1)", beta > 0.0 && beta < 1.0)?;
         }
         let history = History::new(arms, settings.memory)?;
         Ok(Self { settings, history, weights: vec![1.0 / arms as f64; arms], epoch: 0 })
@@ -129,10 +130,10 @@ impl Allocator {
     /// # Errors
     /// When there is no such arm, or the sums cannot be: for [`Belief::Beta`] rewards must be in \[0, 1\].
     pub fn observe(&mut self, arm: usize, sums: &ArmSums) -> Result<(), Error> {
-        check("arm", arm as f64, "the index of an arm", arm < self.weights.len())?;
+        require("arm", arm as f64, "the index of an arm", arm < self.weights.len())?;
         sums.check()?;
         if self.settings.belief == Belief::Beta {
-            check("sum", sums.sum, "between 0 and units", (0.0..=sums.units).contains(&sums.sum))?;
+            require("sum", sums.sum, "between 0 and units", (0.0..=sums.units).contains(&sums.sum))?;
         }
         self.history.add(arm, sums);
         Ok(())

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use super::Error;
-use super::error::check;
+use crate::Error;
+use crate::error::require;
 
 /// Sums over units of one arm. A unit that is discounted counts as a fraction of one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
@@ -20,12 +20,12 @@ pub struct ArmSums {
 
 impl ArmSums {
     pub(super) fn check(&self) -> Result<(), Error> {
-        check("units", self.units, "finite and >= 0", self.units.is_finite() && self.units >= 0.0)?;
-        check("sum", self.sum, "finite", self.sum.is_finite())?;
+        require("units", self.units, "finite and >= 0", self.units.is_finite() && self.units >= 0.0)?;
+        require("sum", self.sum, "finite", self.sum.is_finite())?;
         // Cauchy and Schwarz, with room for rounding.
         let least = if self.units > 0.0 { self.sum * self.sum / self.units } else { self.sum.abs() };
         let ok = self.squares.is_finite() && self.squares >= least * (1.0 - 1e-9);
-        check("squares", self.squares, "finite and at least sum² / units", ok)
+        require("squares", self.squares, "finite and at least sum² / units", ok)
     }
 
     /// Adds one unit.
@@ -86,9 +86,9 @@ impl History {
         match memory {
             Memory::Forever => {}
             Memory::HalfLife(epochs) => {
-                check("half_life", epochs, "finite and > 0", epochs.is_finite() && epochs > 0.0)?;
+                require("half_life", epochs, "finite and > 0", epochs.is_finite() && epochs > 0.0)?;
             }
-            Memory::Window(epochs) => check("window", f64::from(epochs), "at least 1", epochs >= 1)?,
+            Memory::Window(epochs) => require("window", f64::from(epochs), "at least 1", epochs >= 1)?,
         }
         let empty = vec![ArmSums::default(); arms];
         Ok(Self { memory, open: empty.clone(), past: empty, window: VecDeque::new() })

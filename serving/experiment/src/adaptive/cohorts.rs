@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Allocator, ArmCount, ArmSums, Error, Goal, WinnerTest};
+use super::{Allocator, ArmCount, ArmSums, Goal, WinnerTest};
+use crate::Error;
 use crate::assign::AllocationConfig;
 
 /// Units that were split by the same probabilities.

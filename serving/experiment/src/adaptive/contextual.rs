@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::error::check;
 use super::ridge::Ridge;
-use super::{Error, Fading, Features, HalfLife, inverse_gap, with_floor};
+use super::{Fading, Features, HalfLife, inverse_gap, with_floor};
+use crate::Error;
+use crate::error::require;
 
 /// θ is solved for again when this share of the observations is new, and at least every so many.
 const REFRESH_SHARE: f64 = 0.01;
@@ -33,9 +34,9 @@ impl Default for ContextualSettings {
 impl ContextualSettings {
     fn check(&self) -> Result<(), Error> {
         let Self { dimensions, ridge, greed, half_life } = self;
-        check("dimensions", *dimensions as f64, "2 to 1,024", (2..=1_024).contains(dimensions))?;
-        check("ridge", *ridge, "finite and > 0", ridge.is_finite() && *ridge > 0.0)?;
-        check("greed", *greed, "finite and > 0", greed.is_finite() && *greed > 0.0)?;
+        require("dimensions", *dimensions as f64, "2 to 1,024", (2..=1_024).contains(dimensions))?;
+        require("ridge", *ridge, "finite and > 0", ridge.is_finite() && *ridge > 0.0)?;
+        require("greed", *greed, "finite and > 0", greed.is_finite() && *greed > 0.0)?;
         half_life.check()
     }
 }
@@ -184,7 +185,7 @@ impl Contextual {
 }
 
 fn check_observation(features: &Features, reward: f64, weight: f64) -> Result<(), Error> {
-    check("reward", reward, "in [0, 1]", (0.0..=1.0).contains(&reward))?;
-    check("weight", weight, "finite and >= 0", weight.is_finite() && weight >= 0.0)?;
-    features.entries().iter().try_for_each(|(_, value)| check("feature", *value, "finite", value.is_finite()))
+    require("reward", reward, "in [0, 1]", (0.0..=1.0).contains(&reward))?;
+    require("weight", weight, "finite and >= 0", weight.is_finite() && weight >= 0.0)?;
+    features.entries().iter().try_for_each(|(_, value)| require("feature", *value, "finite", value.is_finite()))
 }

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Error;
-use super::error::check;
+use crate::Error;
+use crate::error::require;
 
 /// Half-lives between which sums are rescaled; a power of two, so that rescaling rounds nothing.
 const RESCALE_AT: f64 = 64.0;
@@ -21,7 +21,7 @@ pub struct HalfLife {
 impl HalfLife {
     pub(super) fn check(&self) -> Result<(), Error> {
         for (field, value) in [("half_life.observations", self.observations), ("half_life.millis", self.millis)] {
-            check(field, value, "finite and >= 0", value.is_finite() && value >= 0.0)?;
+            require(field, value, "finite and >= 0", value.is_finite() && value >= 0.0)?;
         }
         Ok(())
     }

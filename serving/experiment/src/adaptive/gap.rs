@@ -1,7 +1,7 @@
 //! From predicted rewards to probabilities, exactly.
 
-use super::Error;
-use super::error::check;
+use crate::Error;
+use crate::error::require;
 
 /// Inverse gap weighting (Abe & Long 1999; SquareCB, Foster & Rakhlin 2020, algorithm 1): with K candidates and
 /// the best predicted value ŷ*, every other candidate gets `1/(K + γ·(ŷ* − ŷ))`, and the best what is left, which
@@ -12,11 +12,11 @@ use super::error::check;
 /// # Errors
 /// With no values, one that is not finite, or γ < 0 or not finite.
 pub fn inverse_gap(values: &[f64], gamma: f64) -> Result<Vec<f64>, Error> {
-    check("values", values.len() as f64, "at least 1", !values.is_empty())?;
-    check("gamma", gamma, "finite and >= 0", gamma.is_finite() && gamma >= 0.0)?;
+    require("values", values.len() as f64, "at least 1", !values.is_empty())?;
+    require("gamma", gamma, "finite and >= 0", gamma.is_finite() && gamma >= 0.0)?;
     let (mut best, mut top) = (0, f64::MIN);
     for (index, value) in values.iter().enumerate() {
-        check("value", *value, "finite", value.is_finite())?;
+        require("value", *value, "finite", value.is_finite())?;
         if *value > top {
             (best, top) = (index, *value);
         }

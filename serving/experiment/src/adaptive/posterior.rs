@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 use statrs::distribution::{ContinuousCDF, Normal};
 use statrs::function::beta::{beta_reg, ln_beta};
 
-use super::error::check;
-use super::{Beta, Error, beta_best};
+use super::{Beta, beta_best};
+use crate::Error;
+use crate::error::require;
 
 /// Whether more is better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -59,12 +60,12 @@ impl Posterior {
     fn check(self) -> Result<(), Error> {
         match self {
             Self::Beta { a, b } => {
-                check("beta.a", a, "finite and > 0", a.is_finite() && a > 0.0)?;
-                check("beta.b", b, "finite and > 0", b.is_finite() && b > 0.0)
+                require("beta.a", a, "finite and > 0", a.is_finite() && a > 0.0)?;
+                require("beta.b", b, "finite and > 0", b.is_finite() && b > 0.0)
             }
             Self::Gaussian { mean, sd } => {
-                check("gaussian.mean", mean, "finite", mean.is_finite())?;
-                check("gaussian.sd", sd, "finite and > 0", sd.is_finite() && sd > 0.0)
+                require("gaussian.mean", mean, "finite", mean.is_finite())?;
+                require("gaussian.sd", sd, "finite and > 0", sd.is_finite() && sd > 0.0)
             }
         }
     }
@@ -141,9 +142,9 @@ fn softplus(t: f64) -> f64 {
 }
 
 fn check_all(arms: &[Posterior]) -> Result<(), Error> {
-    check("arms", arms.len() as f64, "at least 1", !arms.is_empty())?;
+    require("arms", arms.len() as f64, "at least 1", !arms.is_empty())?;
     let betas = arms.iter().filter(|arm| matches!(arm, Posterior::Beta { .. })).count();
-    check("beta arms", betas as f64, "none or all", betas == 0 || betas == arms.len())?;
+    require("beta arms", betas as f64, "none or all", betas == 0 || betas == arms.len())?;
     arms.iter().try_for_each(|arm| arm.check())
 }
 
@@ -210,8 +211,8 @@ pub fn expected_loss(arms: &[Posterior], goal: Goal) -> Result<Vec<f64>, Error> 
 /// # Errors
 /// When `beta` is not in \[0, 1\], or there is no arm.
 pub fn top_two(best: &[f64], beta: f64) -> Result<Vec<f64>, Error> {
-    check("beta", beta, "in [0, 1]", (0.0..=1.0).contains(&beta))?;
-    check("arms", best.len() as f64, "at least 1", !best.is_empty())?;
+    require("beta", beta, "in [0, 1]", (0.0..=1.0).contains(&beta))?;
+    require("arms", best.len() as f64, "at least 1", !best.is_empty())?;
     if best.len() == 1 {
         return Ok(vec![1.0]);
     }
@@ -235,6 +236,6 @@ pub fn top_two(best: &[f64], beta: f64) -> Result<Vec<f64>, Error> {
 /// When `floor · arms` exceeds 1, or the floor is negative.
 pub fn with_floor(weights: &[f64], floor: f64) -> Result<Vec<f64>, Error> {
     let arms = weights.len() as f64;
-    check("floor", floor, ">= 0 and at most 1 / arms", floor >= 0.0 && floor * arms <= 1.0 + 1e-12)?;
+    require("floor", floor, ">= 0 and at most 1 / arms", floor >= 0.0 && floor * arms <= 1.0 + 1e-12)?;
     Ok(weights.iter().map(|weight| floor + (1.0 - arms * floor) * weight).collect())
 }

@@ -1,7 +1,8 @@
 //! Track-and-stop for Gaussian rewards of known variance (Garivier & Kaufmann 2016).
 
-use super::error::check;
-use super::{Error, Goal};
+use super::Goal;
+use crate::Error;
+use crate::error::require;
 
 /// Shares that identify the best arm soonest.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,14 +26,14 @@ fn gaps(means: &[f64], goal: Goal) -> (usize, Vec<f64>) {
 }
 
 fn check_arms(means: &[f64], variances: &[f64], epsilon: f64) -> Result<(), Error> {
-    check("arms", means.len() as f64, "at least 2", means.len() >= 2)?;
+    require("arms", means.len() as f64, "at least 2", means.len() >= 2)?;
     if variances.len() != means.len() {
-        return Err(Error::Length { field: "variances", found: variances.len(), arms: means.len() });
+        return Err(Error::Length { field: "variances", found: variances.len(), expected: means.len() });
     }
-    check("epsilon", epsilon, "finite and >= 0", epsilon.is_finite() && epsilon >= 0.0)?;
+    require("epsilon", epsilon, "finite and >= 0", epsilon.is_finite() && epsilon >= 0.0)?;
     for (mean, variance) in means.iter().zip(variances) {
-        check("mean", *mean, "finite", mean.is_finite())?;
-        check("variance", *variance, "finite and > 0", variance.is_finite() && *variance > 0.0)?;
+        require("mean", *mean, "finite", mean.is_finite())?;
+        require("variance", *variance, "finite and > 0", variance.is_finite() && *variance > 0.0)?;
     }
     Ok(())
 }
@@ -104,11 +105,11 @@ impl Glr {
 pub fn glr_stop(counts: &[u64], means: &[f64], variances: &[f64], epsilon: f64, delta: f64) -> Result<Glr, Error> {
     check_arms(means, variances, epsilon)?;
     if counts.len() != means.len() {
-        return Err(Error::Length { field: "counts", found: counts.len(), arms: means.len() });
+        return Err(Error::Length { field: "counts", found: counts.len(), expected: means.len() });
     }
-    check("delta", delta, "in (0, 1)", delta > 0.0 && delta < 1.0)?;
+    require("delta", delta, "in (0, 1)", delta > 0.0 && delta < 1.0)?;
     let least = counts.iter().min().map_or(0.0, |count| *count as f64);
-    check("count", least, "at least 1", least >= 1.0)?;
+    require("count", least, "at least 1", least >= 1.0)?;
     let (leader, gaps) = gaps(means, Goal::Maximise);
     let error = |arm: usize| variances[arm] / counts[arm] as f64;
     let against = |arm: usize| (gaps[arm] + epsilon).powi(2) / (2.0 * (error(leader) + error(arm)));

@@ -2,8 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::error::{check, check_propensities};
-use super::{Error, Goal};
+use super::Goal;
+use super::check_propensities;
+use crate::Error;
+use crate::error::require;
 
 /// Ratios of two arms' rates that are bet on: 1 + these.
 const EDGES: [f64; 11] = [0.02, 0.04, 0.07, 0.1, 0.15, 0.2, 0.28, 0.4, 0.6, 1.0, 2.0];
@@ -50,8 +52,8 @@ impl WinnerTest {
     /// # Errors
     /// When a setting is out of range.
     pub fn new(arms: usize, goal: Goal, delta: f64) -> Result<Self, Error> {
-        check("arms", arms as f64, "at least 2", arms >= 2)?;
-        check("delta", delta, "in (0, 1)", delta > 0.0 && delta < 1.0)?;
+        require("arms", arms as f64, "at least 2", arms >= 2)?;
+        require("delta", delta, "in (0, 1)", delta > 0.0 && delta < 1.0)?;
         Ok(Self { arms, goal, delta, guess: GUESS, logs: vec![[0.0; EDGES.len()]; arms * arms] })
     }
 
@@ -61,8 +63,8 @@ impl WinnerTest {
     /// # Errors
     /// When there is no such arm, or a number is out of range.
     pub fn observe(&mut self, arm: usize, reward: f64, propensities: &[f64]) -> Result<(), Error> {
-        check("arm", arm as f64, "the index of an arm", arm < self.arms)?;
-        check("reward", reward, "in [0, 1]", (0.0..=1.0).contains(&reward))?;
+        require("arm", arm as f64, "the index of an arm", arm < self.arms)?;
+        require("reward", reward, "in [0, 1]", (0.0..=1.0).contains(&reward))?;
         check_propensities(propensities, self.arms)?;
         self.bet(arm, (reward, 1.0), propensities);
         self.learn(reward, 1.0);
@@ -76,11 +78,11 @@ impl WinnerTest {
     /// When a number is out of range.
     pub fn observe_all(&mut self, arms: &[ArmCount], propensities: &[f64]) -> Result<(), Error> {
         if arms.len() != self.arms {
-            return Err(Error::Length { field: "counts", found: arms.len(), arms: self.arms });
+            return Err(Error::Length { field: "counts", found: arms.len(), expected: self.arms });
         }
         check_propensities(propensities, self.arms)?;
         for count in arms {
-            check("successes", count.successes as f64, "at most units", count.successes <= count.units)?;
+            require("successes", count.successes as f64, "at most units", count.successes <= count.units)?;
         }
         for (arm, count) in arms.iter().enumerate() {
             self.bet(arm, (1.0, count.successes as f64), propensities);

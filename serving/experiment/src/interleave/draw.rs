@@ -2,7 +2,8 @@
 
 use plaudit_event::{ExposureId, Interleaving, Mixture, Seed, Stream};
 
-use super::{Error, InterleavingConfig, Method, Optimised, check_rankings, probability, team_draft};
+use super::{InterleavingConfig, Method, Optimised, check_rankings, probability, team_draft};
+use crate::Error;
 
 /// Longest list of a team draft.
 pub const MAX_DRAFT_LENGTH: usize = 100;

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 use statrs::function::beta::beta_reg;
 
-use super::{Error, check};
+use crate::Error;
+use crate::error::require;
 
 /// Fractions of the capital that are staked, on either side.
 const STAKES: [f64; 10] = [0.005, 0.01, 0.02, 0.035, 0.06, 0.1, 0.16, 0.25, 0.4, 0.7];
@@ -44,7 +45,7 @@ impl Preference {
     /// # Errors
     /// When `scale` is out of range.
     pub fn new(scale: f64) -> Result<Self, Error> {
-        check("scale", scale, "in (0, 1]", scale > 0.0 && scale <= 1.0)?;
+        require("scale", scale, "in (0, 1]", scale > 0.0 && scale <= 1.0)?;
         Ok(Self { logs: [[0.0; STAKES.len()]; 2], scale, best: 0.0, sum: 0.0, units: 0 })
     }
 
@@ -54,7 +55,7 @@ impl Preference {
     /// # Errors
     /// When it is out of range.
     pub fn observe(&mut self, preference: f64) -> Result<(), Error> {
-        check("preference", preference, "in [-1, 1]", (-1.0..=1.0).contains(&preference))?;
+        require("preference", preference, "in [-1, 1]", (-1.0..=1.0).contains(&preference))?;
         let x = (preference / self.scale).clamp(-1.0, 1.0);
         for (side, logs) in [1.0, -1.0].into_iter().zip(&mut self.logs) {
             for (log, stake) in logs.iter_mut().zip(STAKES) {

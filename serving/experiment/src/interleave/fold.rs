@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, HashMap};
 use plaudit_event::{Actor, Exposure, Interleaving, Mixture, Signal, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::{Error, InterleavingConfig, Method, Report};
+use super::{InterleavingConfig, Method, Report};
+use crate::Error;
 
 /// How much earlier than its list a click may seem: clocks disagree.
 const EARLY_MS: i64 = 60_000;

@@ -11,7 +11,9 @@
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::{Error, check, check_rankings};
+use super::check_rankings;
+use crate::Error;
+use crate::error::require;
 
 /// Longest list; there are up to 2ⁿ allowed ones.
 pub const MAX_LENGTH: usize = 10;
@@ -48,7 +50,7 @@ impl<T: Clone + PartialEq> Optimised<T> {
     pub fn new(first: &[T], second: &[T], length: usize, credit: Credit) -> Result<Self, Error> {
         let rankings = [first.to_vec(), second.to_vec()];
         check_rankings(&rankings, length)?;
-        check("length", length as f64, "at most 10", length <= MAX_LENGTH)?;
+        require("length", length as f64, "at most 10", length <= MAX_LENGTH)?;
         let lists = allowed(&rankings, length);
         let worth = |item: &T| {
             let rank = |ranking: &[T]| ranking.iter().position(|other| other == item).unwrap_or(ranking.len()) as f64;

@@ -5,7 +5,8 @@ mod text;
 use plaudit_event::{ExperimentId, PolicyId};
 use serde::{Deserialize, Serialize};
 
-use super::{Error, Folded, Ignored, InterleavingConfig, Method, Preference};
+use super::{Folded, Ignored, InterleavingConfig, Method, Preference};
+use crate::Error;
 use crate::stats::{HedgedBetting, anytime_errors, anytime_units_per_arm, minimum_detectable_lift};
 
 /// Optimised credits are small beside the most that a list could give: what is above this share is cut.

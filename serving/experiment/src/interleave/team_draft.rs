@@ -3,7 +3,9 @@
 
 use rand::Rng;
 
-use super::{Error, check, check_rankings};
+use super::check_rankings;
+use crate::Error;
+use crate::error::require;
 
 /// A list that was made of several.
 #[derive(Debug, Clone, PartialEq)]
@@ -73,8 +75,8 @@ pub fn distribution<T: Clone + PartialEq>(
     length: usize,
 ) -> Result<Vec<(Interleaved<T>, f64)>, Error> {
     check_rankings(rankings, length)?;
-    check("rankings", rankings.len() as f64, "at most 5", rankings.len() <= 5)?;
-    check("length", length as f64, "at most 10", length <= 10)?;
+    require("rankings", rankings.len() as f64, "at most 5", rankings.len() <= 5)?;
+    require("length", length as f64, "at most 10", length <= 10)?;
     let mut lists: Vec<(Interleaved<T>, f64)> = Vec::new();
     let mut open = vec![(Draft::new(rankings.len()), 1.0)];
     while let Some((draft, probability)) = open.pop() {

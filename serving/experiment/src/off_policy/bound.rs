@@ -6,8 +6,8 @@
 use serde::{Deserialize, Serialize};
 use statrs::distribution::{Continuous, ContinuousCDF, StudentsT};
 
-use super::Error;
-use super::error::setting;
+use crate::Error;
+use crate::error::require;
 
 /// Which bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -28,9 +28,9 @@ pub enum LowerBound {
 const BOLDNESS: f64 = 0.75;
 
 fn check(values: &[f64], alpha: f64, at_least: usize) -> Result<(), Error> {
-    setting("alpha", alpha, "in (0, 1)", alpha > 0.0 && alpha < 1.0)?;
+    require("alpha", alpha, "in (0, 1)", alpha > 0.0 && alpha < 1.0)?;
     match values.iter().position(|value| !value.is_finite()) {
-        Some(row) => Err(Error::Value { row, field: "score", value: values[row], range: "finite" }),
+        Some(row) => Err(Error::RowValue { row, field: "score", value: values[row], range: "finite" }),
         None if values.len() < at_least => Err(Error::Empty),
         None => Ok(()),
     }
@@ -52,10 +52,10 @@ fn check(values: &[f64], alpha: f64, at_least: usize) -> Result<(), Error> {
 /// When there is no value, one is below `floor` or not finite, or a setting is out of range.
 pub fn betting(values: &[f64], floor: f64, scale: f64, alpha: f64) -> Result<f64, Error> {
     check(values, alpha, 1)?;
-    setting("floor", floor, "finite", floor.is_finite())?;
-    setting("scale", scale, "finite and > 0", scale.is_finite() && scale > 0.0)?;
+    require("floor", floor, "finite", floor.is_finite())?;
+    require("scale", scale, "finite and > 0", scale.is_finite() && scale > 0.0)?;
     if let Some(row) = values.iter().position(|value| *value < floor) {
-        return Err(Error::Value { row, field: "score", value: values[row], range: "at least its floor" });
+        return Err(Error::RowValue { row, field: "score", value: values[row], range: "at least its floor" });
     }
     let shifted: Vec<f64> = values.iter().map(|value| value - floor).collect();
     let stakes = stakes(&shifted, scale, alpha);
@@ -127,7 +127,7 @@ pub fn student_t(values: &[f64], alpha: f64) -> Result<f64, Error> {
 
 fn check_width(values: &[f64], width: f64) -> Result<(), Error> {
     let (low, high) = values.iter().fold((f64::MAX, f64::MIN), |(low, high), x| (x.min(low), x.max(high)));
-    setting("width", width, "finite and at least the spread of the values", width.is_finite() && width >= high - low)
+    require("width", width, "finite and at least the spread of the values", width.is_finite() && width >= high - low)
 }
 
 fn mean(values: &[f64]) -> f64 {

@@ -3,9 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::error::setting;
 use super::ratios::Ratios;
-use super::{Error, Model, Row, Sample};
+use super::{Model, Row, Sample};
+use crate::Error;
+use crate::error::require;
 
 /// How to estimate. Unless it says otherwise an estimator is unbiased given right propensities.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -41,10 +42,10 @@ pub enum Estimator {
 impl Estimator {
     fn check(self) -> Result<(), Error> {
         match self {
-            Self::ClippedIps(l) | Self::ClippedDr(l) | Self::DrOs(l) => setting("limit", l, "> 0", l > 0.0),
-            Self::SwitchDr(l) => setting("limit", l, ">= 0", l >= 0.0),
+            Self::ClippedIps(l) | Self::ClippedDr(l) | Self::DrOs(l) => require("limit", l, "> 0", l > 0.0),
+            Self::SwitchDr(l) => require("limit", l, ">= 0", l >= 0.0),
             Self::SubGaussianIps(l) | Self::SubGaussianDr(l) => {
-                setting("lambda", l, "in [0, 1]", (0.0..=1.0).contains(&l))
+                require("lambda", l, "in [0, 1]", (0.0..=1.0).contains(&l))
             }
             Self::Ips | Self::Snips | Self::Dm | Self::Dr | Self::Sndr | Self::Replay => Ok(()),
         }
@@ -119,7 +120,7 @@ impl Sample {
     /// When a setting is out of range.
     pub fn clipping_bias(&self, limit: f64, alpha: f64) -> Result<f64, Error> {
         Estimator::ClippedIps(limit).check()?;
-        setting("alpha", alpha, "in (0, 1)", alpha > 0.0 && alpha < 1.0)?;
+        require("alpha", alpha, "in (0, 1)", alpha > 0.0 && alpha < 1.0)?;
         let (mut bias, mut squares, mut largest) = (0.0, 0.0, 0.0_f64);
         for row in &self.rows {
             let w = row.weight();

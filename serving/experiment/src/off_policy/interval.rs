@@ -4,9 +4,10 @@ use plaudit_event::Seed;
 use serde::{Deserialize, Serialize};
 use statrs::distribution::{ContinuousCDF, Normal};
 
-use super::error::setting;
 use super::ratios::Ratios;
-use super::{Error, Estimator, Sample};
+use super::{Estimator, Sample};
+use crate::Error;
+use crate::error::require;
 use crate::stats::Interval;
 
 /// An estimate with its standard error.
@@ -26,7 +27,7 @@ impl Evaluation {
     /// # Errors
     /// When `alpha` is out of range.
     pub fn interval(&self, alpha: f64) -> Result<Interval, Error> {
-        setting("alpha", alpha, "in (0, 1)", alpha > 0.0 && alpha < 1.0)?;
+        require("alpha", alpha, "in (0, 1)", alpha > 0.0 && alpha < 1.0)?;
         let margin = -Normal::standard().inverse_cdf(alpha / 2.0) * self.standard_error;
         Ok(Interval { value: self.value, lower: self.value - margin, upper: self.value + margin })
     }
@@ -45,8 +46,8 @@ pub struct Resampling {
 
 impl Resampling {
     fn check(self) -> Result<(), Error> {
-        setting("alpha", self.alpha, "in (0, 1)", self.alpha > 0.0 && self.alpha < 1.0)?;
-        setting("draws", f64::from(self.draws), "100 to 100,000", (100..=100_000).contains(&self.draws))
+        require("alpha", self.alpha, "in (0, 1)", self.alpha > 0.0 && self.alpha < 1.0)?;
+        require("draws", f64::from(self.draws), "100 to 100,000", (100..=100_000).contains(&self.draws))
     }
 
     /// The bootstrap-t interval (Efron & Tibshirani 1993, section 12.5) over units. Studentising corrects the

@@ -4,8 +4,9 @@ use std::f64::consts::LN_2;
 
 use serde::{Deserialize, Serialize};
 
-use super::error::setting;
-use super::{Diagnostics, Error, Limits, Verdict};
+use super::{Diagnostics, Limits, Verdict};
+use crate::Error;
+use crate::error::require;
 
 /// Largest stake; see [`OnlineGate`].
 const BOLDEST: f64 = 0.75;
@@ -77,8 +78,8 @@ impl OnlineGate {
     /// # Errors
     /// When a setting is out of range.
     pub fn new(rule: OnlineRule) -> Result<Self, Error> {
-        setting("alpha", rule.alpha, "in (0, 1)", rule.alpha > 0.0 && rule.alpha < 1.0)?;
-        setting("margin", rule.margin, "in (-1, 1)", rule.margin > -1.0 && rule.margin < 1.0)?;
+        require("alpha", rule.alpha, "in (0, 1)", rule.alpha > 0.0 && rule.alpha < 1.0)?;
+        require("margin", rule.margin, "in (-1, 1)", rule.margin > -1.0 && rule.margin < 1.0)?;
         Ok(Self {
             rule,
             log_capital: [0.0; STAKES],
@@ -215,7 +216,7 @@ fn stakes() -> impl Iterator<Item = f64> {
 
 fn check(row: usize, logged: Logged) -> Result<(), Error> {
     let Logged { weight, reward, .. } = logged;
-    let fail = |field, value, range| Err(Error::Value { row, field, value, range });
+    let fail = |field, value, range| Err(Error::RowValue { row, field, value, range });
     if !weight.is_finite() || weight < 0.0 {
         return fail("weight", weight, "finite and >= 0");
     }

@@ -1,6 +1,6 @@
 //! Logged decisions, checked once.
 
-use super::Error;
+use crate::Error;
 
 /// What a reward model says about a decision.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -52,15 +52,15 @@ impl Row {
         let expected = of.behavior.len();
         let lengths = [("evaluation", of.evaluation.len()), ("values", of.values.map_or(expected, <[f64]>::len))];
         if let Some((field, found)) = lengths.into_iter().find(|(_, found)| *found != expected) {
-            return Err(Error::Length { row: index, field, found, expected });
+            return Err(Error::RowLength { row: index, field, found, expected });
         }
         if of.action >= expected {
-            return Err(Error::Length { row: index, field: "behavior", found: expected, expected: of.action + 1 });
+            return Err(Error::RowLength { row: index, field: "behavior", found: expected, expected: of.action + 1 });
         }
         for (field, probabilities) in [("behavior", of.behavior), ("evaluation", of.evaluation)] {
             let sum: f64 = probabilities.iter().sum();
             if (sum - 1.0).abs() > 1e-6 || sum.is_nan() {
-                return Err(Error::Value { row: index, field, value: sum, range: "1 in sum" });
+                return Err(Error::RowValue { row: index, field, value: sum, range: "1 in sum" });
             }
         }
         let pairs = of.behavior.iter().zip(of.evaluation);
@@ -93,7 +93,7 @@ impl Row {
             ("unsupported", unsupported, "in [0, 1]", probability(unsupported)),
         ];
         match checks.into_iter().find(|(.., ok)| !ok) {
-            Some((field, value, range, _)) => Err(Error::Value { row, field, value, range }),
+            Some((field, value, range, _)) => Err(Error::RowValue { row, field, value, range }),
             None => Ok(()),
         }
     }

@@ -4,10 +4,11 @@ mod plackett_luce;
 
 use serde::{Deserialize, Serialize};
 
+use super::Model;
 use super::interval::{Evaluation, Resampling, evaluate};
 use super::ratios::Ratios;
 use super::row::number;
-use super::{Error, Model};
+use crate::Error;
 use crate::stats::Interval;
 pub use plackett_luce::PlackettLuce;
 
@@ -76,7 +77,7 @@ impl SlateSample {
         for (row, slate) in rows.iter().enumerate() {
             let found = slate.slots.len();
             if found == 0 || found != expected {
-                return Err(Error::Length { row, field: "slots", found, expected: expected.max(1) });
+                return Err(Error::RowLength { row, field: "slots", found, expected: expected.max(1) });
             }
             for slot in &slate.slots {
                 check(row, slot)?;
@@ -135,7 +136,7 @@ fn weight((behavior, evaluation): (f64, f64)) -> f64 {
 }
 
 fn check(row: usize, slot: &Slot) -> Result<(), Error> {
-    let fail = |field, value, range| Err(Error::Value { row, field, value, range });
+    let fail = |field, value, range| Err(Error::RowValue { row, field, value, range });
     if !slot.reward.is_finite() {
         return fail("reward", slot.reward, "finite");
     }

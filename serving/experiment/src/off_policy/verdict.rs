@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::error::setting;
-use super::{Diagnostics, Error, Estimator, Limits, LowerBound, Refusal, Sample, bound};
+use super::{Diagnostics, Estimator, Limits, LowerBound, Refusal, Sample, bound};
+use crate::Error;
+use crate::error::require;
 
 /// The rule of a gate: the evaluated policy must be better than the one that served by more than `margin`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -85,7 +86,7 @@ impl Sample {
     /// # Errors
     /// As [`Sample::lower_bound`].
     pub fn judge(&self, gate: &Gate) -> Result<Verdict, Error> {
-        setting("margin", gate.margin, "finite", gate.margin.is_finite())?;
+        require("margin", gate.margin, "finite", gate.margin.is_finite())?;
         let mut scores = self.scores(gate.estimator)?;
         for (score, row) in scores.iter_mut().zip(&self.rows) {
             *score -= row.reward;
@@ -108,7 +109,7 @@ impl Sample {
         let values = self.unit_means(scores);
         let has_model = gate.estimator.uses_model();
         let limit = gate.weight_max.map(|weight| weight * gate.reward_max);
-        let known = || limit.ok_or(Error::Setting { field: "weight_max", value: f64::NAN, range: "given" });
+        let known = || limit.ok_or(Error::Value { field: "weight_max", value: f64::NAN, range: "given" });
         let floor = if has_model { -known()? - less } else { -less };
         let ceiling = || Ok::<f64, Error>(known()? + if has_model { gate.reward_max } else { 0.0 });
         match gate.bound {
@@ -121,12 +122,12 @@ impl Sample {
 
     fn check_ranges(&self, gate: &Gate) -> Result<(), Error> {
         let most = gate.reward_max;
-        setting("reward_max", most, "finite and > 0", most.is_finite() && most > 0.0)?;
+        require("reward_max", most, "finite and > 0", most.is_finite() && most > 0.0)?;
         let weight_max = gate.weight_max.unwrap_or(f64::INFINITY);
-        setting("weight_max", weight_max, ">= 1", weight_max >= 1.0)?;
+        require("weight_max", weight_max, ">= 1", weight_max >= 1.0)?;
         let has_model = gate.estimator.uses_model();
         for (index, row) in self.rows.iter().enumerate() {
-            let fail = |field, value, range| Err(Error::Value { row: index, field, value, range });
+            let fail = |field, value, range| Err(Error::RowValue { row: index, field, value, range });
             if !(0.0..=most).contains(&row.reward) {
                 return fail("reward", row.reward, "in [0, reward_max]");
             }

@@ -1,7 +1,7 @@
 //! Probabilities of rankings drawn item by item in proportion to exp(score).
 
-use crate::off_policy::Error;
-use crate::off_policy::error::setting;
+use crate::Error;
+use crate::error::require;
 
 /// Most items for which marginal probabilities are computed exactly; time and memory grow as 2ⁿ.
 const MAX_ITEMS: usize = 16;
@@ -19,9 +19,9 @@ impl PlackettLuce {
     /// With no items, more than 16, or a score that is not finite.
     pub fn new(scores: &[f64]) -> Result<Self, Error> {
         let items = scores.len();
-        setting("items", items as f64, "1 to 16", (1..=MAX_ITEMS).contains(&items))?;
+        require("items", items as f64, "1 to 16", (1..=MAX_ITEMS).contains(&items))?;
         if let Some(row) = scores.iter().position(|score| !score.is_finite()) {
-            return Err(Error::Value { row, field: "score", value: scores[row], range: "finite" });
+            return Err(Error::RowValue { row, field: "score", value: scores[row], range: "finite" });
         }
         Ok(Self { scores: scores.to_vec() })
     }

@@ -2,6 +2,7 @@ use plaudit_event::Seed;
 use rand::Rng;
 
 use super::super::*;
+use crate::Error;
 
 /// Scores `w·r` of a policy that concentrates on few of ten actions, with their true mean.
 fn scores(seed: u64, n: usize) -> (Vec<f64>, f64) {
@@ -59,16 +60,16 @@ fn without_a_reward_the_bound_is_the_floor() {
 #[test]
 fn a_bound_refuses_what_would_void_it() {
     let low = betting(&[0.5, -0.1], 0.0, 1.0, 0.05);
-    assert!(matches!(low, Err(Error::Value { row: 1, field: "score", .. })), "{low:?}");
+    assert!(matches!(low, Err(Error::RowValue { row: 1, field: "score", .. })), "{low:?}");
     assert!(matches!(betting(&[], 0.0, 1.0, 0.05), Err(Error::Empty)));
-    assert!(matches!(betting(&[f64::NAN], 0.0, 1.0, 0.05), Err(Error::Value { row: 0, .. })));
+    assert!(matches!(betting(&[f64::NAN], 0.0, 1.0, 0.05), Err(Error::RowValue { row: 0, .. })));
     assert!(matches!(student_t(&[1.0], 0.05), Err(Error::Empty)));
     for alpha in [0.0, 1.0, f64::NAN] {
-        assert!(matches!(betting(&[1.0], 0.0, 1.0, alpha), Err(Error::Setting { field: "alpha", .. })));
+        assert!(matches!(betting(&[1.0], 0.0, 1.0, alpha), Err(Error::Value { field: "alpha", .. })));
     }
     let narrow = empirical_bernstein(&[0.0, 3.0], 2.0, 0.05);
-    assert!(matches!(narrow, Err(Error::Setting { field: "width", .. })), "{narrow:?}");
-    assert!(matches!(betting(&[1.0], 0.0, 0.0, 0.05), Err(Error::Setting { field: "scale", .. })));
+    assert!(matches!(narrow, Err(Error::Value { field: "width", .. })), "{narrow:?}");
+    assert!(matches!(betting(&[1.0], 0.0, 0.0, 0.05), Err(Error::Value { field: "scale", .. })));
 }
 
 #[test]

@@ -2,6 +2,7 @@ use plaudit_event::Seed;
 use rand::Rng;
 
 use super::super::*;
+use crate::Error;
 
 const RATES: [f64; 4] = [0.05, 0.05, 0.05, 0.15];
 
@@ -99,13 +100,13 @@ fn bad_rows_are_named() {
     ];
     for (name, row) in bad {
         let error = Sample::new(vec![good, row]).unwrap_err();
-        assert!(matches!(error, Error::Value { row: 1, field, .. } if field == name), "{name}: {error}");
+        assert!(matches!(error, Error::RowValue { row: 1, field, .. } if field == name), "{name}: {error}");
     }
     let sample = Sample::new(vec![good]).unwrap();
     assert_eq!(sample.evaluate(Estimator::Dr), Err(Error::NoModel { row: 0 }));
     assert_eq!(sample.scores(Estimator::Snips), Err(Error::NoBound));
     assert_eq!(sample.evaluate(Estimator::Replay), Err(Error::NoWeight));
-    assert!(matches!(sample.evaluate(Estimator::ClippedIps(0.0)), Err(Error::Setting { field: "limit", .. })));
+    assert!(matches!(sample.evaluate(Estimator::ClippedIps(0.0)), Err(Error::Value { field: "limit", .. })));
     let none = Sample::new(vec![Row { evaluation: 0.0, ..good }]).unwrap();
     assert_eq!(none.evaluate(Estimator::Snips), Err(Error::NoWeight));
     assert_eq!(none.diagnostics().effective_rows, 0.0);
@@ -117,13 +118,13 @@ fn a_gate_checks_the_ranges_its_bound_rests_on() {
     let sample = Sample::new(rows).unwrap();
     let judge = |gate: Gate| sample.judge(&gate).unwrap_err();
     let bernstein = Gate { bound: LowerBound::EmpiricalBernstein, ..Gate::default() };
-    assert!(matches!(judge(bernstein), Error::Setting { field: "weight_max", .. }));
+    assert!(matches!(judge(bernstein), Error::Value { field: "weight_max", .. }));
     let low = Gate { weight_max: Some(2.0), ..Gate::default() };
-    assert!(matches!(judge(low), Error::Value { field: "evaluation / propensity", .. }));
+    assert!(matches!(judge(low), Error::RowValue { field: "evaluation / propensity", .. }));
     let small = Gate { reward_max: 0.5, ..Gate::default() };
-    assert!(matches!(judge(small), Error::Value { field: "reward", .. }));
+    assert!(matches!(judge(small), Error::RowValue { field: "reward", .. }));
     let modelled = Gate { estimator: Estimator::Dr, ..Gate::default() };
-    assert!(matches!(judge(modelled), Error::Setting { field: "weight_max", .. }));
+    assert!(matches!(judge(modelled), Error::Value { field: "weight_max", .. }));
 }
 
 #[test]
@@ -133,8 +134,8 @@ fn candidates_that_do_not_fit_are_named() {
     };
     assert!(matches!(
         row(&[0.5, 0.5], &[1.0], 0),
-        Error::Length { row: 3, field: "evaluation", found: 1, expected: 2 }
+        Error::RowLength { row: 3, field: "evaluation", found: 1, expected: 2 }
     ));
-    assert!(matches!(row(&[0.5, 0.5], &[0.5, 0.5], 2), Error::Length { field: "behavior", .. }));
-    assert!(matches!(row(&[0.5, 0.4], &[0.5, 0.5], 0), Error::Value { field: "behavior", .. }));
+    assert!(matches!(row(&[0.5, 0.5], &[0.5, 0.5], 2), Error::RowLength { field: "behavior", .. }));
+    assert!(matches!(row(&[0.5, 0.4], &[0.5, 0.5], 0), Error::RowValue { field: "behavior", .. }));
 }

@@ -3,7 +3,8 @@
 use plaudit_event::Seed;
 use rand::Rng;
 
-use crate::off_policy::{Error, Logged, OnlineGate, OnlineRule, Refusal, Row, Sample, Verdict};
+use crate::Error;
+use crate::off_policy::{Logged, OnlineGate, OnlineRule, Refusal, Row, Sample, Verdict};
 
 fn gate() -> OnlineGate {
     OnlineGate::new(OnlineRule::default()).unwrap()
@@ -117,7 +118,7 @@ fn bad_rows_and_rules_are_named() {
     let row = Logged { unit: 1, weight: 1.0, reward: 0.5 };
     for bad in [Logged { weight: f64::INFINITY, ..row }, Logged { weight: -1.0, ..row }, Logged { reward: 1.1, ..row }]
     {
-        assert!(matches!(gate.add(bad), Err(Error::Value { .. })), "{bad:?}");
+        assert!(matches!(gate.add(bad), Err(Error::RowValue { .. })), "{bad:?}");
     }
     assert!(gate.verdict().is_none() && gate.remove(row).is_err());
     assert!(OnlineGate::new(OnlineRule { alpha: 0.0, ..OnlineRule::default() }).is_err());

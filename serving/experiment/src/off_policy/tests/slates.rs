@@ -1,4 +1,5 @@
 use super::super::*;
+use crate::Error;
 
 fn slot(reward: f64) -> Slot {
     Slot { reward, prefix: (0.5, 0.25), marginal: (0.5, 0.5), model: None }
@@ -16,7 +17,7 @@ fn rankings_are_drawn_without_repetition() {
     }
     assert_eq!(policy.prefixes(&[1, 1, 9])[1..], [0.0, 0.0]);
     assert!(PlackettLuce::new(&[]).is_err() && PlackettLuce::new(&[0.0; 17]).is_err());
-    assert!(matches!(PlackettLuce::new(&[0.0, f64::NAN]), Err(Error::Value { row: 1, field: "score", .. })));
+    assert!(matches!(PlackettLuce::new(&[0.0, f64::NAN]), Err(Error::RowValue { row: 1, field: "score", .. })));
 }
 
 #[test]
@@ -24,10 +25,10 @@ fn bad_slates_are_named() {
     assert_eq!(SlateSample::new(Vec::new()), Err(Error::Empty));
     let row = |slots: &[Slot]| SlateRow { unit: 1, slots: slots.to_vec() };
     let uneven = SlateSample::new(vec![row(&[slot(1.0), slot(0.0)]), row(&[slot(1.0)])]);
-    assert_eq!(uneven, Err(Error::Length { row: 1, field: "slots", found: 1, expected: 2 }));
+    assert_eq!(uneven, Err(Error::RowLength { row: 1, field: "slots", found: 1, expected: 2 }));
     let never = Slot { prefix: (0.0, 0.5), ..slot(0.0) };
     let error = SlateSample::new(vec![row(&[slot(0.0)]), row(&[never])]);
-    assert!(matches!(error, Err(Error::Value { row: 1, field: "prefix", .. })), "{error:?}");
+    assert!(matches!(error, Err(Error::RowValue { row: 1, field: "prefix", .. })), "{error:?}");
     let sample = SlateSample::new(vec![row(&[slot(1.0)])]).unwrap();
     assert_eq!(sample.evaluate(SlateEstimator::CascadeDr), Err(Error::NoModel { row: 0 }));
     let none = Slot { prefix: (0.5, 0.0), ..slot(1.0) };

@@ -3,7 +3,8 @@
 use super::super::super::BUCKETS;
 use super::super::{AllocationConfig, ExperimentConfig, MAX_STEPS};
 use super::Checker;
-use crate::adaptive::{Allocator, Error, Goal};
+use crate::Error;
+use crate::adaptive::{Allocator, Goal};
 
 impl Checker {
     /// Checks how weights follow what was seen; with `has_weights` also that every cohort has room for each variant.
