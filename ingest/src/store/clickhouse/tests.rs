@@ -209,7 +209,7 @@ async fn rows_are_kept_as_long_as_the_configuration_says() {
     let day = Some(Duration::from_secs(24 * 3600));
     let mut config = ClickHouseConfig::default();
     for kept in [day, None] {
-        config.retention.exposures = kept;
+        (config.retention.exposures, config.retention.examples, config.retention.signals) = (kept, kept, kept);
         let store = server.open(0, &config);
         store.apply(exposures(0, &["a"])).await.expect("apply");
         let left = migrate::changes(&store.client, &store.schema, &config.retention).await.expect("tables");

@@ -208,11 +208,8 @@ impl Plan<'_> {
     fn reactions(&self) -> String {
         let arm = self.transform(|row| row.1);
         let counts: String = self
-            .channels
-            .iter()
-            .enumerate()
-            .filter(|(_, channel)| matches!(channel.what, What::Signal(..)))
-            .map(|(index, channel)| format!(", toUInt8({}) AS p{index}", channel.filter))
+            .signals()
+            .map(|(index, ..)| format!(", toUInt8({}) AS p{index}", self.channels[index].filter))
             .collect();
         let rows = format!(
             "SELECT unit, exposure, signal, kind, value, toUnixTimestamp64Milli(shown) AS at,
