@@ -18,8 +18,8 @@ use std::time::{Duration, Instant};
 use bare::{Broker, Stored};
 use clickhouse::Client;
 use plaudit_event::{
-    Assignment, Context, Envelope, Event, ExperimentId, Exposure, ExposureId, Impression, LayerId, ManualClock,
-    PolicyId, Seed, Surface, Timestamp, UnitId, VariantId,
+    Actor, Assignment, Context, Envelope, Event, ExperimentId, Exposure, ExposureId, Impression, LayerId, ManualClock,
+    PolicyId, Seed, Signal, SignalId, SignalKind, Surface, Timestamp, UnitId, VariantId,
 };
 use plaudit_ingest::Config;
 use plaudit_ingest::log::{EventLog, Record, SqliteLog, Topic};
@@ -65,14 +65,37 @@ fn exposure(number: usize) -> Exposure {
     }
 }
 
-async fn fill(log: &dyn EventLog) {
+/// A reaction to the exposure `number`.
+fn signal(number: usize) -> Signal {
+    Signal {
+        signal_id: SignalId::new(format!("{number:012}")).expect("an id"),
+        exposure_id: exposure(number).exposure_id,
+        item_id: None,
+        kind: SignalKind::Copy,
+        value: None,
+        text: None,
+        spans: Vec::new(),
+        stage: None,
+        op: None,
+        actor: Actor::User,
+        ts: Timestamp::from_millis(NOW + number as i64),
+        retracts: None,
+        unknown: serde_json::Map::new(),
+    }
+}
+
+async fn fill(log: &dyn EventLog, topic: Topic) {
     for start in (0..ROWS).step_by(10_000) {
         let record = |number| {
             let exposure = exposure(number);
             let key = exposure.exposure_id.to_string();
-            Record { key, value: Envelope::new(Event::Exposure(exposure)).encode() }
+            let event = match topic {
+                Topic::Signals => Event::Signal(signal(number)),
+                _ => Event::Exposure(exposure),
+            };
+            Record { key, value: Envelope::new(event).encode() }
         };
-        log.append(Topic::Exposures, (start..start + 10_000).map(record).collect()).await.expect("the log takes it");
+        log.append(topic, (start..start + 10_000).map(record).collect()).await.expect("the log takes it");
     }
 }
 
@@ -175,7 +198,7 @@ async fn measure() {
     let clock = Arc::new(ManualClock::new(Timestamp::from_millis(NOW)));
     let sqlite: Arc<dyn EventLog> =
         Arc::new(SqliteLog::open(&dir.path().join("log.db"), clock.clone()).expect("a log"));
-    fill(&*sqlite).await;
+    fill(&*sqlite, Topic::Exposures).await;
     println!("{ROWS} exposures, median of {ROUNDS}      rows/s  slowest … fastest  to bare");
     let mut reads = Vec::new();
     let mut files = Vec::new();
@@ -195,7 +218,7 @@ async fn measure() {
         return;
     };
     let kafka = broker.log(clock).await;
-    fill(&*kafka).await;
+    fill(&*kafka, Topic::Exposures).await;
     let block = server.store().batch_records();
     let (mut from_kafka, mut from_file, mut bare, mut made) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
@@ -215,6 +238,12 @@ async fn measure() {
     report("bare, rows made before", &mut made, Some(bare));
     report("log Kafka → store ClickHouse", &mut from_kafka, Some(bare));
     report("log SQLite → store ClickHouse", &mut from_file, Some(bare));
+    // To exposures that are there, each once.
+    sink(&sqlite, server.store()).await;
+    fill(&*sqlite, Topic::Signals).await;
+    let mut signals = [sink(&sqlite, server.store()).await];
+    server.run(&format!("DROP DATABASE {} SYNC", server.client.database().expect("a database"))).await;
+    report("the same, a signal to each, once", &mut signals, None);
 }
 
 fn main() {
