@@ -31,6 +31,7 @@ pub(crate) struct Stored {
     is_conflict: u8,
     assigned: String,
     attributes: String,
+    words: u32,
 }
 
 pub(crate) async fn run(client: &Client, sql: &str) {

@@ -9,7 +9,10 @@ ALTER TABLE {database}.exposures{local} {on_cluster}
             JSONExtractString(a, 'layer'), '\t', JSONExtractString(a, 'experiment'), '\t',
             JSONExtractString(a, 'variant'), '\t', JSONExtractRaw(a, 'draw', 'phase'), '\t',
             JSONExtractRaw(a, 'draw', 'weights')), JSONExtractArrayRaw(body, 'assignments')), '\n'),
-    ADD COLUMN IF NOT EXISTS attributes String DEFAULT JSONExtractRaw(body, 'attributes') CODEC(ZSTD(1));
+    ADD COLUMN IF NOT EXISTS attributes String DEFAULT JSONExtractRaw(body, 'attributes') CODEC(ZSTD(1)),
+    ADD COLUMN IF NOT EXISTS words UInt32 DEFAULT
+        countMatches(JSONExtractString(body, 'slate', JSONExtractUInt(body, 'chosen') + 1, 'content'),
+            '[^\\t-\\r\\x20\\x85\\pZ]+');
 
 ALTER TABLE {database}.signals{local} {on_cluster}
     ADD COLUMN IF NOT EXISTS unit UInt64,
@@ -21,7 +24,29 @@ ALTER TABLE {database}.signals{local} {on_cluster}
 -- cluster only
 ALTER TABLE {database}.exposures {on_cluster}
     ADD COLUMN IF NOT EXISTS assigned LowCardinality(String),
-    ADD COLUMN IF NOT EXISTS attributes String;
+    ADD COLUMN IF NOT EXISTS attributes String,
+    ADD COLUMN IF NOT EXISTS words UInt32;
+
+-- The same as before, without reading the body.
+DROP TABLE IF EXISTS {database}.unit_exposures_of_exposures{local} {on_cluster};
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS {database}.unit_exposures_of_exposures{local} {on_cluster}
+TO {database}.unit_exposures{local}
+AS SELECT
+    reinterpretAsUInt64(reverse(substring(SHA256(unit_id), 1, 8))) AS unit,
+    sipHash64(exposure_id) AS exposure,
+    bitAnd(version, 0x7FFFFFFFFFFFFFFF) AS version,
+    0 AS is_example,
+    0 AS revision,
+    ts,
+    toDateTime64(0, 3, 'UTC') AS told,
+    surface,
+    assigned,
+    words,
+    attributes,
+    '' AS labels
+FROM {database}.exposures{local}
+WHERE is_conflict = 0;
 
 -- cluster only
 ALTER TABLE {database}.signals {on_cluster}

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::fingerprint::Fingerprint;
 use crate::outcome::DeadLetter;
-use crate::store::units::pack_assignments;
+use crate::store::units::{pack_assignments, words};
 use crate::store::{Place, name};
 
 use super::shown::Shown;
@@ -84,6 +84,7 @@ pub(super) struct ExposureRow {
     is_conflict: u8,
     assigned: String,
     attributes: String,
+    words: u32,
 }
 
 keyed!(ExposureRow, "exposures" to "unit_exposures", exposure_id, about exposure_id, size body,
@@ -117,6 +118,7 @@ impl ExposureRow {
             is_conflict: 0,
             assigned: pack_assignments(&exposure.assignments),
             attributes: json(&exposure.attributes),
+            words: words(exposure.response()),
         };
         row.content = content(Event::Exposure(exposure));
         row

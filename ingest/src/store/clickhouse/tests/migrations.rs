@@ -76,7 +76,7 @@ async fn a_schema_of_version_3_is_extended_with_what_is_there() {
     }
     let (database, source) = (&old.schema.database, &now.schema.database);
     for (table, columns) in [
-        ("exposures", "* EXCEPT (is_conflict, assigned, attributes)"),
+        ("exposures", "* EXCEPT (is_conflict, assigned, attributes, words)"),
         ("signals", "* EXCEPT (is_conflict, unit, shown, surface, assigned, attributes)"),
         ("examples", "*"),
         ("positions", "*"),
