@@ -27,10 +27,16 @@ ALTER TABLE {database}.exposures {on_cluster}
     ADD COLUMN IF NOT EXISTS attributes String,
     ADD COLUMN IF NOT EXISTS words UInt32;
 
--- The same as before, without reading the body.
-DROP TABLE IF EXISTS {database}.unit_exposures_of_exposures{local} {on_cluster};
+-- cluster only
+ALTER TABLE {database}.signals {on_cluster}
+    ADD COLUMN IF NOT EXISTS unit UInt64,
+    ADD COLUMN IF NOT EXISTS shown DateTime64(3, 'UTC'),
+    ADD COLUMN IF NOT EXISTS surface LowCardinality(String),
+    ADD COLUMN IF NOT EXISTS assigned LowCardinality(String),
+    ADD COLUMN IF NOT EXISTS attributes String;
 
-CREATE MATERIALIZED VIEW IF NOT EXISTS {database}.unit_exposures_of_exposures{local} {on_cluster}
+-- As `unit_exposures_of_exposures`, without reading bodies. For a moment both copy, which is the same row twice.
+CREATE MATERIALIZED VIEW IF NOT EXISTS {database}.unit_exposures_of_columns{local} {on_cluster}
 TO {database}.unit_exposures{local}
 AS SELECT
     reinterpretAsUInt64(reverse(substring(SHA256(unit_id), 1, 8))) AS unit,
@@ -48,13 +54,7 @@ AS SELECT
 FROM {database}.exposures{local}
 WHERE is_conflict = 0;
 
--- cluster only
-ALTER TABLE {database}.signals {on_cluster}
-    ADD COLUMN IF NOT EXISTS unit UInt64,
-    ADD COLUMN IF NOT EXISTS shown DateTime64(3, 'UTC'),
-    ADD COLUMN IF NOT EXISTS surface LowCardinality(String),
-    ADD COLUMN IF NOT EXISTS assigned LowCardinality(String),
-    ADD COLUMN IF NOT EXISTS attributes String;
+DROP TABLE IF EXISTS {database}.unit_exposures_of_exposures{local} {on_cluster};
 
 -- `shown`, `surface`, `assigned` and `attributes` are the exposure's. Partitions are weeks of exposures, since those are
 -- what is asked for.
